@@ -1,0 +1,29 @@
+/*
+ * The enhanced GRE header, RFC 2637 section 4.1: flags and version, protocol type, payload length,
+ * call ID, then the sequence number if S and the acknowledgement number if A.
+ */
+#include "wire/gre_wire.h"
+
+#include "wire/bytes.h"
+
+#define FLAG_S 0x10000000U
+#define FLAG_A 0x00800000U
+
+enum gre_answer gre_wire_check(const uint8_t *octets, size_t length, uint16_t *call_id)
+{
+	if (length < GRE_HEADER_MIN)
+		return GRE_TRUNCATED;
+	uint32_t first = bytes_get32(octets);
+	if ((first & GRE_FIRST_MASK) != GRE_FIRST_VALUE)
+		return GRE_NOT_ENHANCED;
+	size_t header = GRE_HEADER_MIN + (first & FLAG_S ? 4 : 0) + (first & FLAG_A ? 4 : 0);
+	if (length < header + bytes_get16(octets + 4))
+		return GRE_TRUNCATED;
+	*call_id = bytes_get16(octets + 6);
+	return GRE_OK;
+}
+
+void gre_wire_set_call_id(uint8_t *octets, uint16_t call_id)
+{
+	bytes_put16(octets + 6, call_id);
+}
