@@ -1,0 +1,23 @@
+/*
+ * instance: one running daemon a network namespace (or a path), and where later questions are
+ * asked: a local stream socket.
+ *
+ * Thread: main.
+ */
+#ifndef HOST_INSTANCE_H
+#define HOST_INSTANCE_H
+
+#include "host/why.h"
+
+/*
+ * Binds and listens on "@NAME" (abstract: gone with its process, one a network namespace) or on a
+ * path (mode 0600; a stale file of a dead instance is replaced, a live one's is not). Returns the
+ * descriptor, or -1 with a sentence in why; where another instance holds it the sentence names its
+ * pid: "already running as pid 4711 (control socket @pptpproxy)".
+ */
+int instance_open(const char *name, struct why *why);
+
+/* Closes, and removes the file if the name is a path. A descriptor of -1 is fine. */
+void instance_close(int fd, const char *name);
+
+#endif

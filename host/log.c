@@ -1,0 +1,518 @@
+/*
+ * log: callers format into the queue, one writer thread waits for the outside.
+ *
+ * What log_open makes is one struct writer. It is kept on the heap, because a writer that hangs in
+ * the system is left behind by log_close, and a later log_open must not meet it again. `lock`
+ * guards `current` and all fields of a writer that both sides use; the descriptor belongs to the
+ * thread.
+ */
+#include "host/log.h"
+
+#include "host/log_queue.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	CHUNK_OCTETS = 16 * 1024,
+	CLOSE_SECONDS = 2,
+	DUMP_OCTETS_A_LINE = 16,
+	DUMP_LINE_MAX = 96,
+	DUMP_OCTETS_MAX = 65535,
+};
+
+enum { STYLE_STAMP = 1, STYLE_PRIORITY = 2 };
+
+struct writer {
+	struct log_config config;
+	unsigned style;
+	struct log_queue queue;
+	pthread_t thread;
+	pthread_cond_t work, ended;
+	bool reopen, closing, done, abandoned;
+
+	/* The thread's own. */
+	int fd;
+	bool torn;		 /* the last write ended within a line */
+	unsigned long unwritten; /* lines that the system refused, not told yet */
+	char chunk[CHUNK_OCTETS];
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct writer *current;
+static atomic_int wanted = LOG_LEVEL_INFO;
+static atomic_uint style;
+
+/* Lines. */
+
+struct line {
+	char text[LOG_LINE_MAX + 1]; /* the newline is counted in, no NUL */
+	size_t length;
+};
+
+static size_t put_stamp(char *out, size_t size)
+{
+	struct timespec now;
+	struct tm tm;
+	clock_gettime(CLOCK_REALTIME, &now);
+	localtime_r(&now.tv_sec, &tm);
+	size_t length = strftime(out, size, "%Y-%m-%dT%H:%M:%S", &tm);
+	return length +
+	       (size_t)snprintf(out + length, size - length, ".%03ld ", now.tv_nsec / 1000000);
+}
+
+/* What stands before the message. For syslog the line starts with its level as a digit, which the
+ * writer takes off again. */
+static size_t put_head(char *out, size_t size, unsigned how, enum log_level level)
+{
+	static const char *const names[] = {
+	    [LOG_LEVEL_ERROR] = "error: ", [LOG_LEVEL_WARNING] = "warning: ",
+	    [LOG_LEVEL_INFO] = "",	   [LOG_LEVEL_DEBUG] = "",
+	    [LOG_LEVEL_DUMP] = "",
+	};
+	size_t length = 0;
+	if (how & STYLE_PRIORITY)
+		out[length++] = (char)('0' + level);
+	if (how & STYLE_STAMP)
+		length += put_stamp(out + length, size - length);
+	return length + (size_t)snprintf(out + length, size - length, "%s", names[level]);
+}
+
+static void line_begin(struct line *line, unsigned how, enum log_level level)
+{
+	line->length = put_head(line->text, sizeof(line->text), how, level);
+}
+
+static void line_format(struct line *line, const char *format, va_list args)
+{
+	size_t room = LOG_LINE_MAX - line->length;
+	int length = vsnprintf(line->text + line->length, room + 1, format, args);
+	if (length < 0)
+		length = 0;
+	if ((size_t)length > room) {
+		line->length = LOG_LINE_MAX;
+		memcpy(line->text + line->length - 3, "...", 3);
+	} else {
+		line->length += (size_t)length;
+	}
+	for (size_t i = 0; i < line->length; i++)
+		if ((unsigned char)line->text[i] < ' ' || line->text[i] == 0x7f)
+			line->text[i] = '?';
+	line->text[line->length++] = '\n';
+}
+
+__attribute__((format(printf, 2, 3))) static void line_set(struct line *line, const char *format,
+							   ...)
+{
+	va_list args;
+	va_start(args, format);
+	line_format(line, format, args);
+	va_end(args);
+}
+
+/* The callers' side. */
+
+static void tell_lost(struct writer *writer)
+{
+	struct line line;
+	line_begin(&line, writer->style, LOG_LEVEL_WARNING);
+	line_set(&line, "%lu log lines were lost", log_queue_forgive(&writer->queue));
+	log_queue_put(&writer->queue, line.text, line.length);
+}
+
+static void submit(const char *text, size_t length)
+{
+	pthread_mutex_lock(&lock);
+	struct writer *writer = current;
+	if (writer) {
+		/* Only with a quarter free: else a slow reader gets a note for every few lines. */
+		if (writer->queue.lost > 0 &&
+		    log_queue_room(&writer->queue) >= LOG_QUEUE_OCTETS / 4)
+			tell_lost(writer);
+		log_queue_put(&writer->queue, text, length);
+		pthread_cond_signal(&writer->work);
+	}
+	pthread_mutex_unlock(&lock);
+	if (!writer && write(STDERR_FILENO, text, length) < 0) {
+		/* There is nobody left to tell. */
+	}
+}
+
+bool log_wants(enum log_level level)
+{
+	return (int)level <= atomic_load_explicit(&wanted, memory_order_relaxed);
+}
+
+#define SUBMIT(level)                                                                              \
+	do {                                                                                       \
+		if (!log_wants(level))                                                             \
+			return;                                                                    \
+		int saved_errno = errno;                                                           \
+		struct line line;                                                                  \
+		va_list args;                                                                      \
+		va_start(args, format);                                                            \
+		line_begin(&line, atomic_load(&style), level);                                     \
+		line_format(&line, format, args);                                                  \
+		va_end(args);                                                                      \
+		submit(line.text, line.length);                                                    \
+		errno = saved_errno;                                                               \
+	} while (0)
+
+void log_error(const char *format, ...)
+{
+	SUBMIT(LOG_LEVEL_ERROR);
+}
+
+void log_warning(const char *format, ...)
+{
+	SUBMIT(LOG_LEVEL_WARNING);
+}
+
+void log_info(const char *format, ...)
+{
+	SUBMIT(LOG_LEVEL_INFO);
+}
+
+void log_debug(const char *format, ...)
+{
+	SUBMIT(LOG_LEVEL_DEBUG);
+}
+
+static size_t put_dump_line(char *out, const uint8_t *octets, size_t offset, size_t count)
+{
+	size_t length = 0;
+	if (atomic_load(&style) & STYLE_PRIORITY)
+		out[length++] = '0' + LOG_LEVEL_DUMP;
+	length += (size_t)sprintf(out + length, "    %04zx ", offset);
+	for (size_t i = 0; i < DUMP_OCTETS_A_LINE; i++) {
+		const char *gap = i == DUMP_OCTETS_A_LINE / 2 ? " " : "";
+		if (i < count)
+			length += (size_t)sprintf(out + length, "%s %02x", gap, octets[offset + i]);
+		else
+			length += (size_t)sprintf(out + length, "%s   ", gap);
+	}
+	length += (size_t)sprintf(out + length, "  ");
+	for (size_t i = 0; i < count; i++) {
+		uint8_t octet = octets[offset + i];
+		out[length++] = octet >= ' ' && octet < 0x7f ? (char)octet : '.';
+	}
+	out[length++] = '\n';
+	return length;
+}
+
+void log_dump(const char *title, const uint8_t *octets, size_t length)
+{
+	if (!log_wants(LOG_LEVEL_DUMP))
+		return;
+	if (length > DUMP_OCTETS_MAX)
+		length = DUMP_OCTETS_MAX;
+
+	struct line head;
+	line_begin(&head, atomic_load(&style), LOG_LEVEL_DUMP);
+	line_set(&head, "%s", title);
+	size_t lines = (length + DUMP_OCTETS_A_LINE - 1) / DUMP_OCTETS_A_LINE;
+	char *text = malloc(head.length + lines * DUMP_LINE_MAX);
+	if (!text)
+		return;
+	memcpy(text, head.text, head.length);
+	size_t used = head.length;
+	for (size_t at = 0; at < length; at += DUMP_OCTETS_A_LINE) {
+		size_t left = length - at;
+		used += put_dump_line(text + used, octets, at,
+				      left < DUMP_OCTETS_A_LINE ? left : DUMP_OCTETS_A_LINE);
+	}
+	submit(text, used);
+	free(text);
+}
+
+char *log_escape(char *out, size_t size, const void *octets, size_t length)
+{
+	static const char digits[] = "0123456789abcdef";
+	const uint8_t *in = octets;
+	size_t used = 0;
+	if (size == 0)
+		return out;
+	for (size_t i = 0; i < length && in[i]; i++) {
+		char piece[4];
+		size_t count = 0;
+		if (in[i] == '\\') {
+			memcpy(piece, "\\\\", count = 2);
+		} else if (in[i] >= ' ' && in[i] < 0x7f) {
+			piece[count++] = (char)in[i];
+		} else {
+			memcpy(piece, "\\x", count = 2);
+			piece[count++] = digits[in[i] >> 4];
+			piece[count++] = digits[in[i] & 15];
+		}
+		if (used + count >= size)
+			break;
+		memcpy(out + used, piece, count);
+		used += count;
+	}
+	out[used] = '\0';
+	return out;
+}
+
+/* The writer thread. */
+
+static int open_file(const char *path)
+{
+	/* Non-blocking, so that a FIFO without a reader fails instead of holding the start. */
+	return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+}
+
+/* Returns how many octets the system took; errno says why if that is not all. */
+static size_t write_all(int fd, const char *text, size_t length)
+{
+	size_t done = 0;
+	while (done < length) {
+		ssize_t n = write(fd, text + done, length - done);
+		if (n >= 0) {
+			done += (size_t)n;
+		} else if (errno == EAGAIN) {
+			struct pollfd ready = {.fd = fd, .events = POLLOUT};
+			poll(&ready, 1, -1);
+		} else if (errno != EINTR) {
+			break;
+		}
+	}
+	return done;
+}
+
+/* Before the first line after a failure: whether the outside takes lines again. */
+static bool tell_unwritten(struct writer *writer)
+{
+	struct line line;
+	if (writer->torn && write_all(writer->fd, "\n", 1) < 1)
+		return false;
+	writer->torn = false;
+	line_begin(&line, writer->style, LOG_LEVEL_WARNING);
+	line_set(&line, "%lu log lines were lost", writer->unwritten);
+	size_t done = write_all(writer->fd, line.text, line.length);
+	writer->torn = done > 0 && done < line.length;
+	if (done < line.length)
+		return false;
+	writer->unwritten = 0;
+	return true;
+}
+
+static void emit_text(struct writer *writer, const char *text, size_t length)
+{
+	size_t done = 0;
+	if (writer->unwritten == 0 || tell_unwritten(writer)) {
+		done = write_all(writer->fd, text, length);
+		if (done > 0)
+			writer->torn = text[done - 1] != '\n';
+	}
+	writer->unwritten += log_queue_lines(text + done, length - done);
+}
+
+static void emit_syslog(const char *text, size_t length)
+{
+	static const int priorities[] = {
+	    [LOG_LEVEL_ERROR] = LOG_ERR,  [LOG_LEVEL_WARNING] = LOG_WARNING,
+	    [LOG_LEVEL_INFO] = LOG_INFO,  [LOG_LEVEL_DEBUG] = LOG_DEBUG,
+	    [LOG_LEVEL_DUMP] = LOG_DEBUG,
+	};
+	for (const char *end = text + length; text < end;) {
+		const char *newline = memchr(text, '\n', (size_t)(end - text));
+		const char *stop = newline ? newline : end;
+		/* A line that was formatted just before log_open has no digit. */
+		bool marked = *text >= '0' && *text <= '0' + LOG_LEVEL_DUMP;
+		syslog(marked ? priorities[*text - '0'] : LOG_NOTICE, "%.*s",
+		       (int)(stop - text - marked), text + marked);
+		text = stop + 1;
+	}
+}
+
+static void reopen_file(struct writer *writer)
+{
+	struct line line;
+	int fd = open_file(writer->config.path);
+	if (fd < 0) {
+		line_begin(&line, writer->style, LOG_LEVEL_WARNING);
+		line_set(&line, "cannot open %s anew: %s; the old file is kept",
+			 writer->config.path, strerror(errno));
+		emit_text(writer, line.text, line.length);
+		return;
+	}
+	close(writer->fd);
+	writer->fd = fd;
+	writer->torn = false;
+}
+
+static void writer_free(struct writer *writer)
+{
+	if (writer->fd >= 0)
+		close(writer->fd);
+	log_queue_clear(&writer->queue);
+	pthread_cond_destroy(&writer->work);
+	pthread_cond_destroy(&writer->ended);
+	free(writer);
+}
+
+static bool has_work(const struct writer *writer)
+{
+	return writer->reopen || writer->closing || writer->queue.used > 0;
+}
+
+static void *writer_main(void *arg)
+{
+	struct writer *writer = arg;
+	pthread_mutex_lock(&lock);
+	for (;;) {
+		while (!has_work(writer))
+			pthread_cond_wait(&writer->work, &lock);
+		bool reopen = writer->reopen;
+		writer->reopen = false;
+		size_t length =
+		    log_queue_take(&writer->queue, writer->chunk, sizeof(writer->chunk));
+		if (writer->abandoned || (length == 0 && !reopen && writer->closing))
+			break;
+		pthread_mutex_unlock(&lock);
+
+		/* First: what was logged after log_reopen must not be in the old file. */
+		if (reopen)
+			reopen_file(writer);
+		if (writer->config.target == LOG_TO_SYSLOG)
+			emit_syslog(writer->chunk, length);
+		else if (length > 0)
+			emit_text(writer, writer->chunk, length);
+
+		pthread_mutex_lock(&lock);
+		if (writer->queue.used == 0 && writer->queue.lost > 0)
+			tell_lost(writer);
+	}
+	writer->done = true;
+	pthread_cond_signal(&writer->ended);
+	bool abandoned = writer->abandoned;
+	pthread_mutex_unlock(&lock);
+	if (abandoned)
+		writer_free(writer);
+	return NULL;
+}
+
+/* Life. */
+
+static struct writer *writer_new(const struct log_config *config)
+{
+	struct writer *writer = calloc(1, sizeof(*writer));
+	if (!writer)
+		return NULL;
+	writer->config = *config;
+	writer->fd = -1;
+
+	pthread_condattr_t attributes;
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&writer->work, NULL);
+	pthread_cond_init(&writer->ended, &attributes);
+	pthread_condattr_destroy(&attributes);
+	if (log_queue_init(&writer->queue, LOG_QUEUE_OCTETS) < 0) {
+		writer_free(writer);
+		return NULL;
+	}
+	return writer;
+}
+
+static int start_thread(struct writer *writer)
+{
+	sigset_t all, before;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	int error = pthread_create(&writer->thread, NULL, writer_main, writer);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return error;
+}
+
+int log_open(const struct log_config *config, struct why *why)
+{
+	struct writer *writer = writer_new(config);
+	if (!writer)
+		return why_set(why, "no memory for the log");
+	if (config->target == LOG_TO_FILE) {
+		writer->fd = open_file(config->path);
+		if (writer->fd < 0) {
+			why_set(why, "cannot open log file %.200s: %s", config->path,
+				strerror(errno));
+			writer_free(writer);
+			return -1;
+		}
+	} else if (config->target == LOG_TO_STDOUT) {
+		/* One of its own, whatever becomes of descriptor 1. Without one, lines are lost. */
+		writer->fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	} else {
+		openlog(config->name, LOG_PID | LOG_NDELAY, LOG_DAEMON);
+	}
+
+	if (config->target == LOG_TO_SYSLOG)
+		writer->style = STYLE_PRIORITY;
+	else if (config->target == LOG_TO_FILE || isatty(STDOUT_FILENO))
+		writer->style = STYLE_STAMP;
+
+	int error = start_thread(writer);
+	if (error) {
+		writer_free(writer);
+		return why_set(why, "cannot start the log's thread: %s", strerror(error));
+	}
+	atomic_store(&style, writer->style);
+	atomic_store(&wanted, (int)config->level);
+	pthread_mutex_lock(&lock);
+	current = writer;
+	pthread_mutex_unlock(&lock);
+	return 0;
+}
+
+void log_reopen(void)
+{
+	pthread_mutex_lock(&lock);
+	if (current && current->config.target == LOG_TO_FILE) {
+		current->reopen = true;
+		pthread_cond_signal(&current->work);
+	}
+	pthread_mutex_unlock(&lock);
+}
+
+void log_close(void)
+{
+	struct timespec deadline;
+	clock_gettime(CLOCK_MONOTONIC, &deadline);
+	deadline.tv_sec += CLOSE_SECONDS;
+
+	pthread_mutex_lock(&lock);
+	struct writer *writer = current;
+	current = NULL;
+	atomic_store(&style, 0);
+	if (!writer) {
+		pthread_mutex_unlock(&lock);
+		return;
+	}
+	writer->closing = true;
+	pthread_cond_signal(&writer->work);
+	int error = 0;
+	while (!writer->done && error == 0)
+		error = pthread_cond_timedwait(&writer->ended, &lock, &deadline);
+	bool done = writer->done;
+	writer->abandoned = !done;
+	pthread_mutex_unlock(&lock);
+
+	if (!done) {
+		pthread_detach(writer->thread);
+		return;
+	}
+	pthread_join(writer->thread, NULL);
+	if (writer->config.target == LOG_TO_SYSLOG)
+		closelog();
+	writer_free(writer);
+}
