@@ -1,0 +1,556 @@
+/*
+ * acl_cmd: a check asks one command after the other; a process is one command that runs.
+ *
+ *   check: waiting -> active (one process after the other) -> ended -> done
+ *   process: spawned -> (deadline: killed) -> reaped
+ *
+ * They are two objects, because a cancelled check is gone at once, while its process takes its
+ * place until the system has given back its status. A group is only ever killed before its leader
+ * has been reaped: until then its number cannot be anyone else's. done is called from on_pump only,
+ * as its last act, because it may free anything, the runner too.
+ */
+#include "acl_cmd.h"
+
+#include "host/log.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	/* Octets of one command's output that reach the log, and that are read at all. */
+	LOGGED_MAX = 16 * 1024,
+	READ_MAX = 1024 * 1024,
+	/* Longer lines of it are logged in pieces. */
+	OUTPUT_LINE_MAX = 200,
+	REASONS_MAX = 320,
+	/* Of acl_cmd_free, a millisecond each. */
+	REAP_TRIES = 200,
+};
+
+enum { ENV_PATH, ENV_CLIENT, ENV_LISTEN, ENV_PEER, ENV_COUNT };
+
+TAILQ_HEAD(checks, acl_cmd_check);
+
+struct process {
+	TAILQ_ENTRY(process) entry;
+	struct acl_cmd *runner;
+	struct acl_cmd_check *check; /* NULL: cancelled, only to be reaped */
+	pid_t pid;
+	int output; /* read end of the pipe, or -1 */
+	struct event *readable, *deadline;
+	bool expired;
+	size_t taken; /* octets of output so far */
+	size_t length;
+	char line[OUTPUT_LINE_MAX];
+};
+
+struct acl_cmd_check {
+	TAILQ_ENTRY(acl_cmd_check) entry;
+	struct acl_cmd *runner;
+	struct checks *list;	 /* where it stands */
+	struct process *process; /* or NULL */
+	size_t next;		 /* the command that is asked, or to be asked next */
+	bool asked;		 /* one of them ran at all */
+	enum acl_answer answer;	 /* once ended */
+	char reasons[REASONS_MAX];
+	char address[INET_ADDRSTRLEN];
+	char *environment[ENV_COUNT + 1];
+	char *label;
+	acl_cmd_done *done;
+	void *arg;
+};
+
+struct acl_cmd {
+	struct event_base *base;
+	struct acl_cmd_config config;
+	struct event *child; /* SIGCHLD */
+	struct event *pump;  /* there may be a place for one that waits, or a done to call */
+	struct checks waiting, active, ended;
+	TAILQ_HEAD(, process) processes;
+	size_t running;
+};
+
+/* Checks. */
+
+static void check_free(struct acl_cmd_check *check)
+{
+	if (check->list)
+		TAILQ_REMOVE(check->list, check, entry);
+	for (size_t i = 0; i < ENV_COUNT; i++)
+		free(check->environment[i]);
+	free(check->label);
+	free(check);
+}
+
+static void check_move(struct acl_cmd_check *check, struct checks *list)
+{
+	if (check->list)
+		TAILQ_REMOVE(check->list, check, entry);
+	TAILQ_INSERT_TAIL(list, check, entry);
+	check->list = list;
+	event_active(check->runner->pump, EV_TIMEOUT, 0);
+}
+
+static void check_end(struct acl_cmd_check *check, enum acl_answer answer)
+{
+	check->answer = answer;
+	check_move(check, &check->runner->ended);
+}
+
+static const char *command_name(const struct acl_cmd_check *check)
+{
+	return check->runner->config.commands[check->next].words[0];
+}
+
+/* Several commands' reasons stand in one line; what does not fit is left out. */
+__attribute__((format(printf, 2, 3))) static void add_reason(struct acl_cmd_check *check,
+							     const char *format, ...)
+{
+	size_t used = strlen(check->reasons);
+	va_list args;
+	if (used > 0 && used + 2 < sizeof(check->reasons)) {
+		memcpy(check->reasons + used, "; ", 3);
+		used += 2;
+	}
+	va_start(args, format);
+	vsnprintf(check->reasons + used, sizeof(check->reasons) - used, format, args);
+	va_end(args);
+}
+
+/* Output. */
+
+static void log_line(struct process *process)
+{
+	char text[OUTPUT_LINE_MAX * 4 + 1];
+	struct acl_cmd_check *check = process->check;
+	if (process->length > 0 && check)
+		log_debug("%s %s: %s", check->label, command_name(check),
+			  log_escape(text, sizeof(text), process->line, process->length));
+	process->length = 0;
+}
+
+static void take_octet(struct process *process, char octet)
+{
+	if (process->taken++ >= LOGGED_MAX)
+		return;
+	if (octet == '\n' || process->length == sizeof(process->line))
+		log_line(process);
+	if (octet != '\n')
+		process->line[process->length++] = octet ? octet : ' ';
+	if (process->taken == LOGGED_MAX) {
+		log_line(process);
+		if (process->check)
+			log_debug("%s %s: what else it says is left out", process->check->label,
+				  command_name(process->check));
+	}
+}
+
+static void output_close(struct process *process)
+{
+	log_line(process);
+	if (process->readable)
+		event_free(process->readable);
+	process->readable = NULL;
+	if (process->output >= 0)
+		close(process->output);
+	process->output = -1;
+}
+
+/* Takes one piece of output; false if there is no more, now or ever. */
+static bool read_output(struct process *process)
+{
+	char octets[8 * 1024];
+	if (process->output < 0)
+		return false;
+	ssize_t n = read(process->output, octets, sizeof(octets));
+	for (ssize_t i = 0; i < n; i++)
+		take_octet(process, octets[i]);
+	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+		output_close(process);
+	return n > 0 && process->taken < READ_MAX;
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what;
+	struct process *process = arg;
+	read_output(process);
+	/* One that never stops talking is left to wait for its deadline. */
+	if (process->readable && process->taken >= READ_MAX)
+		event_del(process->readable);
+}
+
+/* Processes. */
+
+static void on_deadline(evutil_socket_t fd, short what, void *arg);
+
+static void process_free(struct process *process)
+{
+	output_close(process);
+	if (process->check)
+		process->check->process = NULL;
+	if (process->deadline)
+		event_free(process->deadline);
+	TAILQ_REMOVE(&process->runner->processes, process, entry);
+	free(process);
+}
+
+static struct process *process_new(struct acl_cmd_check *check)
+{
+	struct acl_cmd *runner = check->runner;
+	struct process *process = calloc(1, sizeof(*process));
+	if (!process)
+		return NULL;
+	process->runner = runner;
+	process->check = check;
+	process->output = -1;
+	process->deadline = evtimer_new(runner->base, on_deadline, process);
+	TAILQ_INSERT_TAIL(&runner->processes, process, entry);
+	if (!process->deadline) {
+		process_free(process);
+		return NULL;
+	}
+	return process;
+}
+
+static int set_actions(posix_spawn_file_actions_t *actions, int output)
+{
+	int error =
+	    posix_spawn_file_actions_addopen(actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+	if (!error)
+		error = posix_spawn_file_actions_adddup2(actions, output, STDOUT_FILENO);
+	if (!error)
+		error = posix_spawn_file_actions_adddup2(actions, output, STDERR_FILENO);
+	if (!error)
+		error = posix_spawn_file_actions_addclosefrom_np(actions, STDERR_FILENO + 1);
+	return error;
+}
+
+static void set_attributes(posix_spawnattr_t *attributes)
+{
+	sigset_t none, all;
+	sigemptyset(&none);
+	sigfillset(&all);
+	posix_spawnattr_setsigmask(attributes, &none);
+	posix_spawnattr_setsigdefault(attributes, &all);
+	posix_spawnattr_setpgroup(attributes, 0);
+	posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
+						 POSIX_SPAWN_SETPGROUP);
+}
+
+/* posix_spawn and not fork: it copies no address space, and says why it could not exec. */
+static int spawn(const struct acl_cmd_check *check, char **words, int output, pid_t *pid)
+{
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attributes;
+	posix_spawn_file_actions_init(&actions);
+	posix_spawnattr_init(&attributes);
+	set_attributes(&attributes);
+	int error = set_actions(&actions, output);
+	if (!error)
+		error =
+		    posix_spawn(pid, words[0], &actions, &attributes, words, check->environment);
+	posix_spawnattr_destroy(&attributes);
+	posix_spawn_file_actions_destroy(&actions);
+	return error;
+}
+
+static int start_with_words(struct process *process, char **words)
+{
+	const struct timeval timeout = {.tv_sec = process->runner->config.timeout_s};
+	int ends[2];
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return errno;
+	/* Our end only: the command's blocks, as it expects. */
+	fcntl(ends[0], F_SETFL, O_NONBLOCK);
+	process->output = ends[0];
+	process->readable =
+	    event_new(process->runner->base, ends[0], EV_READ | EV_PERSIST, on_readable, process);
+
+	int error = ENOMEM;
+	if (process->readable && event_add(process->readable, NULL) == 0 &&
+	    evtimer_add(process->deadline, &timeout) == 0)
+		error = spawn(process->check, words, ends[1], &process->pid);
+	close(ends[1]);
+	return error;
+}
+
+/* Starts the check's next command. 0, or an errno. */
+static int process_start(struct acl_cmd_check *check)
+{
+	const struct acl_cmd_words *command = &check->runner->config.commands[check->next];
+	struct process *process = process_new(check);
+	char **words = calloc(command->count + 2, sizeof(*words));
+	int error = ENOMEM;
+	if (process && words) {
+		memcpy(words, command->words, command->count * sizeof(*words));
+		words[command->count] = check->address;
+		error = start_with_words(process, words);
+	}
+	free(words);
+	if (error) {
+		if (process)
+			process_free(process);
+		return error;
+	}
+	check->process = process;
+	check->asked = true;
+	check->runner->running++;
+	return 0;
+}
+
+static void process_kill(struct process *process)
+{
+	kill(-process->pid, SIGKILL);
+}
+
+/* A check goes on. */
+
+static void ask_next(struct acl_cmd_check *check)
+{
+	for (; check->next < check->runner->config.count; check->next++) {
+		int error = process_start(check);
+		if (error == 0)
+			return;
+		add_reason(check, "%.100s: cannot be started: %s", command_name(check),
+			   strerror(error));
+	}
+	check_end(check, check->asked ? ACL_DENY : ACL_ERROR);
+}
+
+/* What the end of its process means to a check; status -1: somebody else has taken it. */
+static void judge(struct acl_cmd_check *check, int status, bool expired)
+{
+	const char *name = command_name(check);
+	if (!expired && status == 0) {
+		check->reasons[0] = '\0';
+		add_reason(check, "%.100s said yes", name);
+		check_end(check, ACL_ALLOW);
+		return;
+	}
+	if (expired)
+		add_reason(check, "%.100s: no answer in %u s", name,
+			   check->runner->config.timeout_s);
+	else if (status == -1)
+		add_reason(check, "%.100s: its exit status is lost", name);
+	else if (WIFEXITED(status))
+		add_reason(check, "%.100s: exit status %d", name, WEXITSTATUS(status));
+	else
+		add_reason(check, "%.100s: ended by signal %d", name, WTERMSIG(status));
+	check->next++;
+	ask_next(check);
+}
+
+/* If the process has ended, frees it and lets its check go on. */
+static bool process_reap(struct process *process)
+{
+	struct acl_cmd *runner = process->runner;
+	struct acl_cmd_check *check = process->check;
+	bool expired = process->expired;
+	int status = -1;
+	pid_t pid = waitpid(process->pid, &status, WNOHANG);
+	if (pid == 0 || (pid < 0 && errno != ECHILD))
+		return false;
+
+	/* What is there, not up to the end: a grandchild may hold the other end. */
+	while (read_output(process))
+		;
+	process_free(process);
+	runner->running--;
+	event_active(runner->pump, EV_TIMEOUT, 0);
+	if (check)
+		judge(check, status, expired);
+	return true;
+}
+
+static void on_child(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what;
+	struct acl_cmd *runner = arg;
+	struct process *process, *following;
+	for (process = TAILQ_FIRST(&runner->processes); process; process = following) {
+		following = TAILQ_NEXT(process, entry);
+		process_reap(process);
+	}
+}
+
+static void on_deadline(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what;
+	struct process *process = arg;
+	/* It may have ended in this very turn of the loop. */
+	if (process_reap(process))
+		return;
+	process->expired = true;
+	process_kill(process);
+}
+
+static void deliver(struct acl_cmd_check *check)
+{
+	acl_cmd_done *done = check->done;
+	void *arg = check->arg;
+	enum acl_answer answer = check->answer;
+	char reasons[REASONS_MAX];
+	memcpy(reasons, check->reasons, sizeof(reasons));
+	check_free(check);
+	done(arg, answer, reasons);
+}
+
+/* One step a turn; each asks for the next turn before it is taken. */
+static void on_pump(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what;
+	struct acl_cmd *runner = arg;
+	struct acl_cmd_check *waiting = TAILQ_FIRST(&runner->waiting);
+	struct acl_cmd_check *ended = TAILQ_FIRST(&runner->ended);
+	if (waiting && runner->running < runner->config.parallel) {
+		check_move(waiting, &runner->active);
+		ask_next(waiting);
+	} else if (ended) {
+		event_active(runner->pump, EV_TIMEOUT, 0);
+		deliver(ended);
+	}
+}
+
+/* From outside. */
+
+static int fill_environment(struct acl_cmd_check *check, const struct acl_cmd_client *client)
+{
+	static const char *const names[ENV_COUNT] = {
+	    [ENV_PATH] = "PATH",
+	    [ENV_CLIENT] = "PPTPPROXY_CLIENT",
+	    [ENV_LISTEN] = "PPTPPROXY_LISTEN",
+	    [ENV_PEER] = "PPTPPROXY_PEER",
+	};
+	const char *path = getenv("PATH");
+	const char *const values[ENV_COUNT] = {
+	    [ENV_PATH] = path ? path : ACL_CMD_DEFAULT_PATH,
+	    [ENV_CLIENT] = client->client,
+	    [ENV_LISTEN] = client->listen,
+	    [ENV_PEER] = client->peer,
+	};
+	for (size_t i = 0; i < ENV_COUNT; i++) {
+		if (asprintf(&check->environment[i], "%s=%s", names[i], values[i]) < 0) {
+			check->environment[i] = NULL;
+			return -1;
+		}
+	}
+	return 0;
+}
+
+struct acl_cmd_check *acl_cmd_start(struct acl_cmd *runner, const struct acl_cmd_client *client,
+				    acl_cmd_done *done, void *arg)
+{
+	struct acl_cmd_check *check = calloc(1, sizeof(*check));
+	if (!check)
+		return NULL;
+	check->runner = runner;
+	check->done = done;
+	check->arg = arg;
+	check->label = strdup(client->label);
+	if (!check->label || fill_environment(check, client) < 0) {
+		check_free(check);
+		return NULL;
+	}
+	struct in_addr addr_be = {.s_addr = htonl(client->addr)};
+	inet_ntop(AF_INET, &addr_be, check->address, sizeof(check->address));
+	check_move(check, &runner->waiting);
+	return check;
+}
+
+static void process_abandon(struct process *process)
+{
+	process_kill(process);
+	event_del(process->deadline);
+	output_close(process);
+	process->check->process = NULL;
+	process->check = NULL;
+}
+
+void acl_cmd_cancel(struct acl_cmd_check *check)
+{
+	if (!check)
+		return;
+	if (check->process)
+		process_abandon(check->process);
+	check_free(check);
+}
+
+struct acl_cmd *acl_cmd_new(struct event_base *base, const struct acl_cmd_config *config,
+			    struct why *why)
+{
+	struct acl_cmd *runner = calloc(1, sizeof(*runner));
+	if (!runner) {
+		why_set(why, "no memory for the external commands");
+		return NULL;
+	}
+	runner->base = base;
+	runner->config = *config;
+	TAILQ_INIT(&runner->waiting);
+	TAILQ_INIT(&runner->active);
+	TAILQ_INIT(&runner->ended);
+	TAILQ_INIT(&runner->processes);
+
+	/* Whoever started us may have blocked it. */
+	sigset_t child;
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	pthread_sigmask(SIG_UNBLOCK, &child, NULL);
+	runner->child = evsignal_new(base, SIGCHLD, on_child, runner);
+	runner->pump = event_new(base, -1, 0, on_pump, runner);
+	if (!runner->child || !runner->pump || evsignal_add(runner->child, NULL) < 0) {
+		why_set(why, "cannot watch the external commands");
+		acl_cmd_free(runner);
+		return NULL;
+	}
+	return runner;
+}
+
+/* After SIGKILL a status is a matter of moments, but not of none. */
+static void reap(pid_t pid)
+{
+	const struct timespec moment = {.tv_nsec = 1000000};
+	for (int i = 0; i < REAP_TRIES && waitpid(pid, NULL, WNOHANG) == 0; i++)
+		nanosleep(&moment, NULL);
+}
+
+static void free_all(struct checks *checks)
+{
+	struct acl_cmd_check *check;
+	while ((check = TAILQ_FIRST(checks)))
+		check_free(check);
+}
+
+void acl_cmd_free(struct acl_cmd *runner)
+{
+	struct process *process;
+	if (!runner)
+		return;
+	TAILQ_FOREACH(process, &runner->processes, entry)
+	{
+		process_kill(process);
+	}
+	while ((process = TAILQ_FIRST(&runner->processes))) {
+		reap(process->pid);
+		process_free(process);
+	}
+	free_all(&runner->waiting);
+	free_all(&runner->active);
+	free_all(&runner->ended);
+	if (runner->child)
+		event_free(runner->child);
+	if (runner->pump)
+		event_free(runner->pump);
+	free(runner);
+}
