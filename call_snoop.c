@@ -1,0 +1,417 @@
+/*
+ * One control connection's calls, found by what the connection's messages show: the ID that a side
+ * assigned ("own"), or the one that it was shown for the other's ("peer's"). Translation stays
+ * within this connection and goes by direction; a lookup in anybody else's calls would let one
+ * client end another's.
+ *
+ * Either side may be the PNS: an Outgoing-Call comes from it, an Incoming-Call goes to it. Caller
+ * is whoever sends the Request.
+ */
+#include "call_snoop.h"
+
+#include <assert.h>
+#include <search.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+struct snoop_id {
+	uint16_t value;
+	struct snoop_call *call;
+};
+
+struct snoop_call {
+	callid_ref ref;
+	bool incoming, open;
+	enum callid_side caller;
+	struct snoop_id own[2]; /* assigned by that side; the callee's once open */
+	struct snoop_id
+	    shown[2]; /* what that side is shown for the other's; the caller's once open */
+	TAILQ_ENTRY(snoop_call) in_calls;
+};
+
+struct call_snoop {
+	struct callid_db *db;
+	struct callid_leg legs[2];
+	uint64_t connection;
+	const struct call_snoop_events *events;
+	void *arg;
+	TAILQ_HEAD(, snoop_call) calls;
+	size_t count;
+	void *own[2], *shown[2]; /* search trees of snoop_id */
+	callid_ref replied[2];	 /* by the callee's side: opened, its Reply not written on yet */
+};
+
+struct call_snoop *call_snoop_new(struct callid_db *db, const struct callid_leg legs[2],
+				  uint64_t connection, const struct call_snoop_events *events,
+				  void *arg)
+{
+	struct call_snoop *snoop = calloc(1, sizeof(*snoop));
+	if (!snoop)
+		return NULL;
+	snoop->db = db;
+	snoop->legs[0] = legs[0];
+	snoop->legs[1] = legs[1];
+	snoop->connection = connection;
+	snoop->events = events;
+	snoop->arg = arg;
+	TAILQ_INIT(&snoop->calls);
+	return snoop;
+}
+
+void call_snoop_free(struct call_snoop *snoop)
+{
+	assert(!snoop || TAILQ_EMPTY(&snoop->calls));
+	free(snoop);
+}
+
+size_t call_snoop_calls(const struct call_snoop *snoop)
+{
+	return snoop->count;
+}
+
+/* ---- finding calls ---- */
+
+static int compare_ids(const void *a, const void *b)
+{
+	return ((const struct snoop_id *)a)->value - ((const struct snoop_id *)b)->value;
+}
+
+static struct snoop_call *find(void *const *tree, uint16_t value)
+{
+	struct snoop_id key = {.value = value};
+	struct snoop_id *const *found = tfind(&key, tree, compare_ids);
+	return found ? (*found)->call : NULL;
+}
+
+static struct snoop_call *find_own(const struct call_snoop *snoop, enum callid_side side,
+				   uint16_t id)
+{
+	return find(&snoop->own[side], id);
+}
+
+static struct snoop_call *find_shown(const struct call_snoop *snoop, enum callid_side side,
+				     uint16_t id)
+{
+	return find(&snoop->shown[side], id);
+}
+
+static int enter(void **tree, struct snoop_id *id, struct snoop_call *call, uint16_t value)
+{
+	*id = (struct snoop_id){value, call};
+	if (tsearch(id, tree, compare_ids))
+		return 0;
+	id->call = NULL;
+	return -1;
+}
+
+static void leave(void **tree, struct snoop_id *id)
+{
+	if (id->call)
+		tdelete(id, tree, compare_ids);
+}
+
+/* ---- a call's life ---- */
+
+static void end_call(struct call_snoop *snoop, struct snoop_call *call, uint64_t now,
+		     const char *reason)
+{
+	struct callid_info info;
+	bool known = callid_db_get(snoop->db, call->ref, &info);
+
+	callid_db_end(snoop->db, call->ref, now);
+	for (int side = 0; side < 2; side++) {
+		leave(&snoop->own[side], &call->own[side]);
+		leave(&snoop->shown[side], &call->shown[side]);
+		if (snoop->replied[side] == call->ref)
+			snoop->replied[side] = 0;
+	}
+	TAILQ_REMOVE(&snoop->calls, call, in_calls);
+	snoop->count--;
+	free(call);
+	if (known)
+		snoop->events->ended(snoop->arg, &info, reason);
+}
+
+void call_snoop_end(struct call_snoop *snoop, uint64_t now, const char *reason)
+{
+	struct snoop_call *call;
+	while ((call = TAILQ_FIRST(&snoop->calls)))
+		end_call(snoop, call, now, reason);
+}
+
+static struct snoop_call *reserve(struct call_snoop *snoop, enum callid_side caller,
+				  uint16_t caller_id, uint64_t now)
+{
+	struct snoop_call *call = calloc(1, sizeof(*call));
+	struct callid_request request = {
+	    .legs = {snoop->legs[0], snoop->legs[1]},
+	    .caller = caller,
+	    .caller_id = caller_id,
+	    .connection = snoop->connection,
+	};
+	enum callid_side callee = callid_other(caller);
+	uint16_t shown;
+
+	if (!call)
+		return NULL;
+	call->ref = callid_db_reserve(snoop->db, &request, now, &shown);
+	if (!call->ref) {
+		free(call);
+		return NULL;
+	}
+	call->caller = caller;
+	TAILQ_INSERT_TAIL(&snoop->calls, call, in_calls);
+	snoop->count++;
+	if (enter(&snoop->own[caller], &call->own[caller], call, caller_id) != 0 ||
+	    enter(&snoop->shown[callee], &call->shown[callee], call, shown) != 0) {
+		end_call(snoop, call, now, "no memory");
+		return NULL;
+	}
+	return call;
+}
+
+static int open_call(struct call_snoop *snoop, struct snoop_call *call, uint16_t callee_id,
+		     uint64_t now)
+{
+	enum callid_side caller = call->caller, callee = callid_other(caller);
+	uint16_t shown;
+
+	if (callid_db_open(snoop->db, call->ref, callee_id, now, &shown) != 0 ||
+	    enter(&snoop->own[callee], &call->own[callee], call, callee_id) != 0 ||
+	    enter(&snoop->shown[caller], &call->shown[caller], call, shown) != 0)
+		return -1;
+	call->open = true;
+	return 0;
+}
+
+/* ---- messages ---- */
+
+struct snooped {
+	struct call_snoop *snoop;
+	enum callid_side from;
+	uint16_t type;
+	uint8_t *message;
+	uint64_t now;
+	struct snoop_step *step;
+};
+
+static void drop(struct snooped *m, const char *reason)
+{
+	m->step->verdict = SNOOP_DROP;
+	m->step->reason = reason;
+}
+
+static void end_with_result(struct snooped *m, struct snoop_call *call, const char *what)
+{
+	char reason[64];
+	snprintf(reason, sizeof(reason), "%s: result %u", what, pptp_wire_result(m->message));
+	end_call(m->snoop, call, m->now, reason);
+}
+
+static void on_request(struct snooped *m)
+{
+	uint16_t caller_id = pptp_wire_at12(m->message);
+	enum callid_side callee = callid_other(m->from);
+
+	struct snoop_call *dead = find_own(m->snoop, m->from, caller_id);
+	if (dead)
+		end_call(m->snoop, dead, m->now, "replaced: its call ID came in a new request");
+	struct snoop_call *call = reserve(m->snoop, m->from, caller_id, m->now);
+	if (!call) {
+		struct snoop_answer *answer = &m->step->answer[m->from];
+		answer->length = pptp_wire_make_refusal(answer->octets, m->type, caller_id);
+		drop(m, "no call ID is free, call refused");
+		return;
+	}
+	call->incoming = m->type == PPTP_INCOMING_CALL_REQUEST;
+	pptp_wire_set12(m->message, call->shown[callee].value);
+}
+
+/* The callee said yes, but there is no ID to show the caller: each end hears no from its peer. */
+static void refuse_opened(struct snooped *m, struct snoop_call *call)
+{
+	struct snoop_answer *to_caller = &m->step->answer[call->caller];
+	struct snoop_answer *to_callee = &m->step->answer[m->from];
+	uint16_t shown = call->shown[m->from].value;
+
+	to_caller->length = pptp_wire_make_refusal(to_caller->octets,
+						   call->incoming ? PPTP_INCOMING_CALL_REQUEST
+								  : PPTP_OUTGOING_CALL_REQUEST,
+						   call->own[call->caller].value);
+	to_callee->length = call->incoming
+				? pptp_wire_make_call_disconnect(to_callee->octets, shown)
+				: pptp_wire_make_call_clear(to_callee->octets, shown);
+	end_call(m->snoop, call, m->now, "no call ID is free");
+	drop(m, "no call ID is free, call refused");
+}
+
+static void on_accepting_reply(struct snooped *m, struct snoop_call *call)
+{
+	uint16_t callee_id = pptp_wire_at12(m->message);
+
+	if (call->open && call->own[m->from].value != callee_id) {
+		drop(m, "a second reply with another call ID");
+		return;
+	}
+	if (!call->open) {
+		struct snoop_call *dead = find_own(m->snoop, m->from, callee_id);
+		if (dead)
+			end_call(m->snoop, dead, m->now,
+				 "replaced: its call ID came in a new reply");
+		if (open_call(m->snoop, call, callee_id, m->now) != 0) {
+			refuse_opened(m, call);
+			return;
+		}
+		m->snoop->replied[m->from] = call->ref;
+		m->snoop->events->opened(m->snoop->arg, call->ref);
+	}
+	pptp_wire_set12(m->message, call->shown[call->caller].value);
+	pptp_wire_set14(m->message, call->own[call->caller].value);
+}
+
+static void on_reply(struct snooped *m)
+{
+	struct snoop_call *call = find_shown(m->snoop, m->from, pptp_wire_at14(m->message));
+
+	if (!call || call->caller == m->from ||
+	    call->incoming != (m->type == PPTP_INCOMING_CALL_REPLY)) {
+		drop(m, "its call ID names no call that waits for this reply");
+	} else if (pptp_wire_result(m->message) == PPTP_RESULT_OK) {
+		on_accepting_reply(m, call);
+	} else {
+		/* Its own ID means nothing and passes as it is. */
+		pptp_wire_set14(m->message, call->own[call->caller].value);
+		end_with_result(m, call, "refused");
+	}
+}
+
+static uint16_t swap_octets(uint16_t value)
+{
+	return (uint16_t)(value >> 8 | value << 8);
+}
+
+/* The ID should be the sender's own, the PAC's (RFC 2637 section 2.13), but accel-ppp sends the
+ * PNS's, and once sent it byte-swapped. */
+static struct snoop_call *find_disconnected(const struct call_snoop *snoop, enum callid_side from,
+					    uint16_t id)
+{
+	struct snoop_call *call = find_own(snoop, from, id);
+	if (!call)
+		call = find_shown(snoop, from, id);
+	if (!call)
+		call = find_shown(snoop, from, swap_octets(id));
+	if (!call && snoop->count == 1)
+		call = TAILQ_FIRST(&snoop->calls);
+	return call;
+}
+
+static void on_disconnect(struct snooped *m)
+{
+	struct snoop_call *call = find_disconnected(m->snoop, m->from, pptp_wire_at12(m->message));
+	enum callid_side to = callid_other(m->from);
+
+	if (!call || !call->shown[to].call) {
+		drop(m, "its call ID names no call of this connection");
+		return;
+	}
+	pptp_wire_set12(m->message, call->shown[to].value);
+	end_with_result(m, call, "disconnected");
+}
+
+static void on_clear(struct snooped *m)
+{
+	struct snoop_call *call = find_own(m->snoop, m->from, pptp_wire_at12(m->message));
+
+	if (!call)
+		drop(m, "its call ID names no call of this connection");
+	else
+		pptp_wire_set12(m->message, call->shown[callid_other(m->from)].value);
+}
+
+static void on_peers_id(struct snooped *m)
+{
+	struct snoop_call *call = find_shown(m->snoop, m->from, pptp_wire_at12(m->message));
+
+	if (!call)
+		drop(m, "its call ID names no call of this connection");
+	else
+		pptp_wire_set12(m->message, call->own[callid_other(m->from)].value);
+}
+
+void call_snoop_message(struct call_snoop *snoop, enum callid_side from, uint8_t *message,
+			size_t length, uint64_t now, struct snoop_step *step)
+{
+	struct pptp_header header;
+	const char *why;
+	enum wire_answer answer = pptp_wire_parse(message, length, &header, &why);
+	assert(answer == WIRE_OK);
+	(void)answer;
+
+	struct snooped m = {snoop, from, header.type, message, now, step};
+	const struct pptp_shape *shape = pptp_wire_shape(header.type);
+	step->verdict = SNOOP_PASS;
+	step->reason = NULL;
+	step->answer[0].length = step->answer[1].length = 0;
+	if (!shape || shape->at12 == PPTP_ID_NONE)
+		return;
+	switch (header.type) {
+	case PPTP_OUTGOING_CALL_REQUEST:
+	case PPTP_INCOMING_CALL_REQUEST:
+		on_request(&m);
+		break;
+	case PPTP_OUTGOING_CALL_REPLY:
+	case PPTP_INCOMING_CALL_REPLY:
+		on_reply(&m);
+		break;
+	case PPTP_CALL_DISCONNECT_NOTIFY:
+		on_disconnect(&m);
+		break;
+	default:
+		if (shape->at12 == PPTP_ID_OWN)
+			on_clear(&m);
+		else
+			on_peers_id(&m);
+	}
+}
+
+void call_snoop_written(struct call_snoop *snoop, enum callid_side from)
+{
+	if (!snoop->replied[from])
+		return;
+	callid_db_release(snoop->db, snoop->replied[from]);
+	snoop->replied[from] = 0;
+}
+
+/* ---- farewell ---- */
+
+static void farewell_to(const struct snoop_call *call, enum callid_side to, call_snoop_say *say,
+			void *arg)
+{
+	uint8_t message[PPTP_ANSWER_MAX];
+	bool is_pns = (to == call->caller) != call->incoming;
+	uint16_t request = call->incoming ? PPTP_INCOMING_CALL_REQUEST : PPTP_OUTGOING_CALL_REQUEST;
+	size_t length;
+
+	if (to == call->caller && !call->open)
+		length = pptp_wire_make_refusal(message, request, call->own[to].value);
+	else if (is_pns)
+		length = pptp_wire_make_call_disconnect(message, call->shown[to].value);
+	else
+		length = pptp_wire_make_call_clear(message, call->shown[to].value);
+	say(arg, to, message, length);
+}
+
+void call_snoop_farewell(const struct call_snoop *snoop, call_snoop_say *say, void *arg)
+{
+	const struct snoop_call *call;
+	uint8_t message[PPTP_ANSWER_MAX];
+	size_t length = pptp_wire_make_stop(message, PPTP_STOP_LOCAL_SHUTDOWN);
+
+	for (int side = 0; side < 2; side++) {
+		TAILQ_FOREACH(call, &snoop->calls, in_calls)
+		farewell_to(call, (enum callid_side)side, say, arg);
+		say(arg, (enum callid_side)side, message, length);
+	}
+}

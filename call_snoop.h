@@ -1,0 +1,73 @@
+/*
+ * call_snoop: the calls of one control connection: a message in, the message as the other side must
+ * see it and changes to the table out. RFC 2637 sections 2.7 to 2.15.
+ *
+ * The only place where wire and callid_db meet for control messages. It has no descriptor and no
+ * clock of its own; the caller has checked each message with pptp_wire_parse, and passes it on.
+ *
+ * Thread: control thread only. Host byte order; times as in callid_db.h.
+ */
+#ifndef CALL_SNOOP_H
+#define CALL_SNOOP_H
+
+#include "callid_db.h"
+#include "wire/pptp_wire.h"
+
+struct call_snoop;
+
+/* Told from within call_snoop's functions; must not call back into them. */
+struct call_snoop_events {
+	void (*opened)(void *arg, callid_ref call);
+	/* The call as it was at its end, counters included. reason: "cleared", "refused: result 2",
+	 * ...; during the call only. */
+	void (*ended)(void *arg, const struct callid_info *call, const char *reason);
+};
+
+/* legs: the connection's addresses; connection: its number; events outlives it. NULL: no memory. */
+struct call_snoop *call_snoop_new(struct callid_db *db, const struct callid_leg legs[2],
+				  uint64_t connection, const struct call_snoop_events *events,
+				  void *arg);
+
+/* Its calls must have ended (call_snoop_end). NULL is fine. */
+void call_snoop_free(struct call_snoop *snoop);
+
+enum snoop_verdict {
+	SNOOP_PASS, /* pass the message on: its call IDs are now those that the other side knows */
+	SNOOP_DROP, /* never pass it on; reason says why */
+};
+
+struct snoop_answer {
+	size_t length; /* 0: nothing */
+	uint8_t octets[PPTP_ANSWER_MAX];
+};
+
+struct snoop_step {
+	enum snoop_verdict verdict;
+	const char *reason; /* of a drop; static */
+	struct snoop_answer
+	    answer[2]; /* messages of our own, by the side that gets them, behind the passed one */
+};
+
+/* message: whole, checked, length octets of it; rewritten in place. */
+void call_snoop_message(struct call_snoop *snoop, enum callid_side from, uint8_t *message,
+			size_t length, uint64_t now, struct snoop_step *step);
+
+/* The message that came last from this side, and passed, has now been handed to the system whole:
+ * whoever waits for it (early packets behind a Reply) may go on. */
+void call_snoop_written(struct call_snoop *snoop, enum callid_side from);
+
+/*
+ * What each end must hear when we stop, as its peer would have said it: for every call the PNS a
+ * Call-Disconnect-Notify and the PAC a Call-Clear-Request (or a refusing Reply, to a Request that
+ * waits for one), then both a Stop-Control-Connection-Request. say is called once a message, in
+ * order.
+ */
+typedef void call_snoop_say(void *arg, enum callid_side to, const uint8_t *message, size_t length);
+void call_snoop_farewell(const struct call_snoop *snoop, call_snoop_say *say, void *arg);
+
+/* Ends every call. */
+void call_snoop_end(struct call_snoop *snoop, uint64_t now, const char *reason);
+
+size_t call_snoop_calls(const struct call_snoop *snoop); /* reserved or open */
+
+#endif
