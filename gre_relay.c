@@ -1,0 +1,436 @@
+/*
+ * A batch is received with one system call, looked up under one reader's entry of the table, and
+ * sent with one system call. Packets are rewritten where they lie. Under load there is no other
+ * system call and no allocation; poll only when idle.
+ */
+#include "gre_relay.h"
+
+#include "gre_hold.h"
+#include "gre_socket.h"
+#include "host/log.h"
+#include "host/monotonic.h"
+#include "wire/gre_wire.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/ip.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+	BATCH = 64,
+	PACKET_MAX = 65536, /* IP reassembles before a raw socket sees it */
+	SENDS_MAX = BATCH + GRE_HOLD_ALL,
+};
+
+/* Ancillary data of one packet to be sent: source address and type of service. */
+struct ancillary {
+	_Alignas(struct cmsghdr)
+	    uint8_t octets[CMSG_SPACE(sizeof(struct in_pktinfo)) + CMSG_SPACE(sizeof(int))];
+};
+
+struct send {
+	struct sockaddr_in to;
+	struct iovec iov;
+	struct ancillary ancillary;
+	callid_ref call;
+	enum callid_side from;
+	uint8_t *owned; /* to be freed once sent, or NULL */
+};
+
+struct gre_relay {
+	struct callid_db *db;
+	struct gre_socket sockets;
+	int wake_fd;
+	pthread_t thread;
+	bool started, dump;
+	_Atomic bool stop;
+
+	/* the GRE thread's own */
+	struct gre_hold *hold;
+	uint64_t hold_generation; /* of the table when the held packets were judged last */
+	uint8_t *buffers;	  /* BATCH times PACKET_MAX */
+	struct iovec in_iovs[BATCH];
+	struct mmsghdr in[BATCH];
+	struct send *sends;  /* SENDS_MAX */
+	struct mmsghdr *out; /* SENDS_MAX, out[i] sends sends[i] */
+	size_t send_count;
+	uint64_t now;
+
+	_Atomic uint64_t received, sent, drops[GRE_DROPS];
+};
+
+/* A packet as received: what the IP header says, and the GRE packet behind it. */
+struct packet {
+	struct callid_key key;
+	uint8_t tos;
+	uint16_t ip_length, length;
+	uint8_t *octets;
+};
+
+static void count(_Atomic uint64_t *counter, uint64_t more)
+{
+	uint64_t value = atomic_load_explicit(counter, memory_order_relaxed);
+	atomic_store_explicit(counter, value + more, memory_order_relaxed);
+}
+
+static void drop(struct gre_relay *relay, enum gre_drop reason)
+{
+	count(&relay->drops[reason], 1);
+}
+
+static void drop_of_call(struct gre_relay *relay, enum gre_drop reason, callid_ref call,
+			 enum callid_side from)
+{
+	drop(relay, reason);
+	callid_db_count_drop(relay->db, call, from);
+}
+
+const char *gre_relay_drop_name(enum gre_drop reason)
+{
+	static const char *const names[GRE_DROPS] = {
+	    [GRE_DROP_TRUNCATED] = "truncated",	  [GRE_DROP_NOT_ENHANCED] = "not enhanced GRE",
+	    [GRE_DROP_NO_CALL] = "no such call",  [GRE_DROP_EARLY] = "too early",
+	    [GRE_DROP_SEND_ERROR] = "send error",
+	};
+	return names[reason];
+}
+
+/* ---- one packet ---- */
+
+static void dump(const char *direction, uint32_t from, uint32_t to, const uint8_t *octets,
+		 size_t length)
+{
+	char title[96], source[INET_ADDRSTRLEN], destination[INET_ADDRSTRLEN];
+	inet_ntop(AF_INET, &(struct in_addr){htonl(from)}, source, sizeof(source));
+	inet_ntop(AF_INET, &(struct in_addr){htonl(to)}, destination, sizeof(destination));
+	snprintf(title, sizeof(title), "GRE %s, %s -> %s, %zu octets", direction, source,
+		 destination, length);
+	log_dump(title, octets, length);
+}
+
+/* False: dropped, and counted. The kernel has checked the IP header's checksum and put fragments
+ * together. */
+static bool parse(struct gre_relay *relay, uint8_t *octets, size_t length, struct packet *packet)
+{
+	struct iphdr ip;
+	if (length < sizeof(ip)) {
+		drop(relay, GRE_DROP_TRUNCATED);
+		return false;
+	}
+	memcpy(&ip, octets, sizeof(ip));
+	size_t header = ip.ihl * 4U, total = ntohs(ip.tot_len);
+	if (header < sizeof(ip) || total < header || total > length) {
+		drop(relay, GRE_DROP_TRUNCATED);
+		return false;
+	}
+	*packet = (struct packet){
+	    .key = {.proxy_addr = ntohl(ip.daddr), .peer_addr = ntohl(ip.saddr)},
+	    .tos = ip.tos,
+	    .ip_length = (uint16_t)total,
+	    .length = (uint16_t)(total - header),
+	    .octets = octets + header,
+	};
+	enum gre_answer answer =
+	    gre_wire_check(packet->octets, packet->length, &packet->key.call_id);
+	if (answer != GRE_OK)
+		drop(relay, answer == GRE_TRUNCATED ? GRE_DROP_TRUNCATED : GRE_DROP_NOT_ENHANCED);
+	return answer == GRE_OK;
+}
+
+static void set_ancillary(struct msghdr *header, uint32_t source, uint8_t tos)
+{
+	struct in_pktinfo info = {.ipi_spec_dst.s_addr = htonl(source)};
+	int tos_value = tos;
+
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(header);
+	cmsg->cmsg_level = IPPROTO_IP;
+	cmsg->cmsg_type = IP_PKTINFO;
+	cmsg->cmsg_len = CMSG_LEN(sizeof(info));
+	memcpy(CMSG_DATA(cmsg), &info, sizeof(info));
+	cmsg = CMSG_NXTHDR(header, cmsg);
+	cmsg->cmsg_level = IPPROTO_IP;
+	cmsg->cmsg_type = IP_TOS;
+	cmsg->cmsg_len = CMSG_LEN(sizeof(tos_value));
+	memcpy(CMSG_DATA(cmsg), &tos_value, sizeof(tos_value));
+}
+
+static void queue_send(struct gre_relay *relay, const struct callid_route *route, uint8_t *octets,
+		       uint16_t length, uint8_t tos, uint8_t *owned)
+{
+	struct send *send = &relay->sends[relay->send_count];
+	struct msghdr *header = &relay->out[relay->send_count].msg_hdr;
+
+	gre_wire_set_call_id(octets, route->call_id);
+	send->to.sin_addr.s_addr = htonl(route->peer_addr);
+	send->iov = (struct iovec){octets, length};
+	send->call = route->call;
+	send->from = route->from;
+	send->owned = owned;
+	set_ancillary(header, route->proxy_addr, tos);
+	relay->send_count++;
+	if (relay->dump)
+		dump("out", route->proxy_addr, route->peer_addr, octets, length);
+}
+
+static void hold(struct gre_relay *relay, const struct packet *packet,
+		 const struct callid_route *route)
+{
+	struct gre_held held = {
+	    .key = packet->key,
+	    .route = *route,
+	    .since = relay->now,
+	    .tos = packet->tos,
+	    .length = packet->length,
+	    .ip_length = packet->ip_length,
+	    .octets = packet->octets,
+	};
+	if (!gre_hold_add(relay->hold, &held))
+		drop_of_call(relay, GRE_DROP_EARLY, route->call, route->from);
+}
+
+static void route_packet(struct gre_relay *relay, const struct packet *packet)
+{
+	struct callid_route route;
+	switch (callid_db_route(relay->db, &packet->key, packet->ip_length, relay->now, &route)) {
+	case CALLID_ROUTE:
+		queue_send(relay, &route, packet->octets, packet->length, packet->tos, NULL);
+		break;
+	case CALLID_HELD:
+		hold(relay, packet, &route);
+		break;
+	case CALLID_NONE:
+		drop(relay, GRE_DROP_NO_CALL);
+		break;
+	}
+}
+
+/* ---- held packets ---- */
+
+static enum gre_hold_fate judge(void *arg, struct gre_held *held)
+{
+	struct gre_relay *relay = arg;
+	struct callid_route route;
+	enum callid_answer answer =
+	    callid_db_route(relay->db, &held->key, held->ip_length, relay->now, &route);
+
+	if (answer == CALLID_ROUTE && route.call == held->route.call) {
+		queue_send(relay, &route, held->octets, held->length, held->tos, held->octets);
+		return GRE_HOLD_TAKEN;
+	}
+	if (answer == CALLID_HELD && relay->now - held->since < GRE_HOLD_MS)
+		return GRE_HOLD_KEEP;
+	drop_of_call(relay, GRE_DROP_EARLY, held->route.call, held->route.from);
+	free(held->octets);
+	return GRE_HOLD_TAKEN;
+}
+
+/* Within the read-side entry of the packets that follow, so that none of them overtakes a held one.
+ */
+static void judge_held(struct gre_relay *relay)
+{
+	uint64_t oldest = gre_hold_oldest(relay->hold);
+	uint64_t generation = callid_db_generation(relay->db);
+
+	if (oldest == 0 ||
+	    (generation == relay->hold_generation && relay->now - oldest < GRE_HOLD_MS))
+		return;
+	relay->hold_generation = generation;
+	gre_hold_sweep(relay->hold, judge, relay);
+}
+
+/* ---- batches ---- */
+
+static void send_batch(struct gre_relay *relay)
+{
+	size_t done = 0;
+	while (done < relay->send_count) {
+		int sent = sendmmsg(relay->sockets.send_fd, relay->out + done,
+				    (unsigned)(relay->send_count - done), MSG_DONTWAIT);
+		if (sent > 0) {
+			done += (size_t)sent;
+			count(&relay->sent, (uint64_t)sent);
+		} else if (errno != EINTR) {
+			/* The error is the first packet's: it alone is lost. */
+			const struct send *lost = &relay->sends[done++];
+			callid_db_read_begin(relay->db);
+			drop_of_call(relay, GRE_DROP_SEND_ERROR, lost->call, lost->from);
+			callid_db_read_end(relay->db);
+		}
+	}
+	for (size_t i = 0; i < relay->send_count; i++)
+		free(relay->sends[i].owned);
+	relay->send_count = 0;
+}
+
+static void relay_batch(struct gre_relay *relay, size_t received)
+{
+	struct packet packets[BATCH];
+	size_t good = 0;
+
+	relay->now = monotonic_ms();
+	count(&relay->received, received);
+	for (size_t i = 0; i < received; i++) {
+		if (!parse(relay, relay->in_iovs[i].iov_base, relay->in[i].msg_len, &packets[good]))
+			continue;
+		if (relay->dump)
+			dump("in", packets[good].key.peer_addr, packets[good].key.proxy_addr,
+			     packets[good].octets, packets[good].length);
+		good++;
+	}
+	callid_db_read_begin(relay->db);
+	judge_held(relay);
+	for (size_t i = 0; i < good; i++)
+		route_packet(relay, &packets[i]);
+	callid_db_read_end(relay->db);
+	send_batch(relay);
+}
+
+static void wait_for_work(struct gre_relay *relay)
+{
+	struct pollfd fds[] = {{relay->sockets.receive_fd, POLLIN, 0}, {relay->wake_fd, POLLIN, 0}};
+	uint64_t oldest = gre_hold_oldest(relay->hold), now = monotonic_ms(), ignored;
+	int timeout = -1;
+
+	if (oldest != 0)
+		timeout = now - oldest < GRE_HOLD_MS ? (int)(GRE_HOLD_MS - (now - oldest)) : 0;
+	poll(fds, 2, timeout);
+	if (fds[1].revents && read(relay->wake_fd, &ignored, sizeof(ignored)) < 0)
+		return; /* somebody else's wake-up: nothing is lost */
+}
+
+static void *run(void *arg)
+{
+	struct gre_relay *relay = arg;
+	while (!atomic_load_explicit(&relay->stop, memory_order_acquire)) {
+		int received =
+		    recvmmsg(relay->sockets.receive_fd, relay->in, BATCH, MSG_DONTWAIT, NULL);
+		if (received <= 0)
+			wait_for_work(relay);
+		if (received > 0 || gre_hold_count(relay->hold) > 0)
+			relay_batch(relay, received > 0 ? (size_t)received : 0);
+	}
+	return NULL;
+}
+
+/* ---- birth and death ---- */
+
+/* In the control thread: held packets may go now, or never. */
+static void on_table_change(void *arg, callid_ref call, enum callid_event event)
+{
+	struct gre_relay *relay = arg;
+	uint64_t one = 1;
+	(void)call;
+	if ((event == CALLID_RELEASED || event == CALLID_ENDED) &&
+	    write(relay->wake_fd, &one, sizeof(one)) < 0)
+		return; /* full: it is awake already */
+}
+
+static void prepare_messages(struct gre_relay *relay)
+{
+	for (size_t i = 0; i < BATCH; i++) {
+		relay->in_iovs[i] = (struct iovec){relay->buffers + i * PACKET_MAX, PACKET_MAX};
+		relay->in[i].msg_hdr =
+		    (struct msghdr){.msg_iov = &relay->in_iovs[i], .msg_iovlen = 1};
+	}
+	for (size_t i = 0; i < SENDS_MAX; i++) {
+		struct send *send = &relay->sends[i];
+		send->to.sin_family = AF_INET;
+		relay->out[i].msg_hdr = (struct msghdr){
+		    .msg_name = &send->to,
+		    .msg_namelen = sizeof(send->to),
+		    .msg_iov = &send->iov,
+		    .msg_iovlen = 1,
+		    .msg_control = send->ancillary.octets,
+		    .msg_controllen = sizeof(send->ancillary.octets),
+		};
+	}
+}
+
+struct gre_relay *gre_relay_open(struct callid_db *db, struct why *why)
+{
+	struct gre_relay *relay = calloc(1, sizeof(*relay));
+	if (!relay) {
+		why_set(why, "GRE relay: no memory");
+		return NULL;
+	}
+	relay->db = db;
+	relay->sockets = GRE_SOCKET_NONE;
+	relay->dump = log_wants(LOG_LEVEL_DUMP);
+	relay->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	relay->hold = gre_hold_new();
+	relay->sends = calloc(SENDS_MAX, sizeof(*relay->sends));
+	relay->out = calloc(SENDS_MAX, sizeof(*relay->out));
+	relay->buffers = mmap(NULL, (size_t)BATCH * PACKET_MAX, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (relay->buffers == MAP_FAILED)
+		relay->buffers = NULL;
+	if (relay->wake_fd < 0 || !relay->hold || !relay->sends || !relay->out || !relay->buffers) {
+		why_set(why, "GRE relay: %s", strerror(errno));
+		goto failed;
+	}
+	if (gre_socket_open(&relay->sockets, why) != 0)
+		goto failed;
+	if (relay->sockets.receive_buffer < GRE_RECEIVE_BUFFER)
+		log_warning("the GRE receive buffer is %zu KiB instead of %d, bursts may be lost: "
+			    "raise the sysctl net.core.rmem_max to %d",
+			    relay->sockets.receive_buffer / 1024, GRE_RECEIVE_BUFFER / 1024,
+			    GRE_RECEIVE_BUFFER);
+	prepare_messages(relay);
+	callid_db_observe(db, on_table_change, relay);
+	return relay;
+failed:
+	gre_relay_close(relay);
+	return NULL;
+}
+
+int gre_relay_start(struct gre_relay *relay, struct why *why)
+{
+	sigset_t all, before;
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &before);
+	int error = pthread_create(&relay->thread, NULL, run, relay);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (error != 0)
+		return why_set(why, "GRE thread: %s", strerror(error));
+	relay->started = true;
+	return 0;
+}
+
+void gre_relay_close(struct gre_relay *relay)
+{
+	if (!relay)
+		return;
+	if (relay->started) {
+		atomic_store_explicit(&relay->stop, true, memory_order_release);
+		on_table_change(relay, 0, CALLID_ENDED);
+		pthread_join(relay->thread, NULL);
+	}
+	gre_socket_close(&relay->sockets);
+	if (relay->wake_fd >= 0)
+		close(relay->wake_fd);
+	gre_hold_free(relay->hold);
+	if (relay->buffers)
+		munmap(relay->buffers, (size_t)BATCH * PACKET_MAX);
+	free(relay->sends);
+	free(relay->out);
+	free(relay);
+}
+
+void gre_relay_totals(const struct gre_relay *relay, struct gre_totals *totals)
+{
+	totals->received = atomic_load_explicit(&relay->received, memory_order_relaxed);
+	totals->sent = atomic_load_explicit(&relay->sent, memory_order_relaxed);
+	for (int i = 0; i < GRE_DROPS; i++)
+		totals->drops[i] = atomic_load_explicit(&relay->drops[i], memory_order_relaxed);
+}

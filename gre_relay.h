@@ -1,0 +1,46 @@
+/*
+ * gre_relay: the GRE thread: enhanced GRE packets in, each looked up in the table, its call ID
+ * rewritten, out.
+ *
+ * It never asks about policy: no route, no packet. Sequence and acknowledgement numbers, payload,
+ * DSCP and ECN stay as they are; TTL and IP identification are fresh; what is larger than the way
+ * out leaves in fragments. RFC 2637 section 4.
+ *
+ * Thread: functions here are the main thread's; gre_relay_totals anybody's.
+ */
+#ifndef GRE_RELAY_H
+#define GRE_RELAY_H
+
+#include "callid_db.h"
+#include "host/why.h"
+
+enum gre_drop {
+	GRE_DROP_TRUNCATED,
+	GRE_DROP_NOT_ENHANCED,
+	GRE_DROP_NO_CALL,    /* call ID, source and destination name no call */
+	GRE_DROP_EARLY,	     /* came before the Reply, and was one too many or waited too long */
+	GRE_DROP_SEND_ERROR, /* the system did not take it */
+	GRE_DROPS,
+};
+
+struct gre_totals {
+	uint64_t received, sent;
+	uint64_t drops[GRE_DROPS];
+};
+
+struct gre_relay;
+
+/* Opens the sockets; packets queue in them from now on. db outlives the relay. NULL with a sentence
+ * in why. */
+struct gre_relay *gre_relay_open(struct callid_db *db, struct why *why);
+
+/* Starts the thread, with all signals blocked. 0, or -1 with a sentence. Once. */
+int gre_relay_start(struct gre_relay *relay, struct why *why);
+
+void gre_relay_totals(const struct gre_relay *relay, struct gre_totals *totals);
+const char *gre_relay_drop_name(enum gre_drop drop); /* "no such call", ... */
+
+/* Ends the thread if it runs and closes everything. NULL is fine. */
+void gre_relay_close(struct gre_relay *relay);
+
+#endif
