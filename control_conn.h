@@ -1,0 +1,58 @@
+/*
+ * control_conn: one control connection, from accept to the last octet.
+ *
+ *   checking -> waiting -> dialling -> relaying -> closing -> gone
+ *   (access)   (SCCRQ)    (server)     (messages)  (queued octets leave, the peers' FINs come)
+ *
+ * A connection is the set of its live handles; whatever happens, one function lets go of what is
+ * left. Each has a number, and its log lines start with that and its addresses.
+ *
+ * Thread: control thread.
+ */
+#ifndef CONTROL_CONN_H
+#define CONTROL_CONN_H
+
+#include "acl_cmd.h"
+#include "call_snoop.h"
+#include "control_dial.h"
+#include "control_leg.h"
+#include "pair.h"
+
+#include <sys/queue.h>
+
+struct control_conn;
+LIST_HEAD(control_conns, control_conn);
+
+/* What all connections of a relay share; outlives them. */
+struct control_env {
+	struct event_base *base;
+	struct callid_db *db;
+	const struct acl *acl;	  /* no rules: any source, unless there are commands */
+	struct acl_cmd *commands; /* NULL: none */
+	bool acl_any; /* a rule or a command is enough; else both, where both are given */
+	unsigned handshake_timeout_s;
+	struct control_dial_config dial; /* forbidden_arg is set for each pair */
+
+	struct control_conns conns;
+	size_t conn_count;
+	uint64_t last_number;
+	/* Told by connections. */
+	void (*call_opened)(void *arg, callid_ref call);
+	void (*conn_gone)(void *arg); /* conn_count is one less */
+	void *arg;
+};
+
+/* Takes an accepted descriptor over and decides, now or later, whether it may stay. pair outlives
+ * the connection; loop_check is dial.forbidden_arg. */
+void control_conn_accept(struct control_env *env, const struct pair *pair, void *loop_check,
+			 int fd);
+
+/* Tells both ends what their peer would have told them, and closes in order. */
+void control_conn_shut_down(struct control_conn *conn);
+
+struct control_conn *control_conn_next(
+    const struct control_conn *conn); /* in env->conns, NULL at its end */
+
+void control_conn_abort(struct control_conn *conn); /* lets go of everything now, without a word */
+
+#endif

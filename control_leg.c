@@ -1,0 +1,163 @@
+/*
+ * Sockets of control connections.
+ */
+#include "control_leg.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Control messages are few and small: a peer that does not read, or one that floods, gets no more
+ * of the kernel's memory. */
+enum { SOCKET_BUFFER = 32 * 1024 };
+
+static void set(int fd, int level, int option, int value)
+{
+	setsockopt(fd, level, option, &value, sizeof(value));
+}
+
+void control_leg_tune(int fd, unsigned keepalive_s)
+{
+	set(fd, SOL_SOCKET, SO_SNDBUF, SOCKET_BUFFER);
+	set(fd, SOL_SOCKET, SO_RCVBUF, SOCKET_BUFFER);
+	/* Peers handle one message a read, so each leaves in a segment of its own, at once. */
+	set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	set(fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)keepalive_s);
+	set(fd, IPPROTO_TCP, TCP_KEEPINTVL, (int)keepalive_s);
+	set(fd, IPPROTO_TCP, TCP_KEEPCNT, 2);
+	set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)(3 * keepalive_s * 1000));
+}
+
+static struct control_address address_of(const struct sockaddr_in *from)
+{
+	return (struct control_address){ntohl(from->sin_addr.s_addr), ntohs(from->sin_port)};
+}
+
+int control_leg_open(struct control_leg *leg, int fd, struct event_base *base,
+		     event_callback_fn callback, void *arg)
+{
+	struct sockaddr_in local, peer;
+	socklen_t local_length = sizeof(local), peer_length = sizeof(peer);
+
+	*leg = CONTROL_LEG_NONE;
+	if (getsockname(fd, (struct sockaddr *)&local, &local_length) != 0 ||
+	    getpeername(fd, (struct sockaddr *)&peer, &peer_length) != 0)
+		goto failed;
+	leg->proxy = address_of(&local);
+	leg->peer = address_of(&peer);
+	if (event_assign(&leg->event, base, fd, EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST,
+			 callback, arg) != 0 ||
+	    event_add(&leg->event, NULL) != 0)
+		goto failed;
+	leg->fd = fd;
+	return 0;
+failed:
+	close(fd);
+	return -1;
+}
+
+void control_leg_close(struct control_leg *leg)
+{
+	if (leg->fd >= 0) {
+		event_del(&leg->event);
+		close(leg->fd);
+		leg->fd = -1;
+	}
+	free(leg->outbox);
+	leg->outbox = NULL;
+}
+
+ssize_t control_leg_peek(struct control_leg *leg, uint8_t *out, size_t size)
+{
+	ssize_t got;
+	do
+		got = recv(leg->fd, out, size, MSG_PEEK | MSG_DONTWAIT);
+	while (got < 0 && errno == EINTR);
+	if (got == 0)
+		leg->peer_closed = true;
+	return got;
+}
+
+void control_leg_consume(struct control_leg *leg, size_t length)
+{
+	/* MSG_TRUNC has TCP throw octets away without copying them. */
+	while (recv(leg->fd, NULL, length, MSG_TRUNC | MSG_DONTWAIT) < 0 && errno == EINTR)
+		;
+}
+
+void control_leg_discard(struct control_leg *leg)
+{
+	enum { CHUNK = 65536, CHUNKS = 16 };
+	for (int i = 0; i < CHUNKS; i++) {
+		ssize_t got = recv(leg->fd, NULL, CHUNK, MSG_TRUNC | MSG_DONTWAIT);
+		if (got > 0 || (got < 0 && errno == EINTR))
+			continue;
+		if (got == 0 || (errno != EAGAIN && errno != EWOULDBLOCK))
+			leg->peer_closed = true;
+		return;
+	}
+	event_active(&leg->event, EV_READ, 0);
+}
+
+/* How much the system took; 0 where it is full; -1 with errno. */
+static ssize_t send_some(int fd, const uint8_t *octets, size_t length)
+{
+	ssize_t sent;
+	do
+		sent = send(fd, octets, length, MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (sent < 0 && errno == EINTR);
+	return sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) ? 0 : sent;
+}
+
+static int keep(struct control_leg *leg, const uint8_t *octets, size_t length)
+{
+	if (!leg->outbox)
+		leg->outbox = calloc(1, sizeof(*leg->outbox));
+	if (!leg->outbox || length > sizeof(leg->outbox->octets) - leg->outbox->length) {
+		errno = ENOBUFS;
+		return -1;
+	}
+	memcpy(leg->outbox->octets + leg->outbox->length, octets, length);
+	leg->outbox->length += length;
+	return 0;
+}
+
+int control_leg_write(struct control_leg *leg, const uint8_t *octets, size_t length)
+{
+	ssize_t sent = leg->outbox ? 0 : send_some(leg->fd, octets, length);
+	if (sent < 0)
+		return -1;
+	if ((size_t)sent == length)
+		return 0;
+	return keep(leg, octets + sent, length - (size_t)sent);
+}
+
+int control_leg_flush(struct control_leg *leg)
+{
+	struct control_outbox *outbox = leg->outbox;
+	if (!outbox)
+		return 0;
+	ssize_t sent = send_some(leg->fd, outbox->octets, outbox->length);
+	if (sent < 0)
+		return -1;
+	outbox->length -= (size_t)sent;
+	memmove(outbox->octets, outbox->octets + sent, outbox->length);
+	if (outbox->length == 0) {
+		free(outbox);
+		leg->outbox = NULL;
+	}
+	return 0;
+}
+
+void control_leg_shut(struct control_leg *leg)
+{
+	if (!leg->shut)
+		shutdown(leg->fd, SHUT_WR);
+	leg->shut = true;
+}

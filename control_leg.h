@@ -1,0 +1,82 @@
+/*
+ * control_leg: one TCP leg of a control connection: its descriptor, its addresses, its event, and
+ * what its socket did not take yet.
+ *
+ * Input is peeked at, and consumed only once its message has been passed on; the rest of a short
+ * write is kept in a record of fixed size. So nothing of a message lives on this process's heap
+ * alone.
+ *
+ * Knows no PPTP. Thread: control thread. Host byte order.
+ */
+#ifndef CONTROL_LEG_H
+#define CONTROL_LEG_H
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct control_address {
+	uint32_t addr;
+	uint16_t port;
+};
+
+enum { CONTROL_OUTBOX_MAX = 2048 }; /* octets kept for a peer that does not read */
+
+struct control_outbox {
+	size_t length;
+	uint8_t octets[CONTROL_OUTBOX_MAX];
+};
+
+struct control_leg {
+	int fd; /* -1: none */
+	struct event event;
+	struct control_address proxy, peer;
+	bool peer_closed; /* its FIN, or an error, has been seen; octets before it may still wait */
+	bool shut;	  /* we have sent our FIN */
+	struct control_outbox *outbox; /* NULL: all was taken */
+};
+
+#define CONTROL_LEG_NONE ((struct control_leg){.fd = -1})
+
+/*
+ * What every control socket of ours has: no delay, keepalive and user timeout that find a vanished
+ * peer within three times keepalive_s, and buffers of a bounded size. Set on a listener, its
+ * connections inherit them.
+ */
+void control_leg_tune(int fd, unsigned keepalive_s);
+
+/* Takes the descriptor over, reads both addresses off it, and has callback(fd, what, arg) called,
+ * edge-triggered, on every change. 0, or -1 with errno; the descriptor is closed then. */
+int control_leg_open(struct control_leg *leg, int fd, struct event_base *base,
+		     event_callback_fn callback, void *arg);
+void control_leg_close(struct control_leg *leg); /* any state */
+
+static inline bool control_leg_is_open(const struct control_leg *leg)
+{
+	return leg->fd >= 0;
+}
+
+/* The octets that wait, without taking them: their number; 0 at the end of the stream; -1 with
+ * errno (EAGAIN: none). */
+ssize_t control_leg_peek(struct control_leg *leg, uint8_t *out, size_t size);
+void control_leg_consume(struct control_leg *leg, size_t length); /* of what was peeked at */
+void control_leg_discard(struct control_leg *leg); /* whatever waits; notes the end of the stream */
+
+/* Hands octets to the system and keeps what it does not take. 0, or -1 with errno (ENOBUFS: more
+ * than the outbox holds). */
+int control_leg_write(struct control_leg *leg, const uint8_t *octets, size_t length);
+
+/* Tries again. 0, or -1 with errno. Afterwards control_leg_drained tells. */
+int control_leg_flush(struct control_leg *leg);
+static inline bool control_leg_drained(const struct control_leg *leg)
+{
+	return leg->outbox == NULL;
+}
+
+/* Sends our FIN, once. */
+void control_leg_shut(struct control_leg *leg);
+
+#endif

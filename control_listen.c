@@ -1,0 +1,318 @@
+/*
+ * A pair that dials itself would take descriptors until none is left, and so would a circle of
+ * pairs, so both are errors at the start; a name may come to mean us later, so each dial asks
+ * again.
+ */
+#include "control_listen.h"
+
+#include "control_leg.h"
+#include "host/log.h"
+#include "host/names.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <event2/listener.h>
+#include <ifaddrs.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { BACKLOG = 1024 };
+
+struct listener {
+	struct control_listen *all;
+	const struct pair *pair;
+	struct pair_endpoint listen;		  /* resolved: numeric */
+	uint32_t peer_addrs[NAMES_ADDRESSES_MAX]; /* as they were at the start */
+	size_t peer_count;
+	struct names_query *listen_query, *peer_query;
+	struct evconnlistener *event; /* NULL: not bound */
+	bool ignored, visited;
+};
+
+struct control_listen {
+	struct control_listen_config config;
+	struct listener *listeners;
+	size_t count, unresolved;
+	bool failed;
+	struct why why;
+};
+
+/* ---- names ---- */
+
+static void on_listen_name(void *arg, const uint32_t *addresses, size_t count, const char *failure)
+{
+	struct listener *listener = arg;
+	struct control_listen *all = listener->all;
+
+	listener->listen_query = NULL;
+	all->unresolved--;
+	if (count > 0) {
+		listener->listen.addr = addresses[0];
+		listener->listen.numeric = true;
+	} else if (!all->failed) {
+		all->failed = true;
+		why_set(&all->why, "listen address '%s': %s", listener->listen.word, failure);
+	}
+}
+
+static void on_peer_name(void *arg, const uint32_t *addresses, size_t count, const char *failure)
+{
+	struct listener *listener = arg;
+
+	listener->peer_query = NULL;
+	listener->all->unresolved--;
+	memcpy(listener->peer_addrs, addresses, count * sizeof(*addresses));
+	listener->peer_count = count;
+	if (count == 0)
+		log_warning("peer '%s': %s; it is tried again with each connection",
+			    listener->pair->peer.word, failure);
+}
+
+static int ask_names(struct listener *listener)
+{
+	struct names *names = listener->all->config.names;
+	if (!listener->listen.numeric) {
+		listener->listen_query =
+		    names_resolve(names, listener->listen.word, on_listen_name, listener);
+		if (!listener->listen_query)
+			return -1;
+		listener->all->unresolved++;
+	}
+	if (listener->pair->peer.numeric) {
+		listener->peer_addrs[0] = listener->pair->peer.addr;
+		listener->peer_count = 1;
+		return 0;
+	}
+	listener->peer_query =
+	    names_resolve(names, listener->pair->peer.word, on_peer_name, listener);
+	if (!listener->peer_query)
+		return -1;
+	listener->all->unresolved++;
+	return 0;
+}
+
+static int resolve(struct control_listen *all, struct why *why)
+{
+	for (size_t i = 0; i < all->count; i++) {
+		if (ask_names(&all->listeners[i]) != 0)
+			return why_set(why, "names: no memory");
+	}
+	while (all->unresolved > 0) {
+		if (event_base_loop(all->config.base, EVLOOP_ONCE) != 0)
+			return why_set(why, "names: the event loop failed");
+	}
+	if (all->failed)
+		*why = all->why;
+	return all->failed ? -1 : 0;
+}
+
+/* ---- conflicts and circles ---- */
+
+static void ignore_conflicts(struct control_listen *all)
+{
+	for (size_t i = 1; i < all->count; i++) {
+		struct listener *later = &all->listeners[i];
+		for (size_t k = 0; k < i && !later->ignored; k++) {
+			const struct listener *earlier = &all->listeners[k];
+			char text[PAIR_TEXT_MAX], other[PAIR_TEXT_MAX], peer[PAIR_TEXT_MAX];
+			if (earlier->ignored || !pair_conflict(&earlier->listen, &later->listen))
+				continue;
+			later->ignored = true;
+			log_warning("pair %s,%s ignored: its listen address conflicts with that of "
+				    "an earlier pair, %s",
+				    pair_endpoint_text(&later->pair->listen, text),
+				    pair_endpoint_text(&later->pair->peer, peer),
+				    pair_endpoint_text(&earlier->pair->listen, other));
+		}
+	}
+}
+
+static bool is_local(uint32_t addr)
+{
+	struct ifaddrs *interfaces, *at;
+	bool found = addr >> 24 == IN_LOOPBACKNET;
+
+	if (found || getifaddrs(&interfaces) != 0)
+		return found;
+	for (at = interfaces; at && !found; at = at->ifa_next) {
+		if (!at->ifa_addr || at->ifa_addr->sa_family != AF_INET)
+			continue;
+		found = ntohl(((const struct sockaddr_in *)(const void *)at->ifa_addr)
+				  ->sin_addr.s_addr) == addr;
+	}
+	freeifaddrs(interfaces);
+	return found;
+}
+
+static bool dials(const struct listener *from, const struct listener *to)
+{
+	for (size_t i = 0; i < from->peer_count; i++) {
+		uint32_t addr = from->peer_addrs[i];
+		uint16_t port = from->pair->peer.port;
+		if (port == to->listen.port &&
+		    pair_arrives(&to->listen, addr, port, is_local(addr)))
+			return true;
+	}
+	return false;
+}
+
+/* Whether a dial that starts at `at` can arrive at `goal`. */
+static bool leads_to(struct control_listen *all, struct listener *at, const struct listener *goal)
+{
+	at->visited = true;
+	for (size_t i = 0; i < all->count; i++) {
+		struct listener *next = &all->listeners[i];
+		if (next->ignored || !dials(at, next))
+			continue;
+		if (next == goal || (!next->visited && leads_to(all, next, goal)))
+			return true;
+	}
+	return false;
+}
+
+static int find_circles(struct control_listen *all, struct why *why)
+{
+	for (size_t i = 0; i < all->count; i++) {
+		struct listener *start = &all->listeners[i];
+		char listen[PAIR_TEXT_MAX], peer[PAIR_TEXT_MAX];
+		if (start->ignored)
+			continue;
+		for (size_t k = 0; k < all->count; k++)
+			all->listeners[k].visited = false;
+		if (leads_to(all, start, start))
+			return why_set(why, "pair %s,%s would dial itself%s",
+				       pair_endpoint_text(&start->pair->listen, listen),
+				       pair_endpoint_text(&start->pair->peer, peer),
+				       dials(start, start) ? "" : " by way of other pairs");
+	}
+	return 0;
+}
+
+bool control_listen_forbidden(void *loop_check, uint32_t addr, uint16_t port)
+{
+	const struct listener *listener = loop_check;
+	return port == listener->listen.port &&
+	       pair_arrives(&listener->listen, addr, port, is_local(addr));
+}
+
+/* ---- sockets ---- */
+
+static void on_accept(struct evconnlistener *event, evutil_socket_t fd, struct sockaddr *from,
+		      int length, void *arg)
+{
+	struct listener *listener = arg;
+	struct control_listen_config *config = &listener->all->config;
+	(void)event;
+	(void)from;
+	(void)length;
+	config->accepted(config->arg, listener->pair, listener, fd);
+}
+
+static void on_accept_error(struct evconnlistener *event, void *arg)
+{
+	struct listener *listener = arg;
+	struct control_listen_config *config = &listener->all->config;
+	const char *reason = strerror(errno);
+	(void)event;
+	control_listen_pause(listener->all, true);
+	config->exhausted(config->arg, reason);
+}
+
+static int bind_listener(struct listener *listener, struct why *why)
+{
+	struct sockaddr_in at = {
+	    .sin_family = AF_INET,
+	    .sin_port = htons(listener->listen.port),
+	    .sin_addr.s_addr = htonl(listener->listen.addr),
+	};
+	char text[PAIR_TEXT_MAX];
+	int one = 1;
+
+	pair_endpoint_text(&listener->pair->listen, text);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return why_set(why, "listen on %s: %s", text, strerror(errno));
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	control_leg_tune(fd, listener->all->config.keepalive_s);
+	if (bind(fd, (struct sockaddr *)&at, sizeof(at)) != 0) {
+		why_set(why, "listen on %s: %s%s", text, strerror(errno),
+			errno == EADDRNOTAVAIL ? " (no address of this host)"
+			: errno == EADDRINUSE  ? " (another program has the port)"
+			: errno == EACCES ? " (ports below 1024 need root or CAP_NET_BIND_SERVICE)"
+					  : "");
+		close(fd);
+		return -1;
+	}
+	listener->event =
+	    evconnlistener_new(listener->all->config.base, on_accept, listener,
+			       LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, BACKLOG, fd);
+	if (!listener->event) {
+		why_set(why, "listen on %s: %s", text, strerror(errno));
+		close(fd);
+		return -1;
+	}
+	evconnlistener_set_error_cb(listener->event, on_accept_error);
+	return 0;
+}
+
+void control_listen_pause(struct control_listen *all, bool paused)
+{
+	for (size_t i = 0; i < all->count; i++) {
+		struct evconnlistener *event = all->listeners[i].event;
+		if (event && paused)
+			evconnlistener_disable(event);
+		else if (event)
+			evconnlistener_enable(event);
+	}
+}
+
+/* ---- birth and death ---- */
+
+struct control_listen *control_listen_open(const struct control_listen_config *config,
+					   struct why *why)
+{
+	struct control_listen *all = calloc(1, sizeof(*all));
+	if (all)
+		all->listeners = calloc(config->pair_count, sizeof(*all->listeners));
+	if (!all || !all->listeners) {
+		why_set(why, "listeners: no memory");
+		goto failed;
+	}
+	all->config = *config;
+	all->count = config->pair_count;
+	for (size_t i = 0; i < all->count; i++) {
+		all->listeners[i].all = all;
+		all->listeners[i].pair = &config->pairs[i];
+		all->listeners[i].listen = config->pairs[i].listen;
+	}
+	if (resolve(all, why) != 0)
+		goto failed;
+	ignore_conflicts(all);
+	if (find_circles(all, why) != 0)
+		goto failed;
+	for (size_t i = 0; i < all->count; i++) {
+		if (!all->listeners[i].ignored && bind_listener(&all->listeners[i], why) != 0)
+			goto failed;
+	}
+	return all;
+failed:
+	control_listen_close(all);
+	return NULL;
+}
+
+void control_listen_close(struct control_listen *all)
+{
+	if (!all)
+		return;
+	for (size_t i = 0; i < all->count; i++) {
+		names_cancel(all->listeners[i].listen_query);
+		names_cancel(all->listeners[i].peer_query);
+		if (all->listeners[i].event)
+			evconnlistener_free(all->listeners[i].event);
+	}
+	free(all->listeners);
+	free(all);
+}

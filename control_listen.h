@@ -1,0 +1,48 @@
+/*
+ * control_listen: the pairs' listening sockets: names resolved, conflicts and loops found, ports
+ * bound.
+ *
+ * Thread: main, then the control thread (they are one). Host byte order.
+ */
+#ifndef CONTROL_LISTEN_H
+#define CONTROL_LISTEN_H
+
+#include "host/why.h"
+#include "pair.h"
+
+#include <event2/event.h>
+
+struct names;
+struct control_listen;
+
+/* An accepted descriptor, the callee's from now on. loop_check is for control_listen_forbidden. */
+typedef void control_listen_accepted(void *arg, const struct pair *pair, void *loop_check, int fd);
+
+/* The system is out of descriptors or memory: nobody can be accepted. The listeners are paused by
+ * then. */
+typedef void control_listen_exhausted(void *arg, const char *reason);
+
+struct control_listen_config {
+	struct event_base *base; /* runs inside control_listen_open, until names are resolved */
+	struct names *names;
+	const struct pair *pairs; /* outlive the listeners */
+	size_t pair_count;
+	unsigned keepalive_s;
+	control_listen_accepted *accepted;
+	control_listen_exhausted *exhausted;
+	void *arg;
+};
+
+/* Returns NULL with a sentence that names the address, port or word at fault. Pairs that conflict
+ * with an earlier one are ignored, and peers that cannot be resolved kept, each with a warning in
+ * the log. */
+struct control_listen *control_listen_open(const struct control_listen_config *config,
+					   struct why *why);
+void control_listen_close(struct control_listen *listen); /* NULL is fine */
+
+void control_listen_pause(struct control_listen *listen, bool paused);
+
+/* Whether dialling addr:port would arrive at the listener of the pair that dials. */
+bool control_listen_forbidden(void *loop_check, uint32_t addr, uint16_t port);
+
+#endif

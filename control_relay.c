@@ -1,0 +1,288 @@
+/*
+ * Holds the connections together: how many there may be, what is checked once a second, and the
+ * orderly end.
+ */
+#include "control_relay.h"
+
+#include "control_conn.h"
+#include "control_listen.h"
+#include "host/log.h"
+#include "host/monotonic.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+enum {
+	SILENCE_MS = 10000,
+	RETRY_S = 1, /* after the system had no descriptor left */
+	SHUTDOWN_S = 2,
+	DESCRIPTORS_KEPT = 48, /* log, sockets of our own, resolver, listeners */
+};
+
+/* A call that opened, and is looked at once, SILENCE_MS later. */
+struct watch {
+	callid_ref call;
+	uint64_t due;
+	STAILQ_ENTRY(watch) in_watches;
+};
+
+struct control_relay {
+	struct control_env env;
+	struct control_listen *listen;
+	size_t conn_max;
+	bool full, exhausted;
+	struct event tick, retry;
+	STAILQ_HEAD(, watch) watches; /* in order of due */
+	struct event shutdown;
+	void (*done)(void *arg);
+	void *done_arg;
+};
+
+/* ---- silence ---- */
+
+static void on_call_opened(void *arg, callid_ref call)
+{
+	struct control_relay *relay = arg;
+	struct watch *watch = malloc(sizeof(*watch));
+	if (!watch)
+		return;
+	*watch = (struct watch){.call = call, .due = monotonic_ms() + SILENCE_MS};
+	STAILQ_INSERT_TAIL(&relay->watches, watch, in_watches);
+}
+
+static void warn_of_silence(const struct callid_info *info)
+{
+	static const char *const names[] = {[CALLID_CLIENT] = "client", [CALLID_SERVER] = "server"};
+	char addresses[2][INET_ADDRSTRLEN];
+
+	for (int side = 0; side < 2; side++)
+		inet_ntop(AF_INET, &(struct in_addr){htonl(info->legs[side].peer_addr)},
+			  addresses[side], sizeof(addresses[side]));
+	for (int side = 0; side < 2; side++) {
+		if (info->from[side].seen_at != 0)
+			continue;
+		log_warning("#%llu %s -> %s: call of client ID %u, server ID %u: no GRE from %s %s "
+			    "for %d s: "
+			    "is IP protocol 47 blocked on the way?",
+			    (unsigned long long)info->connection, addresses[CALLID_CLIENT],
+			    addresses[CALLID_SERVER], info->id[CALLID_CLIENT],
+			    info->id[CALLID_SERVER], names[side], addresses[side],
+			    SILENCE_MS / 1000);
+	}
+}
+
+static void look_for_silence(struct control_relay *relay, uint64_t now)
+{
+	struct watch *watch;
+	struct callid_info info;
+	while ((watch = STAILQ_FIRST(&relay->watches)) && watch->due <= now) {
+		if (callid_db_get(relay->env.db, watch->call, &info))
+			warn_of_silence(&info);
+		STAILQ_REMOVE_HEAD(&relay->watches, in_watches);
+		free(watch);
+	}
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct control_relay *relay = arg;
+	uint64_t now = monotonic_ms();
+	(void)fd;
+	(void)what;
+	callid_db_expire(relay->env.db, now);
+	look_for_silence(relay, now);
+}
+
+/* ---- how many there may be ---- */
+
+static void update_listeners(struct control_relay *relay)
+{
+	if (relay->listen && !relay->done)
+		control_listen_pause(relay->listen, relay->full || relay->exhausted);
+}
+
+static void on_accepted(void *arg, const struct pair *pair, void *loop_check, int fd)
+{
+	struct control_relay *relay = arg;
+	control_conn_accept(&relay->env, pair, loop_check, fd);
+	if (relay->env.conn_count < relay->conn_max || relay->full)
+		return;
+	relay->full = true;
+	log_warning("%zu connections, as many as the limit of descriptors allows: new ones wait",
+		    relay->env.conn_count);
+	update_listeners(relay);
+}
+
+static void on_exhausted(void *arg, const char *reason)
+{
+	struct control_relay *relay = arg;
+	struct timeval after = {.tv_sec = RETRY_S};
+	if (!relay->exhausted)
+		log_warning("new connections wait: %s", reason);
+	relay->exhausted = true;
+	event_add(&relay->retry, &after);
+}
+
+static void on_retry(evutil_socket_t fd, short what, void *arg)
+{
+	struct control_relay *relay = arg;
+	(void)fd;
+	(void)what;
+	relay->exhausted = false;
+	update_listeners(relay);
+}
+
+static void finish_shutdown(struct control_relay *relay)
+{
+	void (*done)(void *) = relay->done;
+	if (!done)
+		return;
+	relay->done = NULL;
+	event_del(&relay->shutdown);
+	done(relay->done_arg);
+}
+
+static void on_conn_gone(void *arg)
+{
+	struct control_relay *relay = arg;
+	if (relay->env.conn_count == 0)
+		finish_shutdown(relay);
+	if (relay->full) {
+		relay->full = false;
+		update_listeners(relay);
+	}
+}
+
+/* ---- birth and death ---- */
+
+static int open_commands(struct control_relay *relay, const struct control_relay_config *config,
+			 struct why *why)
+{
+	struct acl_cmd_config commands = {
+	    .commands = config->commands,
+	    .count = config->command_count,
+	    .timeout_s = config->acl_timeout_s,
+	    .parallel = config->acl_parallel,
+	};
+	if (config->command_count == 0)
+		return 0;
+	relay->env.commands = acl_cmd_new(config->base, &commands, why);
+	return relay->env.commands ? 0 : -1;
+}
+
+static int start_tick(struct control_relay *relay)
+{
+	struct timeval each = {.tv_sec = 1};
+	event_assign(&relay->tick, relay->env.base, -1, EV_PERSIST, on_tick, relay);
+	return event_add(&relay->tick, &each);
+}
+
+static void on_shutdown_deadline(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	finish_shutdown(arg);
+}
+
+struct control_relay *control_relay_open(const struct control_relay_config *config, struct why *why)
+{
+	struct control_relay *relay = calloc(1, sizeof(*relay));
+	if (!relay) {
+		why_set(why, "control relay: no memory");
+		return NULL;
+	}
+	STAILQ_INIT(&relay->watches);
+	relay->env = (struct control_env){
+	    .base = config->base,
+	    .db = config->db,
+	    .acl = config->acl,
+	    .acl_any = config->acl_any,
+	    .handshake_timeout_s = config->handshake_timeout_s,
+	    .dial =
+		{
+		    .base = config->base,
+		    .names = config->names,
+		    .connect_timeout_s = config->connect_timeout_s,
+		    .keepalive_s = config->keepalive_s,
+		    .forbidden = control_listen_forbidden,
+		},
+	    .call_opened = on_call_opened,
+	    .conn_gone = on_conn_gone,
+	    .arg = relay,
+	};
+	LIST_INIT(&relay->env.conns);
+	evtimer_assign(&relay->retry, config->base, on_retry, relay);
+	evtimer_assign(&relay->shutdown, config->base, on_shutdown_deadline, relay);
+	evtimer_assign(&relay->tick, config->base, on_tick, relay);
+
+	/* Two for each connection, so that whoever is taken in can be served. */
+	size_t kept = DESCRIPTORS_KEPT + config->pair_count +
+		      2 * (config->command_count ? config->acl_parallel : 0);
+	relay->conn_max = config->descriptors > kept + 2 ? (config->descriptors - kept) / 2 : 1;
+
+	struct control_listen_config listen = {
+	    .base = config->base,
+	    .names = config->names,
+	    .pairs = config->pairs,
+	    .pair_count = config->pair_count,
+	    .keepalive_s = config->keepalive_s,
+	    .accepted = on_accepted,
+	    .exhausted = on_exhausted,
+	    .arg = relay,
+	};
+	if (open_commands(relay, config, why) != 0)
+		goto failed;
+	relay->listen = control_listen_open(&listen, why);
+	if (!relay->listen)
+		goto failed;
+	if (start_tick(relay) != 0) {
+		why_set(why, "control relay: no timer");
+		goto failed;
+	}
+	return relay;
+failed:
+	control_relay_close(relay);
+	return NULL;
+}
+
+void control_relay_shut_down(struct control_relay *relay, void (*done)(void *arg), void *arg)
+{
+	struct timeval after = {.tv_sec = SHUTDOWN_S};
+	struct control_conn *conn, *next;
+
+	control_listen_close(relay->listen);
+	relay->listen = NULL;
+	event_del(&relay->retry);
+	for (conn = LIST_FIRST(&relay->env.conns); conn; conn = next) {
+		next = control_conn_next(conn);
+		control_conn_shut_down(conn);
+	}
+	relay->done = done;
+	relay->done_arg = arg;
+	event_add(&relay->shutdown, &after);
+	if (relay->env.conn_count == 0)
+		finish_shutdown(relay);
+}
+
+void control_relay_close(struct control_relay *relay)
+{
+	struct watch *watch;
+	if (!relay)
+		return;
+	control_listen_close(relay->listen);
+	relay->listen = NULL;
+	while (!LIST_EMPTY(&relay->env.conns))
+		control_conn_abort(LIST_FIRST(&relay->env.conns));
+	acl_cmd_free(relay->env.commands);
+	while ((watch = STAILQ_FIRST(&relay->watches))) {
+		STAILQ_REMOVE_HEAD(&relay->watches, in_watches);
+		free(watch);
+	}
+	event_del(&relay->tick);
+	event_del(&relay->retry);
+	event_del(&relay->shutdown);
+	free(relay);
+}

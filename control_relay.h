@@ -1,0 +1,46 @@
+/*
+ * control_relay: the control thread's work: listeners, the two legs of each control connection, who
+ * may connect, deadlines.
+ *
+ * RFC 2637 sections 2 and 3. Calls go into the table by call_snoop; packets are none of its
+ * business. Thread: the control thread, which runs the event base.
+ */
+#ifndef CONTROL_RELAY_H
+#define CONTROL_RELAY_H
+
+#include "acl.h"
+#include "acl_cmd.h"
+#include "callid_db.h"
+#include "host/why.h"
+#include "pair.h"
+
+struct event_base;
+struct names;
+struct control_relay;
+
+/* Pointers outlive the relay. */
+struct control_relay_config {
+	struct event_base *base;
+	struct callid_db *db;
+	struct names *names;
+	const struct pair *pairs;
+	size_t pair_count;
+	const struct acl *acl;
+	const struct acl_cmd_words *commands; /* looked up already */
+	size_t command_count;
+	bool acl_any;
+	unsigned acl_timeout_s, acl_parallel, connect_timeout_s, handshake_timeout_s, keepalive_s;
+	size_t descriptors; /* the process's limit */
+};
+
+/* Resolves (running the event base meanwhile), binds and listens. NULL with a sentence in why. */
+struct control_relay *control_relay_open(const struct control_relay_config *config,
+					 struct why *why);
+
+/* Takes nobody in any more, says farewell on every connection, and calls done from the event loop
+ * when all have closed, or after two seconds. */
+void control_relay_shut_down(struct control_relay *relay, void (*done)(void *arg), void *arg);
+
+void control_relay_close(struct control_relay *relay); /* NULL is fine */
+
+#endif

@@ -1,0 +1,284 @@
+/*
+ * pptpproxy: birth and death of everything, in order. Decides nothing.
+ *
+ * main thread = control thread: one libevent loop. The GRE thread and the log's writer are started
+ * and ended from here.
+ */
+#include "control_relay.h"
+#include "gre_relay.h"
+#include "host/background.h"
+#include "host/instance.h"
+#include "host/limits.h"
+#include "host/log.h"
+#include "host/names.h"
+#include "options.h"
+
+#include <event2/event.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* How many callbacks may run before sockets are looked at again: a busy connection does not keep
+ * others waiting. */
+enum { CALLBACKS_A_TURN = 64 };
+
+enum { SIGNALS = 3 };
+
+struct program {
+	struct options options;
+	size_t descriptors;
+	int instance_fd;
+	struct event_base *base;
+	struct names *names;
+	struct callid_db *db;
+	struct gre_relay *gre;
+	struct control_relay *control;
+	struct event *signals[SIGNALS];
+	bool log_open, pid_written, ending;
+};
+
+/* ---- signals ---- */
+
+static void on_all_closed(void *arg)
+{
+	struct program *program = arg;
+	event_base_loopbreak(program->base);
+}
+
+static void on_end(evutil_socket_t number, short what, void *arg)
+{
+	struct program *program = arg;
+	(void)what;
+	if (program->ending)
+		return;
+	program->ending = true;
+	log_info("%s: ending", number == SIGINT ? "SIGINT" : "SIGTERM");
+	control_relay_shut_down(program->control, on_all_closed, program);
+}
+
+static void on_hangup(evutil_socket_t number, short what, void *arg)
+{
+	struct program *program = arg;
+	(void)number;
+	(void)what;
+	log_info("SIGHUP: log reopened, resolver's configuration read anew");
+	log_reopen();
+	names_reload(program->names);
+}
+
+static int open_signals(struct program *program, struct why *why)
+{
+	static const struct {
+		int number;
+		event_callback_fn callback;
+	} handlers[SIGNALS] = {{SIGTERM, on_end}, {SIGINT, on_end}, {SIGHUP, on_hangup}};
+
+	for (int i = 0; i < SIGNALS; i++) {
+		program->signals[i] =
+		    evsignal_new(program->base, handlers[i].number, handlers[i].callback, program);
+		if (!program->signals[i] || event_add(program->signals[i], NULL) != 0)
+			return why_set(why, "%s: cannot be handled", strsignal(handlers[i].number));
+	}
+	return 0;
+}
+
+/* ---- birth, in order ---- */
+
+static int find_commands(struct program *program, struct why *why)
+{
+	for (size_t i = 0; i < program->options.command_count; i++) {
+		if (acl_cmd_find(&program->options.commands[i], why) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int open_log(struct program *program, struct why *why)
+{
+	const struct options *options = &program->options;
+	struct log_config config = {
+	    .target = options->log_file	    ? LOG_TO_FILE
+		      : options->foreground ? LOG_TO_STDOUT
+					    : LOG_TO_SYSLOG,
+	    .path = options->log_file,
+	    .level = options->log_level,
+	    .name = "pptpproxy",
+	};
+	if (log_open(&config, why) != 0)
+		return -1;
+	program->log_open = true;
+	return 0;
+}
+
+static int open_base(struct program *program, struct why *why)
+{
+	struct event_config *config = event_config_new();
+	if (config) {
+		/* Edge-triggered, as input that is only peeked at stays readable; early close, to
+		 * tell a cut message from a slow one. */
+		event_config_require_features(config, EV_FEATURE_ET | EV_FEATURE_O1 |
+							  EV_FEATURE_EARLY_CLOSE);
+		event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
+		event_config_set_max_dispatch_interval(config, NULL, CALLBACKS_A_TURN, 0);
+		program->base = event_base_new_with_config(config);
+		event_config_free(config);
+	}
+	return program->base
+		   ? 0
+		   : why_set(why, "event loop: the system offers none that is edge-triggered");
+}
+
+static int open_control(struct program *program, struct why *why)
+{
+	const struct options *options = &program->options;
+	struct control_relay_config config = {
+	    .base = program->base,
+	    .db = program->db,
+	    .names = program->names,
+	    .pairs = options->pairs,
+	    .pair_count = options->pair_count,
+	    .acl = &options->acl,
+	    .commands = options->commands,
+	    .command_count = options->command_count,
+	    .acl_any = options->acl_any,
+	    .acl_timeout_s = options->acl_timeout_s,
+	    .acl_parallel = options->acl_parallel,
+	    .connect_timeout_s = options->connect_timeout_s,
+	    .handshake_timeout_s = options->handshake_timeout_s,
+	    .keepalive_s = options->keepalive_s,
+	    .descriptors = program->descriptors,
+	};
+	program->control = control_relay_open(&config, why);
+	return program->control ? 0 : -1;
+}
+
+static int open_all(struct program *program, struct why *why)
+{
+	const struct options *options = &program->options;
+
+	program->descriptors = limits_raise_descriptors();
+	if (find_commands(program, why) != 0)
+		return -1;
+	if (!options->foreground && background_begin(why) != 0)
+		return -1;
+	if (open_log(program, why) != 0)
+		return -1;
+	program->instance_fd = instance_open(options->control, why);
+	if (program->instance_fd < 0 || open_base(program, why) != 0)
+		return -1;
+	program->names = names_new(program->base, why);
+	program->db = callid_db_new();
+	if (!program->db)
+		return why_set(why, "table of calls: no memory");
+	if (!program->names)
+		return -1;
+	/* Before the first connection, so that the system never answers GRE with ICMP. */
+	program->gre = gre_relay_open(program->db, why);
+	if (!program->gre || open_control(program, why) != 0 ||
+	    gre_relay_start(program->gre, why) != 0)
+		return -1;
+	if (options->pid_file && background_pid_file_write(options->pid_file, why) != 0)
+		return -1;
+	program->pid_written = options->pid_file != NULL;
+	return open_signals(program, why);
+}
+
+static void tell_ready(const struct program *program)
+{
+	const struct options *options = &program->options;
+	char listen[PAIR_TEXT_MAX], peer[PAIR_TEXT_MAX];
+
+	if (options->acl.count == 0 && options->command_count == 0)
+		log_warning("no access rules (-a, -x): any source may connect");
+	for (size_t i = 0; i < options->pair_count; i++)
+		log_debug("pair %zu: %s -> %s", i + 1,
+			  pair_endpoint_text(&options->pairs[i].listen, listen),
+			  pair_endpoint_text(&options->pairs[i].peer, peer));
+	log_info("ready: %s, pid %ld, %zu %s", options_version, (long)getpid(), options->pair_count,
+		 options->pair_count == 1 ? "pair" : "pairs");
+}
+
+/* ---- death, in order; any half-born state ---- */
+
+static void tell_totals(const struct program *program)
+{
+	struct gre_totals totals;
+	gre_relay_totals(program->gre, &totals);
+	log_info("GRE packets: %llu received, %llu sent", (unsigned long long)totals.received,
+		 (unsigned long long)totals.sent);
+	for (int i = 0; i < GRE_DROPS; i++) {
+		if (totals.drops[i] > 0)
+			log_info("GRE packets dropped: %llu: %s",
+				 (unsigned long long)totals.drops[i],
+				 gre_relay_drop_name((enum gre_drop)i));
+	}
+}
+
+static void close_all(struct program *program)
+{
+	if (program->pid_written)
+		background_pid_file_remove(program->options.pid_file);
+	for (int i = 0; i < SIGNALS; i++) {
+		if (program->signals[i])
+			event_free(program->signals[i]);
+	}
+	control_relay_close(program->control);
+	gre_relay_close(program->gre);
+	names_free(program->names);
+	callid_db_free(program->db);
+	if (program->base)
+		event_base_free(program->base);
+	libevent_global_shutdown();
+	if (program->instance_fd >= 0)
+		instance_close(program->instance_fd, program->options.control);
+	log_close();
+	options_clear(&program->options);
+}
+
+static int fail(struct program *program, const struct why *why)
+{
+	if (program->log_open && program->options.log_file)
+		log_error("%s", why->text);
+	fprintf(stderr, "pptpproxy: %s\n", why->text);
+	close_all(program);
+	return EXIT_FAILURE;
+}
+
+static int run(struct program *program)
+{
+	struct why why;
+
+	signal(SIGPIPE, SIG_IGN);
+	if (background_standard_descriptors(&why) != 0 || open_all(program, &why) != 0 ||
+	    background_ready(&why) != 0)
+		return fail(program, &why);
+	tell_ready(program);
+	event_base_dispatch(program->base);
+	tell_totals(program);
+	log_info("stopped");
+	close_all(program);
+	return EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+	static struct program program = {.instance_fd = -1};
+	struct why why;
+
+	switch (options_parse(&program.options, argc, argv, &why)) {
+	case OPTIONS_HELP:
+		fputs(options_help, stdout);
+		break;
+	case OPTIONS_VERSION:
+		puts(options_version);
+		break;
+	case OPTIONS_BAD:
+		return fail(&program, &why);
+	case OPTIONS_RUN:
+		return run(&program);
+	}
+	options_clear(&program.options);
+	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
