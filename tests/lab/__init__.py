@@ -1,0 +1,30 @@
+"""The network lab: namespaces, processes, the proxy under test, real PPTP peers.
+
+netns.py  network namespaces, links between them, private mount namespaces ("rooms")
+proc.py   started processes and what they say, line by line; waiting for conditions
+tap.py    runs the test_* functions of a file and prints TAP
+topo.py   ready-made networks: the dual-homed firewall, a chain of two firewalls
+proxy.py  the program under test
+real.py   Debian's pptp and pptpd with a PPP end of the tests' own (tests/ppp_end)
+
+A test file looks like this:
+
+    #!/usr/bin/python3
+    import sys
+    from pathlib import Path
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from lab import tap
+    from lab.proxy import Proxy
+    from lab.topo import DualHomed
+
+    def test_refuses_strangers():
+        "a client outside every -a is refused"
+        with DualHomed() as net, Proxy(net.firewall, ["-p", net.server.ip, "-a", "192.0.2.0/24"]) as proxy:
+            ...
+            proxy.log.wait(r"refused", 5)
+
+    if __name__ == "__main__":
+        tap.main()
+
+Everything here needs root, because network namespaces do; without it the tests skip themselves.
+"""

@@ -1,0 +1,118 @@
+"""The program under test, started in a namespace.
+
+    with Proxy(net.firewall, ["-p", net.server.ip]) as proxy:     # ready to take calls
+        proxy.log.wait(r"refused", 5)
+    # left the block: SIGTERM, and exit status 0 was asserted
+
+The program is $PPTPPROXY, by default pptpproxy in the repository's root. The environment is passed
+on, so ASAN_OPTIONS and the like work; a sanitizer's report fails the test.
+"""
+
+import os
+import re
+import shlex
+from pathlib import Path
+
+from .proc import Lines, Proc, wait_until
+
+ROOT = Path(__file__).resolve().parents[2]
+# What it says, as regular expressions.
+READY = r"ready: "
+CALL_END = r"#\d+.*: call ended"
+REFUSED = r"refused"
+SANITIZER = re.compile(r"(ERROR|WARNING): \w*Sanitizer|runtime error: ")
+START = 15.0  # seconds to readiness: a sanitizer's build on a loaded machine is slow
+STOP = 10.0  # the program promises 3
+
+
+def program():
+    """The path of the program under test."""
+    path = Path(os.environ.get("PPTPPROXY", ROOT / "pptpproxy")).resolve()
+    if not path.exists():
+        raise RuntimeError(f"{path} is missing: build it first")
+    return path
+
+
+class Proxy:
+    """words      its options, a list or a text that is split like a shell's
+    debug      -d as well
+    ready      wait until it takes calls; without, the caller watches .log and .proc
+    log_file   with "-l FILE" among the words: that file, so that .log reads it
+    room       a mount namespace: netns.Room or dns.Etc
+
+    .proc  the process, .log  its lines (proc.Lines), .ns  where it runs
+    """
+
+    def __init__(self, ns, words, debug=True, ready=True, env=None, log_file=None, name="pptpproxy", cwd=None,
+                 room=None):
+        words = shlex.split(words) if isinstance(words, str) else list(map(str, words))
+        argv = [program(), "-n", *(["-d"] if debug else []), *words]
+        self.ns = ns
+        self.proc = Proc(argv, ns=ns, env=env, name=name, cwd=cwd, room=room)
+        self.pid = self.proc.pid
+        self.log = self.proc.log
+        self._unfollow = None
+        if log_file:
+            self.log = Lines(f"{name} {os.path.basename(log_file)}")
+            self._unfollow = self.log.follow(log_file)
+        try:
+            if ready:
+                self.wait_ready()
+        except BaseException:
+            self.kill()
+            raise
+
+    def wait_ready(self, timeout=START):
+        wait_until(lambda: self.log.matching(READY) or not self.proc.running(), timeout, "readiness of the proxy")
+        if not self.proc.running():
+            raise AssertionError(f"the proxy ended at its start: {self.proc.wait()}\n{self.proc.log.tail()}")
+
+    def running(self):
+        return self.proc.running()
+
+    def log_text(self):
+        return self.log.text()
+
+    def stop(self):
+        """SIGTERM; asserts that it ran until now, ends with status 0, and no sanitizer spoke up."""
+        assert self.proc.running(), f"the proxy ended by itself: {self.proc.wait()}\n{self.proc.log.tail(40)}"
+        code = self.proc.stop(STOP)
+        self._finish()
+        self.check_sanitizers()
+        assert code == 0, f"the proxy ended with {code}\n{self.proc.log.tail(40)}"
+
+    def wait(self, timeout=STOP):
+        """The exit status of one that ends by itself."""
+        code = self.proc.wait(timeout)
+        self._finish()
+        self.check_sanitizers()
+        return code
+
+    def kill(self):
+        """SIGKILL; asserts nothing."""
+        self.proc.kill()
+        self._finish()
+
+    def check_sanitizers(self):
+        lines = self.proc.log.all()
+        for number, line in enumerate(lines):
+            if SANITIZER.search(line):
+                raise AssertionError("a sanitizer reports:\n" + "\n".join(lines[number:number + 60]))
+
+    def _finish(self):
+        if self._unfollow:
+            self._unfollow()
+            self._unfollow = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if kind is None and self.proc.popen.returncode is None:
+            self.stop()
+        elif self.proc.popen.returncode is None:
+            self.kill()
+            self.check_sanitizers()  # says more than the failure that it caused
+        else:
+            self._finish()
+            self.check_sanitizers()

@@ -1,0 +1,50 @@
+"""What a process uses: memory, descriptors, threads, processor time, children."""
+
+import os
+
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def _status(pid, field):
+    with open(f"/proc/{pid}/status") as file:
+        for line in file:
+            if line.startswith(field + ":"):
+                return int(line.split()[1])
+    raise KeyError(field)
+
+
+def rss(pid):
+    """Octets in memory."""
+    return _status(pid, "VmRSS") * 1024
+
+
+def threads(pid):
+    return _status(pid, "Threads")
+
+
+def descriptors(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def _stat(pid):
+    with open(f"/proc/{pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()
+
+
+def cpu(pid):
+    """Seconds of processor time so far, of all its threads."""
+    fields = _stat(pid)
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def children(pid):
+    """pids of its children, zombies included."""
+    found = []
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/children") as file:
+            found += map(int, file.read().split())
+    return found
+
+
+def zombies(pid):
+    return [child for child in children(pid) if _stat(child)[0] == "Z"]
