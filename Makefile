@@ -1,9 +1,10 @@
 # make            ./pptpproxy, optimized, self-sufficient
-# make check      the tests that need no root
-# make lint       floors, format, manual page, two compilers with -Werror
+# make check      the tests that need no root; `sudo ./tools/check` runs all
+# make lint       floors, names, warnings of two compilers, format, manual page
+# make format     formats the C files
 # make install    PREFIX, DESTDIR; make uninstall undoes it
 #
-# B is where objects go: `make B=build/asan CFLAGS=... LDFLAGS=...` builds a variant beside the plain one.
+# Objects go to $(B). A variant of everything lives beside the plain one: `make asan`, `make tsan`; V=1 shows commands.
 
 PREFIX  ?= /usr/local
 SBINDIR ?= $(PREFIX)/sbin
@@ -13,11 +14,11 @@ B       ?= build/plain
 PROGRAM ?= pptpproxy
 CFLAGS  ?= -O2 -g
 
-WARNINGS     = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wundef
-override CFLAGS   += -std=gnu11 $(WARNINGS) -pthread
-override CPPFLAGS += -D_GNU_SOURCE -I.
-override LDFLAGS  += -pthread
-LDLIBS       = -levent_core -levent_extra -lpcap
+WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wundef
+LANGUAGE = -std=gnu11 -D_GNU_SOURCE -I. -pthread
+LDLIBS   = -levent_core -levent_extra -lpcap
+LIBNET   = $(shell libnet-config --cflags --defines 2>/dev/null)
+LIBNET_LIBS = $(shell libnet-config --libs 2>/dev/null)
 
 sources := pptpproxy.c options.c pair.c acl.c acl_cmd.c acl_cmd_words.c \
 	control_relay.c control_listen.c control_conn.c control_dial.c control_leg.c call_snoop.c \
@@ -26,58 +27,108 @@ sources := pptpproxy.c options.c pair.c acl.c acl_cmd.c acl_cmd_words.c \
 	$(addprefix host/,why.c log.c log_queue.c names.c instance.c background.c limits.c)
 
 # A unit test links its module and what that stands on, nothing else.
-host_log := host/why.o host/log.o host/log_queue.o
-unit_why        := host/why.o
-unit_log        := $(host_log)
-unit_names      := host/names.o $(host_log)
-unit_instance   := host/instance.o host/why.o
-unit_background := host/background.o host/why.o
-unit_pair       := pair.o host/why.o
-unit_acl        := acl.o host/why.o
-unit_acl_cmd    := acl_cmd.o acl_cmd_words.o acl.o $(host_log)
-unit_options    := options.o pair.o acl.o acl_cmd_words.o host/why.o
-unit_pptp_wire  := wire/pptp_wire.o
-unit_gre_wire   := wire/gre_wire.o
-unit_callid_db  := callid_db.o callid_index.o
-unit_call_snoop := call_snoop.o callid_db.o callid_index.o wire/pptp_wire.o
-units := $(patsubst unit_%,%,$(filter unit_%,$(.VARIABLES)))
+log   := host/why.o host/log.o host/log_queue.o
+table := callid_db.o callid_index.o
+unit_why          := host/why.o
+unit_log          := $(log)
+unit_names        := host/names.o $(log)
+unit_instance     := host/instance.o host/why.o
+unit_background   := host/background.o host/why.o
+unit_pair         := pair.o host/why.o
+unit_acl          := acl.o host/why.o
+unit_acl_cmd      := acl_cmd.o acl_cmd_words.o acl.o $(log)
+unit_options      := options.o pair.o acl.o acl_cmd_words.o host/why.o
+unit_pptp_wire    := wire/pptp_wire.o
+unit_gre_wire     := wire/gre_wire.o
+unit_callid_index := callid_index.o
+unit_callid_db    := $(table)
+unit_call_snoop   := call_snoop.o $(table) wire/pptp_wire.o
+unit_gre_hold     := gre_hold.o
+unit_gre_relay    := gre_relay.o gre_hold.o gre_socket.o $(table) wire/gre_wire.o $(log)
+units := $(sort $(patsubst unit_%,%,$(filter unit_%,$(.VARIABLES))))
+
+fuzz_pair          := pair.c host/why.c
+fuzz_acl           := acl.c host/why.c
+fuzz_acl_cmd_split := acl_cmd_words.c host/why.c
+fuzz_stream        := call_snoop.c callid_db.c callid_index.c wire/pptp_wire.c
+fuzz_gre           := wire/gre_wire.c
+fuzzers := $(sort $(patsubst fuzz_%,%,$(filter fuzz_%,$(.VARIABLES))))
 
 quiet = @echo '  $(1)	$@';
 ifdef V
 quiet =
 endif
 
-.PHONY: all check lint format install uninstall clean units fuzzers tools
+.PHONY: all units fuzzers tools asan tsan check lint format install uninstall clean
 .DELETE_ON_ERROR:
 .SECONDARY:
+.SECONDEXPANSION:
 
 all: $(PROGRAM)
 
 $(PROGRAM): $(sources:%.c=$(B)/%.o)
-	$(call quiet,LD)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(call quiet,LD)$(CC) -pthread $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(B)/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(call quiet,CC)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(call quiet,CC)$(CC) $(LANGUAGE) $(WARNINGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-.SECONDEXPANSION:
+# ---- tests ----
+
+$(B)/tests/unit/test_gre_relay.o: CPPFLAGS += $(LIBNET)
+$(B)/tests/unit/test_gre_relay: LDLIBS += $(LIBNET_LIBS)
 $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $$(addprefix $(B)/,$$(unit_$$*))
-	$(call quiet,LD)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+	$(call quiet,LD)$(CC) -pthread $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 
 units: $(units:%=$(B)/tests/unit/test_%)
 
-# Test tools are the same in every variant.
+# The tools of the network tests are the same in every variant.
 build/tests/ppp_end: $(wildcard tests/ppp_end/*.[ch])
 	@mkdir -p $(@D)
-	$(call quiet,CC)$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -g $(WARNINGS) -o $@ $(filter %.c,$^)
+	$(call quiet,CC)$(CC) $(LANGUAGE) $(WARNINGS) -O2 -g -o $@ $(filter %.c,$^)
 
 build/tests/gre_send: tests/tools/gre_send.c
 	@mkdir -p $(@D)
-	$(call quiet,CC)$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -g $(WARNINGS) $(shell libnet-config --cflags --defines) -o $@ $< $(shell libnet-config --libs)
+	$(call quiet,CC)$(CC) $(LANGUAGE) $(WARNINGS) -O2 -g $(LIBNET) -o $@ $< $(LIBNET_LIBS)
 
 tools: build/tests/ppp_end build/tests/gre_send
+
+sanitize = -O1 -g -fno-omit-frame-pointer -fsanitize=$(1)
+variant = +@$(MAKE) --no-print-directory B=build/$@ PROGRAM=build/$@/pptpproxy \
+	CFLAGS='$(call sanitize,$(1))' LDFLAGS='-fsanitize=$(1)' build/$@/pptpproxy units
+asan:
+	$(call variant,address$(comma)undefined)
+tsan:
+	$(call variant,thread)
+comma := ,
+
+build/fuzz/%: tests/fuzz/fuzz_%.c $$(fuzz_$$*)
+	@mkdir -p $(@D)
+	$(call quiet,FUZZ)clang $(LANGUAGE) $(call sanitize,fuzzer$(comma)address$(comma)undefined) \
+		-fno-sanitize-recover=all -o $@ $^
+
+fuzzers: $(fuzzers:%=build/fuzz/%)
+
+check: $(PROGRAM) units
+	@CMOCKA_MESSAGE_OUTPUT=TAP tests/run -j 2 $(units:%=$(B)/tests/unit/test_%)
+
+lint: $(PROGRAM)
+	@tests/run tests/lint
+
+format:
+	clang-format -i $(wildcard *.[ch] host/*.[ch] wire/*.[ch] tests/*/*.[ch])
+
+# ---- installing ----
+
+install: $(PROGRAM)
+	$(INSTALL) -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(MANDIR)/man8
+	$(INSTALL) -m 755 $(PROGRAM) $(DESTDIR)$(SBINDIR)/pptpproxy
+	$(INSTALL) -m 644 man/pptpproxy.8 $(DESTDIR)$(MANDIR)/man8/pptpproxy.8
+
+uninstall:
+	rm -f $(DESTDIR)$(SBINDIR)/pptpproxy $(DESTDIR)$(MANDIR)/man8/pptpproxy.8
 
 clean:
 	rm -rf build pptpproxy
 
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(sources:%.c=$(B)/%.d) $(units:%=$(B)/tests/unit/test_%.d)

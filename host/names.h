@@ -25,7 +25,7 @@ enum { NAMES_ADDRESSES_MAX = 16 }; /* of one name; further ones are left out */
 /*
  * addresses: host byte order, in the resolver's order, duplicates removed; valid during the call
  * only. count 0: no answer and no earlier one; failure then says why, otherwise failure is NULL, or
- * says why an earlier answer had to serve.
+ * says why an earlier answer had to serve. done may ask and cancel, and free the resolver.
  */
 typedef void names_done(void *arg, const uint32_t *addresses, size_t count, const char *failure);
 
