@@ -18,7 +18,7 @@
 enum {
 	SILENCE_MS = 10000,
 	RETRY_S = 1, /* after the system had no descriptor left */
-	SHUTDOWN_S = 2,
+	SHUTDOWN_S = 1,
 	DESCRIPTORS_KEPT = 48, /* log, sockets of our own, resolver, listeners */
 };
 

@@ -38,7 +38,7 @@ struct control_relay *control_relay_open(const struct control_relay_config *conf
 					 struct why *why);
 
 /* Takes nobody in any more, says farewell on every connection, and calls done from the event loop
- * when all have closed, or after two seconds. */
+ * when all have closed, or after a second. */
 void control_relay_shut_down(struct control_relay *relay, void (*done)(void *arg), void *arg);
 
 void control_relay_close(struct control_relay *relay); /* NULL is fine */

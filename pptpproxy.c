@@ -35,7 +35,7 @@ struct program {
 	struct callid_db *db;
 	struct gre_relay *gre;
 	struct control_relay *control;
-	struct event *signals[SIGNALS];
+	struct event *signals[SIGNALS], *instance;
 	bool log_open, pid_written, ending;
 };
 
@@ -66,6 +66,25 @@ static void on_hangup(evutil_socket_t number, short what, void *arg)
 	log_info("SIGHUP: log reopened, resolver's configuration read anew");
 	log_reopen();
 	names_reload(program->names);
+}
+
+static void on_instance(evutil_socket_t fd, short what, void *arg)
+{
+	(void)what;
+	(void)arg;
+	instance_turn_away(fd);
+}
+
+static int open_instance(struct program *program, struct why *why)
+{
+	program->instance_fd = instance_open(program->options.control, why);
+	if (program->instance_fd < 0)
+		return -1;
+	program->instance =
+	    event_new(program->base, program->instance_fd, EV_READ | EV_PERSIST, on_instance, NULL);
+	if (!program->instance || event_add(program->instance, NULL) != 0)
+		return why_set(why, "control socket %s: no memory", program->options.control);
+	return 0;
 }
 
 static int open_signals(struct program *program, struct why *why)
@@ -165,8 +184,7 @@ static int open_all(struct program *program, struct why *why)
 		return -1;
 	if (open_log(program, why) != 0)
 		return -1;
-	program->instance_fd = instance_open(options->control, why);
-	if (program->instance_fd < 0 || open_base(program, why) != 0)
+	if (open_base(program, why) != 0 || open_instance(program, why) != 0)
 		return -1;
 	program->names = names_new(program->base, why);
 	program->db = callid_db_new();
@@ -224,6 +242,8 @@ static void close_all(struct program *program)
 		if (program->signals[i])
 			event_free(program->signals[i]);
 	}
+	if (program->instance)
+		event_free(program->instance);
 	control_relay_close(program->control);
 	gre_relay_close(program->gre);
 	names_free(program->names);
@@ -249,7 +269,11 @@ static int fail(struct program *program, const struct why *why)
 static int run(struct program *program)
 {
 	struct why why;
+	sigset_t none;
 
+	/* Whoever started us may have blocked some. */
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	if (background_standard_descriptors(&why) != 0 || open_all(program, &why) != 0 ||
 	    background_ready(&why) != 0)

@@ -161,3 +161,10 @@ void instance_close(int fd, const char *name)
 		unlink(name);
 	close(fd);
 }
+
+void instance_turn_away(int fd)
+{
+	int caller;
+	while ((caller = accept4(fd, NULL, NULL, SOCK_CLOEXEC)) >= 0)
+		close(caller);
+}
