@@ -17,7 +17,8 @@
 
 enum {
 	SILENCE_MS = 10000,
-	RETRY_S = 1, /* after the system had no descriptor left */
+	RETRY_S = 1,	       /* after the system had no descriptor left */
+	TOLD_AGAIN_MS = 60000, /* that new connections wait */
 	SHUTDOWN_S = 1,
 	DESCRIPTORS_KEPT = 48, /* log, sockets of our own, resolver, listeners */
 };
@@ -34,6 +35,7 @@ struct control_relay {
 	struct control_listen *listen;
 	size_t conn_max;
 	bool full, exhausted;
+	uint64_t waiting_told; /* when the log was told that new connections wait; 0: never */
 	struct event tick, retry;
 	STAILQ_HEAD(, watch) watches; /* in order of due */
 	struct event shutdown;
@@ -104,6 +106,15 @@ static void update_listeners(struct control_relay *relay)
 		control_listen_pause(relay->listen, relay->full || relay->exhausted);
 }
 
+static void tell_waiting(struct control_relay *relay, const char *reason)
+{
+	uint64_t now = monotonic_ms();
+	if (relay->waiting_told != 0 && now - relay->waiting_told < TOLD_AGAIN_MS)
+		return;
+	relay->waiting_told = now;
+	log_warning("new connections wait, at %zu: %s", relay->env.conn_count, reason);
+}
+
 static void on_accepted(void *arg, const struct pair *pair, void *loop_check, int fd)
 {
 	struct control_relay *relay = arg;
@@ -111,8 +122,7 @@ static void on_accepted(void *arg, const struct pair *pair, void *loop_check, in
 	if (relay->env.conn_count < relay->conn_max || relay->full)
 		return;
 	relay->full = true;
-	log_warning("%zu connections, as many as the limit of descriptors allows: new ones wait",
-		    relay->env.conn_count);
+	tell_waiting(relay, "the limit of descriptors allows no more");
 	update_listeners(relay);
 }
 
@@ -120,8 +130,7 @@ static void on_exhausted(void *arg, const char *reason)
 {
 	struct control_relay *relay = arg;
 	struct timeval after = {.tv_sec = RETRY_S};
-	if (!relay->exhausted)
-		log_warning("new connections wait: %s", reason);
+	tell_waiting(relay, reason);
 	relay->exhausted = true;
 	event_add(&relay->retry, &after);
 }

@@ -54,7 +54,7 @@ int log_open(const struct log_config *config, struct why *why);
  * targets. The old file is kept where the new one cannot be opened, and a line says so. */
 void log_reopen(void);
 
-/* Writes what is queued, for at most two seconds, and ends the writer; a writer that hangs in the
+/* Writes what is queued, for at most a second, and ends the writer; a writer that hangs in the
  * system is left behind. */
 void log_close(void);
 
