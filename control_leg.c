@@ -12,9 +12,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Control messages are few and small: a peer that does not read, or one that floods, gets no more
- * of the kernel's memory. */
-enum { SOCKET_BUFFER = 32 * 1024 };
+/*
+ * Bounds on what a peer that does not read, or one that floods, takes of the kernel's memory. What
+ * is received must hold more than one segment as large as the system may put together (64 KiB,
+ * which count double and more while any octet of them is left): we leave a message's first octets
+ * there until its last ones come, and they must still find room.
+ */
+enum { SEND_BUFFER = 32 * 1024, RECEIVE_BUFFER = 256 * 1024 };
 
 static void set(int fd, int level, int option, int value)
 {
@@ -23,8 +27,8 @@ static void set(int fd, int level, int option, int value)
 
 void control_leg_tune(int fd, unsigned keepalive_s)
 {
-	set(fd, SOL_SOCKET, SO_SNDBUF, SOCKET_BUFFER);
-	set(fd, SOL_SOCKET, SO_RCVBUF, SOCKET_BUFFER);
+	set(fd, SOL_SOCKET, SO_SNDBUF, SEND_BUFFER);
+	set(fd, SOL_SOCKET, SO_RCVBUF, RECEIVE_BUFFER);
 	/* Peers handle one message a read, so each leaves in a segment of its own, at once. */
 	set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 	set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
