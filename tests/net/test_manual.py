@@ -1,0 +1,485 @@
+#!/usr/bin/python3
+"""The manual page's own words, tried: its command lines with real calls, its firewall rules, its lists.
+
+Everything that is run here is read from man/pptpproxy.8 as it stands there. The networks are those
+that the page's examples use; it draws them.
+"""
+
+import os
+import re
+import shlex
+import shutil
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from lab import tap
+from lab.netns import CLONE_NEWNS, MS_BIND, MS_PRIVATE, MS_REC, RUN_PREFIX, _call, _libc, _mount, ip, need
+from lab.proc import Lines, Proc, wait_until
+from lab.proxy import CALL_ENDED, CONNECTED, NO_GRE, READY, REFUSED, ROOT, Proxy, program
+from lab.real import Call, Pptpd
+from lab.topo import Topology
+
+HOSTS = """\
+127.0.0.1 localhost
+203.0.113.10 vpn.example.com
+203.0.113.20 firewall.example.com
+"""
+SCENARIO_1 = "Scenario 1: a client behind a firewall"
+SCENARIO_2 = "Scenario 2: a server behind a firewall"
+SCENARIO_3 = "Scenario 3: both"
+CHAIN = "Two servers and a chain with ports"
+COMMAND = "Addresses from a file"
+DAEMON = "A daemon with a log file"
+WATCH = "To see what happens"
+TRIED = {SCENARIO_1: 1, SCENARIO_2: 1, SCENARIO_3: 2, CHAIN: 2, COMMAND: 1, DAEMON: 1, WATCH: 1}
+
+
+# ---- the page ----
+
+
+def unescape(text):
+    return text.replace(r"\e", "\\").replace(r"\(dq", '"').replace(r"\-", "-")
+
+
+def page():
+    return (ROOT / "man/pptpproxy.8").read_text()
+
+
+def section(title):
+    """The source of a section, or of a subsection."""
+    found = re.search(rf"^\.S[hs] {re.escape(title)}\n(.*?)(?=^\.S[hs] |\Z)", page(), re.M | re.S)
+    assert found, f"the page has no section '{title}'"
+    return found[1]
+
+
+def displays(text):
+    """What stands apart from the text, as a reader would copy it."""
+    for one in re.finditer(r"^\.Bd -literal[^\n]*\n(.*?)^\.Ed$|^\.Dl ([^\n]*)$", text, re.M | re.S):
+        yield unescape(one[1] or one[2])
+
+
+def commands(title, name="pptpproxy"):
+    """The words, without the first, of each command line in a section."""
+    joined = (display.replace("\\\n", " ") for display in displays(section(title)))
+    lines = (line for display in joined for line in display.splitlines())
+    return [shlex.split(line)[1:] for line in lines if line.startswith(name + " ")]
+
+
+# ---- the networks ----
+
+
+class Internet(Topology):
+    """The networks of the page's examples.
+
+    workstation, home, office, vpn, traveller   namespaces;  servers: .27 and .28
+    """
+
+    def __init__(self):
+        super().__init__()
+        try:
+            self.workstation, self.home, self.office, self.vpn, self.traveller = map(
+                self.add, ("workstation", "home", "office", "vpn", "traveller"))
+            self.servers = [self.add("server27"), self.add("server28")]
+            self.wire(self.workstation, "eth0", "192.0.2.2/24", self.home, "inside", "192.0.2.1/24")
+            ip("-n", self.home.name, "addr", "add", "192.0.2.3/24", "dev", "inside")
+            self._switch("internet", [
+                (self.home, "outside", "203.0.113.1/24"), (self.office, "outside", "203.0.113.20/24"),
+                (self.vpn, "eth0", "203.0.113.10/24"), (self.traveller, "eth0", "203.0.113.99/24")])
+            self._switch("lan", [(self.office, "inside", "198.51.100.1/24")] + [
+                (server, "eth0", f"198.51.100.{27 + i}/24") for i, server in enumerate(self.servers)])
+        except BaseException:
+            self.close()
+            raise
+
+
+class Machine:
+    """A private mount namespace in which /etc, /run and /var/log are empty directories of its own,
+    but for the names in /etc/hosts. Outside they are .etc, .run and .log."""
+
+    def __init__(self, hosts=HOSTS):
+        self.directory = Path(tempfile.mkdtemp(prefix=RUN_PREFIX))
+        self.etc, self.run, self.log = (self.directory / name for name in ("etc", "run", "log"))
+        for path in (self.etc, self.run, self.log):
+            path.mkdir()
+        (self.etc / "hosts").write_text(hosts)
+
+    def enter(self):
+        """Move the calling thread, which must be one that may be spent, into it."""
+        _call(_libc.unshare, CLONE_NEWNS)
+        _mount("none", "/", flags=MS_REC | MS_PRIVATE)
+        for path, place in ((self.etc, "/etc"), (self.run, "/run"), (self.log, "/var/log")):
+            _mount(str(path), place, flags=MS_BIND)
+
+    def close(self):
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
+
+
+class Lab:
+    """The networks, and what stands in them, all closed at once.
+
+    pptpd(ns, number)     a server whose tunnels have addresses 10.number.x.x
+    proxy(ns, words)      the program, with the names of the examples
+    call(ns, address)     a call that is up and answers pings
+    """
+
+    def __init__(self):
+        self._stack = ExitStack()
+        self.net = self.enter(Internet())
+
+    def enter(self, thing):
+        return self._stack.enter_context(thing)
+
+    def machine(self):
+        return self.enter(Machine())
+
+    def pptpd(self, ns, number):
+        return self.enter(Pptpd(ns, local=f"10.{number}.0.1-50", remote=f"10.{number}.1.1-50",
+                                name=f"pptpd {ns.ip}"))
+
+    def proxy(self, ns, words, room=None, **options):
+        return self.enter(Proxy(ns, words, room=room or self.machine(), name=f"proxy {ns.name}", **options))
+
+    def call(self, ns, address, number):
+        """... which the server with this number has taken."""
+        call = self.enter(Call(ns, address, name=f"call to {address}"))
+        call.wait_up()
+        assert call.remote.startswith(f"10.{number}."), f"the call to {address} arrived at {call.remote}"
+        call.ping(3)
+        return call
+
+    def refused(self, ns, address, proxy):
+        """A call that the proxy refuses."""
+        mark = proxy.log.mark()
+        call = self.enter(Call(ns, address, name="stranger's call"))
+        proxy.log.wait(rf"{ns.ip}\b.*{REFUSED}", after=mark)
+        call.wait_gone(30)
+        assert not call.ppp.lines("up device=")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        return self._stack.__exit__(*exc)
+
+
+# ---- the examples ----
+
+
+def test_every_example_is_tried():
+    "each of the page's command lines has a test here"
+    titles = re.findall(r"^\.S[hs] (.*)$", page(), re.M)
+    found = {}
+    for title in titles:
+        count = len(commands(title))
+        if count and title != "EXAMPLES":
+            found[title] = count
+    assert found == TRIED, f"the page has {found}, tried are {TRIED}"
+
+
+def test_scenario_1():
+    "scenario 1: a client behind a firewall; a stranger is refused"
+    [words] = commands(SCENARIO_1)
+    with Lab() as lab:
+        lab.pptpd(lab.net.vpn, 10)
+        proxy = lab.proxy(lab.net.home, words)
+        lab.call(lab.net.workstation, "192.0.2.1", 10).hang_up()
+        proxy.log.wait(CALL_ENDED)
+        lab.refused(lab.net.traveller, "203.0.113.1", proxy)
+
+
+def test_scenario_2():
+    "scenario 2: a server behind a firewall, for everyone"
+    [words] = commands(SCENARIO_2)
+    with Lab() as lab:
+        lab.pptpd(lab.net.servers[0], 27)
+        lab.proxy(lab.net.office, words)
+        for client in (lab.net.traveller, lab.net.vpn):
+            lab.call(client, "203.0.113.20", 27).hang_up()
+
+
+def test_scenario_3():
+    "scenario 3: client and server each behind a firewall"
+    home, office = commands(SCENARIO_3)
+    with Lab() as lab:
+        lab.pptpd(lab.net.servers[0], 27)
+        lab.proxy(lab.net.office, office)
+        proxy = lab.proxy(lab.net.home, home)
+        lab.call(lab.net.workstation, "192.0.2.1", 27).hang_up()
+        lab.refused(lab.net.traveller, "203.0.113.1", proxy)
+
+
+def test_chain_with_ports():
+    "two servers by way of two ports: each inner address leads to its server"
+    office, home = commands(CHAIN)
+    with Lab() as lab:
+        for server, number in zip(lab.net.servers, (27, 28)):
+            lab.pptpd(server, number)
+        lab.proxy(lab.net.office, office)
+        lab.proxy(lab.net.home, home)
+        calls = [lab.call(lab.net.workstation, "192.0.2.1", 27), lab.call(lab.net.workstation, "192.0.2.3", 28)]
+        for call in calls:
+            call.ping(2)
+            call.hang_up()
+
+
+def test_external_command():
+    "the script and its file let in who is listed, and the rule who is in the office; changes count at once"
+    [words] = commands(COMMAND)
+    [script] = [display for display in displays(section(COMMAND)) if display.startswith("#!")]
+    with Lab() as lab:
+        room = lab.machine()
+        directory = room.etc / "pptpproxy"
+        directory.mkdir()
+        allow, allowed = directory / "allow", directory / "allowed"
+        allow.write_text(script)
+        allow.chmod(0o755)
+        allowed.write_text("# not 203.0.113.99\n203.0.113.9\n203.0.113.10\n")
+        lab.pptpd(lab.net.servers[0], 27)
+        proxy = lab.proxy(lab.net.office, words, room=room)
+        lab.call(lab.net.vpn, "203.0.113.20", 27).hang_up()
+        lab.call(lab.net.servers[1], "198.51.100.1", 27).hang_up()
+        lab.refused(lab.net.traveller, "203.0.113.20", proxy)
+        with allowed.open("a") as file:
+            file.write("203.0.113.99\n")
+        lab.call(lab.net.traveller, "203.0.113.20", 27).hang_up()
+
+
+def state(pid):
+    """Of a process that may be gone: a letter, or None."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def test_daemon():
+    "the daemon with a log file: the command ends with 0 when calls are accepted; log rotation; the end"
+    [words] = commands(DAEMON)
+    [hang_up] = commands(DAEMON, "kill")
+    with Lab() as lab:
+        room = lab.machine()
+        lab.pptpd(lab.net.vpn, 10)
+        start = Proc([program(), *words], ns=lab.net.home, room=room)
+        assert start.wait(30) == 0, start.text()
+        pid = int((room.run / "pptpproxy.pid").read_text())
+        file = room.log / "pptpproxy.log"
+        log = Lines("log file")
+        unfollow = log.follow(file)
+        log.wait(rf"^\d+-\d+-\d+T[\d:.]+ {READY}.*pid {pid},")
+        lab.call(lab.net.workstation, "192.0.2.1", 10).hang_up()
+        log.wait(CALL_ENDED)
+        unfollow()
+        file.rename(room.log / "pptpproxy.log.1")
+        line = next(d for d in displays(section(DAEMON)) if d.startswith("kill "))
+        assert Proc(["sh", "-c", line], ns=lab.net.home, room=room).wait() == 0, hang_up
+        wait_until(file.exists, 10, "a new log file")
+        mark = file.stat().st_size
+        lab.call(lab.net.workstation, "192.0.2.1", 10).hang_up()
+        os.kill(pid, 15)
+        wait_until(lambda: state(pid) in (None, "Z"), 10, "the daemon to end")
+        assert re.search(CALL_ENDED, file.read_text()[mark:])
+        assert file.read_text().endswith(" stopped\n")
+        assert not (room.run / "pptpproxy.pid").exists()
+
+
+def test_watching():
+    "-e shows each message and each packet, in and out"
+    [words] = commands(WATCH)
+    with Lab() as lab:
+        lab.pptpd(lab.net.vpn, 10)
+        proxy = lab.proxy(lab.net.home, words, debug=False)
+        lab.call(lab.net.workstation, "192.0.2.1", 10).hang_up()
+        for line in ("Outgoing-Call-Request from client", "control from client, 168 octets",
+                     "control to server, 168 octets", r"GRE in, 192\.0\.2\.2 -> 192\.0\.2\.1, \d+ octets",
+                     r"GRE out, 203\.0\.113\.1 -> 203\.0\.113\.10, \d+ octets",
+                     "    0000  00 a8 00 01 1a 2b 3c 4d  00 07"):
+            proxy.log.wait(line)
+
+
+# ---- the firewall ----
+
+
+def readme():
+    """README.md's displays."""
+    return re.findall(r"^```[^\n]*\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+
+
+def rules():
+    [text] = [display for display in displays(section("HOST FIREWALL")) if display.startswith("table ")]
+    return text
+
+
+def without(text, chain, rule):
+    """The rules without one of a chain."""
+    head, body = text.split(f"\tchain {chain} {{\n")
+    assert f"\t\t{rule}\n" in body
+    return f"{head}\tchain {chain} {{\n" + body.replace(f"\t\t{rule}\n", "", 1)
+
+
+def load(ns, text):
+    ns.run(["nft", "-f", "-"], input="flush ruleset\n" + text)
+
+
+def test_firewall_rules():
+    "with the page's firewall rules calls come up, and connection tracking does not see their packets"
+    need("nft")
+    with Lab() as lab:
+        lab.pptpd(lab.net.vpn, 10)
+        lab.proxy(lab.net.home, commands(SCENARIO_1)[0])
+        for text in (rules(), *(block for block in readme() if block.startswith("table "))):
+            load(lab.net.home, text)
+            call = lab.call(lab.net.workstation, "192.0.2.1", 10)
+            with lab.net.home:
+                tracked = Path("/proc/thread-self/net/nf_conntrack")
+                lines = tracked.read_text().splitlines() if tracked.exists() else []
+            assert not [line for line in lines if re.search(r"\bgre\b|\bunknown +47\b", line)], lines
+            call.hang_up()
+
+
+def test_firewall_lets_no_gre_in():
+    "without the rule for GRE in, the log warns of both directions"
+    need("nft")
+    with Lab() as lab:
+        load(lab.net.home, without(rules(), "in", "ip protocol gre accept"))
+        lab.pptpd(lab.net.vpn, 10)
+        proxy = lab.proxy(lab.net.home, commands(SCENARIO_1)[0])
+        call = lab.enter(Call(lab.net.workstation, "192.0.2.1"))
+        proxy.log.wait(NO_GRE, 25, count=2)
+        assert not call.up()
+        assert {line.split("no GRE from ")[1].split(" for")[0] for line in proxy.log.matching(NO_GRE)} == {
+            "client 192.0.2.2", "server 203.0.113.10"}
+
+
+def test_firewall_lets_no_gre_out():
+    "without the rule for GRE out, the packets are counted as send errors"
+    need("nft")
+    with Lab() as lab:
+        load(lab.net.home, without(rules(), "out", "ip protocol gre accept"))
+        lab.pptpd(lab.net.vpn, 10)
+        proxy = lab.proxy(lab.net.home, [*commands(SCENARIO_1)[0], "-e"])
+        lab.enter(Call(lab.net.workstation, "192.0.2.1"))
+        proxy.log.wait(CONNECTED)
+        proxy.log.wait("GRE out, ")
+        proxy.stop()
+        proxy.log.wait(r"GRE packets dropped: \d+: send error")
+
+
+# ---- the lists ----
+
+
+def said():
+    """Everything that the sources can say: their string literals, neighbours joined."""
+    text = "".join(path.read_text() for path in sorted(ROOT.glob("*.c")) + sorted(ROOT.glob("host/*.c")))
+    text = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
+    literals = re.findall(r'"(?:[^"\\\n]|\\.)*"(?:\s*"(?:[^"\\\n]|\\.)*")*', text)
+    return [re.sub(r'"\s*"', "", literal)[1:-1] for literal in literals]
+
+
+def test_messages():
+    "each message that the page explains is one that the program has"
+    keys = re.findall(r'^\.It Li "(.*)"$', section("LOG"), re.M)
+    assert len(keys) > 20
+    known = said()
+    # "%s: ending" and the like: the words around the blank.
+    unknown = [key for key in keys if not any(key.removeprefix("SIGTERM") in literal for literal in known)]
+    assert not unknown, f"the program never says: {unknown}"
+
+
+def test_options():
+    "the page has each option of --help, with its default, and no other"
+    help_text = Proc([program(), "--help"])
+    assert help_text.wait() == 0
+    short, long_names = set(), set()
+    for line in help_text.text().splitlines():
+        found = re.match(r"  (?:-(\w), |    )--([\w-]+)", line)
+        if found:
+            short |= {found[1]} - {None}
+            long_names.add(found[2])
+    items = re.findall(r"^\.It (Fl .*)$", section("OPTIONS"), re.M)
+    in_page = [re.match(r"Fl (\w)?(?: , )?((?:-[\w-]+(?: , )?)*)", item) for item in items]
+    assert {found[1] for found in in_page} - {None} == short
+    names = {name for found in in_page for name in re.findall(r"(?<!\w)-([\w-]+)", found[2])}
+    assert names == long_names | {"acl-cmd"}
+
+
+def test_ranges():
+    "the ranges and defaults that the page gives are the program's"
+    help_text = Proc([program(), "--help"])
+    help_text.wait()
+    found = re.findall(r"^\.It Fl -([\w-]+) Ar \w+\n(?:(?!^\.It).*\n)*?Range (\d+) to (\d+), default (\d+)\.$",
+                       section("OPTIONS"), re.M)
+    assert len(found) == 5, found
+    for name, low, high, default in found:
+        for value in (int(low) - 1, int(high) + 1):
+            process = Proc([program(), f"--{name}", str(value), "-p", "192.0.2.1"])
+            assert process.wait() == 1
+            assert f"must be {low} to {high}" in process.text(), process.text()
+        assert re.search(rf"--{name} .*\({default}\)$", help_text.text(), re.M), name
+
+
+def test_readme():
+    "the command lines of README.md are those of the page"
+    known = [words for title in TRIED for words in commands(title)]
+    lines = [line for block in readme() for line in block.replace("\\\n", " ").splitlines()]
+    found = [shlex.split(line)[1:] for line in lines if line.startswith("pptpproxy -")]
+    assert found, "README.md has no command line"
+    assert all(words in known for words in found), [words for words in found if words not in known]
+
+
+def sources():
+    return [path for pattern in ("*.[ch]", "host/*.[ch]", "wire/*.[ch]") for path in sorted(ROOT.glob(pattern))]
+
+
+def test_architecture():
+    "the files and constants that ARCHITECTURE.md names exist"
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    words = set(re.findall(r"\w+", "".join(path.read_text() for path in sources())))
+    named = set(re.findall(r"`(?:struct )?([A-Z_]{3,}|[a-z]+_[a-z_]+)`", text))
+    assert len(named) > 20
+    strange = named - words - {path.stem for path in sources()}
+    assert not strange, strange
+    difference = set(re.findall(r"`(\w+)\.(?:\[ch\]|c)`", text)) ^ {path.stem for path in ROOT.glob("*.[ch]")}
+    assert not difference, difference
+
+
+def bounds():
+    """The values of the sources' constants; a name may be one in several files."""
+    text = "".join(path.read_text() for path in sources())
+    found = {}
+    for name, value in re.findall(r"\b([A-Z][A-Z_]+)\s*=\s*(\d+(?: (?:\*|<<) \d+)*)\b", text):
+        found.setdefault(name, set()).add(eval(value))  # digits, spaces, * and < only
+    return found
+
+
+def written(value):
+    """As the table may have it, with its unit."""
+    return {f"{value:,}", f"{value / 1024:g} KiB", f"{value / (1 << 20):g} MiB", f"{value / 1000:g} s"}
+
+
+def test_bounds():
+    "the bounds that ARCHITECTURE.md gives are the sources' constants"
+    known = bounds()
+    rows = re.findall(r"^\| ([^|]*) \| ([^|]*) \| (`[A-Z][^|]*`) \|$", (ROOT / "ARCHITECTURE.md").read_text(), re.M)
+    assert len(rows) > 15
+    for what, bound, cell in rows:
+        names = re.findall(r"`(\w+)`", cell)
+        if "` x `" in cell:
+            [one], [other] = (known[name] for name in names)
+            values = [{one * other}]
+        else:
+            values = [known[name] for name in names]
+        for some in values:
+            assert any(text in bound for value in some for text in written(value)), f"{what}: {bound}: {cell} is {some}"
+
+
+if __name__ == "__main__":
+    tap.main()
