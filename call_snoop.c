@@ -31,6 +31,12 @@ struct snoop_call {
 	TAILQ_ENTRY(snoop_call) in_calls;
 };
 
+/* How far the farewell to one side has come. */
+struct snoop_farewell {
+	const struct snoop_call *last; /* that has been said */
+	bool stop_said;
+};
+
 struct call_snoop {
 	struct callid_db *db;
 	struct callid_leg legs[2];
@@ -41,6 +47,7 @@ struct call_snoop {
 	size_t count;
 	void *own[2], *shown[2]; /* search trees of snoop_id */
 	callid_ref replied[2];	 /* by the callee's side: opened, its Reply not written on yet */
+	struct snoop_farewell farewell[2];
 };
 
 struct call_snoop *call_snoop_new(struct callid_db *db, const struct callid_leg legs[2],
@@ -386,32 +393,29 @@ void call_snoop_written(struct call_snoop *snoop, enum callid_side from)
 
 /* ---- farewell ---- */
 
-static void farewell_to(const struct snoop_call *call, enum callid_side to, call_snoop_say *say,
-			void *arg)
+static size_t make_farewell(const struct snoop_call *call, enum callid_side to, uint8_t *message)
 {
-	uint8_t message[PPTP_ANSWER_MAX];
 	bool is_pns = (to == call->caller) != call->incoming;
 	uint16_t request = call->incoming ? PPTP_INCOMING_CALL_REQUEST : PPTP_OUTGOING_CALL_REQUEST;
-	size_t length;
 
 	if (to == call->caller && !call->open)
-		length = pptp_wire_make_refusal(message, request, call->own[to].value);
-	else if (is_pns)
-		length = pptp_wire_make_call_disconnect(message, call->shown[to].value);
-	else
-		length = pptp_wire_make_call_clear(message, call->shown[to].value);
-	say(arg, to, message, length);
+		return pptp_wire_make_refusal(message, request, call->own[to].value);
+	if (is_pns)
+		return pptp_wire_make_call_disconnect(message, call->shown[to].value);
+	return pptp_wire_make_call_clear(message, call->shown[to].value);
 }
 
-void call_snoop_farewell(const struct call_snoop *snoop, call_snoop_say *say, void *arg)
+size_t call_snoop_farewell(struct call_snoop *snoop, enum callid_side to,
+			   uint8_t message[static PPTP_ANSWER_MAX])
 {
-	const struct snoop_call *call;
-	uint8_t message[PPTP_ANSWER_MAX];
-	size_t length = pptp_wire_make_stop(message, PPTP_STOP_LOCAL_SHUTDOWN);
+	struct snoop_farewell *farewell = &snoop->farewell[to];
 
-	for (int side = 0; side < 2; side++) {
-		TAILQ_FOREACH(call, &snoop->calls, in_calls)
-		farewell_to(call, (enum callid_side)side, say, arg);
-		say(arg, (enum callid_side)side, message, length);
-	}
+	if (farewell->stop_said)
+		return 0;
+	farewell->last =
+	    farewell->last ? TAILQ_NEXT(farewell->last, in_calls) : TAILQ_FIRST(&snoop->calls);
+	if (farewell->last)
+		return make_farewell(farewell->last, to, message);
+	farewell->stop_said = true;
+	return pptp_wire_make_stop(message, PPTP_STOP_LOCAL_SHUTDOWN);
 }

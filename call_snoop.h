@@ -57,13 +57,14 @@ void call_snoop_message(struct call_snoop *snoop, enum callid_side from, uint8_t
 void call_snoop_written(struct call_snoop *snoop, enum callid_side from);
 
 /*
- * What each end must hear when we stop, as its peer would have said it: for every call the PNS a
- * Call-Disconnect-Notify and the PAC a Call-Clear-Request (or a refusing Reply, to a Request that
- * waits for one), then both a Stop-Control-Connection-Request. say is called once a message, in
- * order.
+ * What one end must hear when we stop, as its peer would have said it, a message a call of this
+ * function: for every call the PNS a Call-Disconnect-Notify and the PAC a Call-Clear-Request (or a
+ * refusing Reply, to a Request that waits for one), then a Stop-Control-Connection-Request. Returns
+ * the message's length, 0 when all has been said. No messages may be given to call_snoop_message
+ * any more once this has begun.
  */
-typedef void call_snoop_say(void *arg, enum callid_side to, const uint8_t *message, size_t length);
-void call_snoop_farewell(const struct call_snoop *snoop, call_snoop_say *say, void *arg);
+size_t call_snoop_farewell(struct call_snoop *snoop, enum callid_side to,
+			   uint8_t message[static PPTP_ANSWER_MAX]);
 
 /* Ends every call. */
 void call_snoop_end(struct call_snoop *snoop, uint64_t now, const char *reason);

@@ -26,7 +26,7 @@ enum {
 	DROPS_TOLD = 5,	      /* of one connection; the rest is only counted */
 };
 
-enum state { CHECKING, WAITING, DIALLING, RELAYING, CLOSING };
+enum state { CHECKING, WAITING, DIALLING, RELAYING, PARTING, CLOSING };
 
 struct control_conn {
 	LIST_ENTRY(control_conn) in_env;
@@ -184,7 +184,7 @@ static void end_conn(struct control_conn *conn, const char *reason)
 		log_info("%s: closed: %s; %u messages dropped", label(conn), reason, conn->dropped);
 	else
 		log_info("%s: closed: %s", label(conn), reason);
-	if (conn->state != RELAYING) {
+	if (conn->state != RELAYING && conn->state != PARTING) {
 		destroy(conn, reason);
 		return;
 	}
@@ -226,8 +226,8 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 	};
 	(void)fd;
 	(void)what;
-	if (conn->state == CLOSING) {
-		destroy(conn, "");
+	if (conn->state == PARTING || conn->state == CLOSING) {
+		destroy(conn, "shutting down");
 		return;
 	}
 	snprintf(reason, sizeof(reason), "waited %u s for %s", conn->env->handshake_timeout_s,
@@ -368,6 +368,41 @@ static void relay(struct control_conn *conn)
 		end_conn(conn, "server closed the connection");
 }
 
+/* ---- parting ---- */
+
+/* False: there is more, once the peer has read some. */
+static bool say_what_fits(struct control_conn *conn, enum callid_side to)
+{
+	struct control_leg *leg = &conn->legs[to];
+	uint8_t message[PPTP_ANSWER_MAX];
+	size_t length;
+
+	if (!control_leg_is_open(leg))
+		return true;
+	if (control_leg_flush(leg) != 0) {
+		control_leg_close(leg);
+		return true;
+	}
+	while (control_leg_drained(leg)) {
+		length = call_snoop_farewell(conn->snoop, to, message);
+		if (length == 0)
+			return true;
+		if (write_to(conn, to, message, length) != 0) {
+			control_leg_close(leg);
+			return true;
+		}
+	}
+	return false;
+}
+
+static void say_farewell(struct control_conn *conn)
+{
+	bool client_told = say_what_fits(conn, CALLID_CLIENT),
+	     server_told = say_what_fits(conn, CALLID_SERVER);
+	if (client_told && server_told)
+		end_conn(conn, "shutting down");
+}
+
 /* ---- before there is a server ---- */
 
 static void on_leg(evutil_socket_t fd, short what, void *arg);
@@ -472,6 +507,9 @@ static void on_leg(evutil_socket_t fd, short what, void *arg)
 	case RELAYING:
 		relay(conn);
 		break;
+	case PARTING:
+		say_farewell(conn);
+		break;
 	case CLOSING:
 		linger(conn);
 		break;
@@ -563,19 +601,13 @@ void control_conn_accept(struct control_env *env, const struct pair *pair, void 
 	decide_access(conn);
 }
 
-static void say(void *arg, enum callid_side to, const uint8_t *message, size_t length)
-{
-	struct control_conn *conn = arg;
-	/* A peer that has stopped reading misses the farewell. */
-	if (write_to(conn, to, message, length) != 0)
-		log_debug("%s: farewell to %s not sent: %s", label(conn), side_names[to],
-			  strerror(errno));
-}
-
 void control_conn_shut_down(struct control_conn *conn)
 {
-	if (conn->state == RELAYING)
-		call_snoop_farewell(conn->snoop, say, conn);
-	if (conn->state != CLOSING)
+	if (conn->state == RELAYING) {
+		conn->state = PARTING;
+		set_deadline(conn, LINGER_S);
+		say_farewell(conn);
+	} else if (conn->state < PARTING) {
 		end_conn(conn, "shutting down");
+	}
 }

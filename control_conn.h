@@ -1,8 +1,9 @@
 /*
  * control_conn: one control connection, from accept to the last octet.
  *
- *   checking -> waiting -> dialling -> relaying -> closing -> gone
- *   (access)   (SCCRQ)    (server)     (messages)  (queued octets leave, the peers' FINs come)
+ *   checking -> waiting -> dialling -> relaying [-> parting]  -> closing -> gone
+ *   (access)   (SCCRQ)    (server)     (messages)  (farewell)    (queued octets leave, the peers'
+ * FINs come)
  *
  * A connection is the set of its live handles; whatever happens, one function lets go of what is
  * left. Each has a number, and its log lines start with that and its addresses.
