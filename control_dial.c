@@ -4,6 +4,7 @@
  */
 #include "control_dial.h"
 
+#include "host/log.h"
 #include "host/names.h"
 #include "host/why.h"
 
@@ -157,6 +158,9 @@ static void on_names(void *arg, const uint32_t *addresses, size_t count, const c
 	dial->query = NULL;
 	if (count == 0)
 		why_set(&dial->why, "%s: %s", dial->endpoint->word, failure);
+	else if (failure)
+		log_info("peer '%s': %s; its last good answer serves", dial->endpoint->word,
+			 failure);
 	memcpy(dial->addresses, addresses, count * sizeof(*addresses));
 	dial->count = count;
 	dial_next(dial);

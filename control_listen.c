@@ -101,8 +101,9 @@ static int resolve(struct control_listen *all, struct why *why)
 			return why_set(why, "names: no memory");
 	}
 	while (all->unresolved > 0) {
-		if (event_base_loop(all->config.base, EVLOOP_ONCE) != 0)
-			return why_set(why, "names: the event loop failed");
+		if (event_base_loop(all->config.base, EVLOOP_ONCE) != 0 ||
+		    event_base_got_break(all->config.base))
+			return why_set(why, "ended while it was looking up names");
 	}
 	if (all->failed)
 		*why = all->why;
@@ -228,7 +229,7 @@ static int bind_listener(struct listener *listener, struct why *why)
 	    .sin_port = htons(listener->listen.port),
 	    .sin_addr.s_addr = htonl(listener->listen.addr),
 	};
-	char text[PAIR_TEXT_MAX];
+	char text[PAIR_TEXT_MAX], peer[PAIR_TEXT_MAX];
 	int one = 1;
 
 	pair_endpoint_text(&listener->pair->listen, text);
@@ -255,7 +256,16 @@ static int bind_listener(struct listener *listener, struct why *why)
 		return -1;
 	}
 	evconnlistener_set_error_cb(listener->event, on_accept_error);
+	log_debug("listening on %s for %s", text, pair_endpoint_text(&listener->pair->peer, peer));
 	return 0;
+}
+
+size_t control_listen_pairs(const struct control_listen *all)
+{
+	size_t bound = 0;
+	for (size_t i = 0; i < all->count; i++)
+		bound += all->listeners[i].event != NULL;
+	return bound;
 }
 
 void control_listen_pause(struct control_listen *all, bool paused)

@@ -40,6 +40,8 @@ struct control_listen *control_listen_open(const struct control_listen_config *c
 					   struct why *why);
 void control_listen_close(struct control_listen *listen); /* NULL is fine */
 
+size_t control_listen_pairs(const struct control_listen *listen); /* those that were not ignored */
+
 void control_listen_pause(struct control_listen *listen, bool paused);
 
 /* Whether dialling addr:port would arrive at the listener of the pair that dials. */

@@ -17,6 +17,7 @@
 
 enum {
 	SILENCE_MS = 10000,
+	WATCHES_MAX = 65536,   /* opened in that time; of further ones nobody is warned */
 	RETRY_S = 1,	       /* after the system had no descriptor left */
 	TOLD_AGAIN_MS = 60000, /* that new connections wait */
 	SHUTDOWN_S = 1,
@@ -38,6 +39,7 @@ struct control_relay {
 	uint64_t waiting_told; /* when the log was told that new connections wait; 0: never */
 	struct event tick, retry;
 	STAILQ_HEAD(, watch) watches; /* in order of due */
+	size_t watch_count;
 	struct event shutdown;
 	void (*done)(void *arg);
 	void *done_arg;
@@ -48,9 +50,10 @@ struct control_relay {
 static void on_call_opened(void *arg, callid_ref call)
 {
 	struct control_relay *relay = arg;
-	struct watch *watch = malloc(sizeof(*watch));
+	struct watch *watch = relay->watch_count < WATCHES_MAX ? malloc(sizeof(*watch)) : NULL;
 	if (!watch)
 		return;
+	relay->watch_count++;
 	*watch = (struct watch){.call = call, .due = monotonic_ms() + SILENCE_MS};
 	STAILQ_INSERT_TAIL(&relay->watches, watch, in_watches);
 }
@@ -84,6 +87,7 @@ static void look_for_silence(struct control_relay *relay, uint64_t now)
 		if (callid_db_get(relay->env.db, watch->call, &info))
 			warn_of_silence(&info);
 		STAILQ_REMOVE_HEAD(&relay->watches, in_watches);
+		relay->watch_count--;
 		free(watch);
 	}
 }
@@ -255,6 +259,11 @@ struct control_relay *control_relay_open(const struct control_relay_config *conf
 failed:
 	control_relay_close(relay);
 	return NULL;
+}
+
+size_t control_relay_pairs(const struct control_relay *relay)
+{
+	return control_listen_pairs(relay->listen);
 }
 
 void control_relay_shut_down(struct control_relay *relay, void (*done)(void *arg), void *arg)

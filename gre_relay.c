@@ -40,6 +40,7 @@ struct ancillary {
 };
 
 struct send {
+	uint32_t source;
 	struct sockaddr_in to;
 	struct iovec iov;
 	struct ancillary ancillary;
@@ -172,6 +173,7 @@ static void queue_send(struct gre_relay *relay, const struct callid_route *route
 	struct msghdr *header = &relay->out[relay->send_count].msg_hdr;
 
 	gre_wire_set_call_id(octets, route->call_id);
+	send->source = route->proxy_addr;
 	send->to.sin_addr.s_addr = htonl(route->peer_addr);
 	send->iov = (struct iovec){octets, length};
 	send->call = route->call;
@@ -179,8 +181,6 @@ static void queue_send(struct gre_relay *relay, const struct callid_route *route
 	send->owned = owned;
 	set_ancillary(header, route->proxy_addr, tos);
 	relay->send_count++;
-	if (relay->dump)
-		dump("out", route->proxy_addr, route->peer_addr, octets, length);
 }
 
 static void hold(struct gre_relay *relay, const struct packet *packet,
@@ -254,6 +254,11 @@ static void judge_held(struct gre_relay *relay)
 static void send_batch(struct gre_relay *relay)
 {
 	size_t done = 0;
+	for (size_t i = 0; relay->dump && i < relay->send_count; i++) {
+		const struct send *send = &relay->sends[i];
+		dump("out", send->source, ntohl(send->to.sin_addr.s_addr), send->iov.iov_base,
+		     send->iov.iov_len);
+	}
 	while (done < relay->send_count) {
 		int sent = sendmmsg(relay->sockets.send_fd, relay->out + done,
 				    (unsigned)(relay->send_count - done), MSG_DONTWAIT);

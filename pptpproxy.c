@@ -55,6 +55,10 @@ static void on_end(evutil_socket_t number, short what, void *arg)
 		return;
 	program->ending = true;
 	log_info("%s: ending", number == SIGINT ? "SIGINT" : "SIGTERM");
+	if (!program->control) { /* still waiting for names */
+		event_base_loopbreak(program->base);
+		return;
+	}
 	control_relay_shut_down(program->control, on_all_closed, program);
 }
 
@@ -63,9 +67,10 @@ static void on_hangup(evutil_socket_t number, short what, void *arg)
 	struct program *program = arg;
 	(void)number;
 	(void)what;
-	log_info("SIGHUP: log reopened, resolver's configuration read anew");
 	log_reopen();
 	names_reload(program->names);
+	log_info("SIGHUP: %sresolver's configuration read anew",
+		 program->options.log_file ? "log reopened, " : "");
 }
 
 static void on_instance(evutil_socket_t fd, short what, void *arg)
@@ -194,28 +199,24 @@ static int open_all(struct program *program, struct why *why)
 		return -1;
 	/* Before the first connection, so that the system never answers GRE with ICMP. */
 	program->gre = gre_relay_open(program->db, why);
-	if (!program->gre || open_control(program, why) != 0 ||
+	if (!program->gre || open_signals(program, why) != 0 || open_control(program, why) != 0 ||
 	    gre_relay_start(program->gre, why) != 0)
 		return -1;
 	if (options->pid_file && background_pid_file_write(options->pid_file, why) != 0)
 		return -1;
 	program->pid_written = options->pid_file != NULL;
-	return open_signals(program, why);
+	return 0;
 }
 
 static void tell_ready(const struct program *program)
 {
 	const struct options *options = &program->options;
-	char listen[PAIR_TEXT_MAX], peer[PAIR_TEXT_MAX];
+	size_t pairs = control_relay_pairs(program->control);
 
 	if (options->acl.count == 0 && options->command_count == 0)
 		log_warning("no access rules (-a, -x): any source may connect");
-	for (size_t i = 0; i < options->pair_count; i++)
-		log_debug("pair %zu: %s -> %s", i + 1,
-			  pair_endpoint_text(&options->pairs[i].listen, listen),
-			  pair_endpoint_text(&options->pairs[i].peer, peer));
-	log_info("ready: %s, pid %ld, %zu %s", options_version, (long)getpid(), options->pair_count,
-		 options->pair_count == 1 ? "pair" : "pairs");
+	log_info("ready: %s, pid %ld, %zu %s", options_version, (long)getpid(), pairs,
+		 pairs == 1 ? "pair" : "pairs");
 }
 
 /* ---- death, in order; any half-born state ---- */
@@ -279,7 +280,10 @@ static int run(struct program *program)
 	    background_ready(&why) != 0)
 		return fail(program, &why);
 	tell_ready(program);
-	event_base_dispatch(program->base);
+	if (event_base_dispatch(program->base) != 0 || !program->ending) {
+		why_set(&why, "the event loop failed");
+		return fail(program, &why);
+	}
 	tell_totals(program);
 	log_info("stopped");
 	close_all(program);
