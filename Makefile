@@ -17,7 +17,7 @@ CFLAGS  ?= -O2 -g
 WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wundef
 LANGUAGE = -std=gnu11 -D_GNU_SOURCE -I. -pthread
 LDLIBS   = -levent_core -levent_extra -lpcap
-LIBNET   = $(shell libnet-config --cflags --defines 2>/dev/null)
+LIBNET   = -D_DEFAULT_SOURCE $(shell libnet-config --cflags --defines 2>/dev/null)
 LIBNET_LIBS = $(shell libnet-config --libs 2>/dev/null)
 
 sources := pptpproxy.c options.c pair.c acl.c acl_cmd.c acl_cmd_words.c \

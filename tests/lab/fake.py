@@ -123,16 +123,6 @@ class Stream:
             except Ended:
                 return got
 
-    def ended(self):
-        """Has the peer ended it? Looks only, takes nothing out; octets that wait are no end."""
-        self.sock.setblocking(False)
-        try:
-            return self.sock.recv(1, socket.MSG_PEEK) == b""
-        except BlockingIOError:
-            return False
-        except ConnectionError:
-            return True
-
     def half_close(self):
         self.sock.shutdown(socket.SHUT_WR)
 
@@ -208,12 +198,10 @@ class FakeClient:
         self.gre = Gre(ns)
         self.streams = []
 
-    def connect(self, to, port=PORT, source=None, receive_buffer=None):
+    def connect(self, to, port=PORT, source=None):
         with self.ns:
             sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:
-            if receive_buffer:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
             if source:
                 sock.bind((source, 0))
             sock.settimeout(PATIENCE)
@@ -234,15 +222,13 @@ class FakeClient:
 class FakeServer:
     """A host that listens."""
 
-    def __init__(self, ns, address="0.0.0.0", port=PORT, receive_buffer=None, gre=None):
+    def __init__(self, ns, address="0.0.0.0", port=PORT):
         self.ns, self.ip, self.port = ns, ns.ip, port
-        self.gre = gre or Gre(ns)
+        self.gre = Gre(ns)
         self.streams = []
         with ns:
             self.sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if receive_buffer:
-            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.sock.bind((address, port))
         self.sock.listen(4096)
 
@@ -328,12 +314,15 @@ class Session:
         self.client, self.server = client, server
         self._echo = 0x10000000
 
-    def call(self, client_id, server_id, **reply):
-        """An outgoing call that the client asks for."""
+    def call(self, client_id, server_id, settle=True, **reply):
+        """An outgoing call that the client asks for. The proxy may still hold the server's packets at
+        the moment when the client has its Reply; an echo behind it shows that it does not any more."""
         self.client.send(build(OCRQ, call_id=client_id))
         server_sees = self.server.expect(OCRQ).call_id
         self.server.send(build(OCRP, call_id=server_id, peer_id=server_sees, **reply))
         client_sees = self.client.expect(OCRP, peer_id=client_id).call_id
+        if settle:
+            self.check()
         return Call(self, client_id, server_id, server_sees, client_sees)
 
     def call_back(self, client_id, server_id):
@@ -342,6 +331,7 @@ class Session:
         client_sees = self.client.expect(OCRQ).call_id
         self.client.send(build(OCRP, call_id=client_id, peer_id=client_sees))
         server_sees = self.server.expect(OCRP, peer_id=server_id).call_id
+        self.check()
         return Call(self, client_id, server_id, server_sees, client_sees)
 
     def incoming(self, client_id, server_id):
@@ -444,12 +434,11 @@ class World:
         return self
 
     def __exit__(self, *exc):
+        # The streams first: at its end the proxy waits for its peers' ends of file.
+        for host in self.clients + self.servers:
+            for stream in host.streams:
+                stream.close()
         return self._stack.__exit__(*exc)
-
-
-def wait_ended(stream, timeout=PATIENCE):
-    """Wait for the end of a stream whose messages do not matter any more."""
-    stream.drain(timeout)
 
 
 def wait_listening(ns, port=PORT, timeout=PATIENCE):

@@ -20,4 +20,4 @@ def gre_send(ns, *words, timeout=60):
 
 def gre_send_start(ns, *words):
     """The same in the background: a proc.Proc."""
-    return ns.popen([gre_send_path(), *words], name="gre_send")
+    return ns.popen([gre_send_path(), *map(str, words)], name="gre_send")

@@ -26,14 +26,23 @@ def descriptors(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
-def _stat(pid):
+def stat(pid):
+    """The fields of /proc/PID/stat behind the name: state, parent, group, session, terminal, ..."""
     with open(f"/proc/{pid}/stat") as file:
         return file.read().rpartition(")")[2].split()
 
 
+def gone(pid):
+    """Has it ended? A zombie has."""
+    try:
+        return stat(pid)[0] == "Z"
+    except OSError:
+        return True
+
+
 def cpu(pid):
     """Seconds of processor time so far, of all its threads."""
-    fields = _stat(pid)
+    fields = stat(pid)
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
@@ -44,7 +53,3 @@ def children(pid):
         with open(f"/proc/{pid}/task/{task}/children") as file:
             found += map(int, file.read().split())
     return found
-
-
-def zombies(pid):
-    return [child for child in children(pid) if _stat(child)[0] == "Z"]

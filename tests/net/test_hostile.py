@@ -1,0 +1,469 @@
+#!/usr/bin/python3
+"""Those who mean harm, or only break: floods, stalled readers, exhausted descriptors; and what is left afterwards."""
+
+import os
+import resource
+import socket
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from lab import tap, watch
+from lab.errors import LabTimeout
+from lab.fake import PATIENCE, Ended, World
+from lab.messages import ECHO_RQ, OCRQ, SCCRP, SCCRQ, build
+from lab.proc import Proc, wait_until
+from lab.proxy import CLOSED, READY, program
+from lab.sniff import Sniffer
+from lab.tools import gre_send_start
+
+MIB = 1 << 20
+SERVER = "10.2.0.10"
+JUNK = [b"GET / HTTP/1.0\r\n\r\n", bytes(200), b"\xff" * 64, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        build(SCCRQ)[:11], build(ECHO_RQ), build(SCCRQ, cookie=0), b"", build(SCCRQ, length=65535),
+        build(OCRQ, call_id=5)]
+
+
+def _cpu_over(pid, seconds):
+    """The share of one processor that a process takes over so many seconds of the clock."""
+    before, began = watch.cpu(pid), time.monotonic()
+    wait_until(lambda: time.monotonic() - began >= seconds, seconds + 5, "the clock")
+    return (watch.cpu(pid) - before) / (time.monotonic() - began)
+
+
+# ---- stalled readers ----
+
+
+def _fill(sender, octets, limit=256 * MIB):
+    """Send until nothing has gone in for a while; answers how much did."""
+    sent, last = 0, time.monotonic()
+    sender.sock.setblocking(False)
+    rest = b""
+
+    def full():
+        nonlocal sent, last, rest
+        try:
+            while sent < limit:
+                rest = rest or octets * (65536 // len(octets))
+                done = sender.sock.send(rest)
+                rest = rest[done:]
+                sent += done
+                last = time.monotonic()
+        except BlockingIOError:
+            pass
+        return sent >= limit or time.monotonic() - last > 0.5
+
+    wait_until(full, 30, "the way to be full")
+    return sent, rest
+
+
+def test_stalled_reader_costs_bounded_memory():
+    "a peer that does not read costs a bounded amount of memory and nobody else's time, and loses nothing once it reads"
+    with World(clients=2, debug=False) as world:
+        bystander = world.session(client=1)
+        call = bystander.call(5, 7)
+        session = world.session()
+        before = watch.rss(world.proxy.pid)
+        for sender, receiver in ((session.client, session.server), (session.server, session.client)):
+            octets = build(ECHO_RQ, identifier=7, tail=bytes(500))
+            sent, rest = _fill(sender, octets)
+            assert sent < 64 * MIB, f"{sent} octets went in: nothing held the sender back"
+            assert watch.rss(world.proxy.pid) < before + 4 * MIB
+            assert _cpu_over(world.proxy.pid, 0.5) < 0.3, "spinning"
+            bystander.check()
+            call.check()
+            whole = (sent + len(rest)) // len(octets)
+            for _ in range(sent // len(octets)):
+                receiver.expect_octets(octets)
+            sender.send(rest)
+            for _ in range(whole - sent // len(octets)):
+                receiver.expect_octets(octets)
+        session.check()
+
+
+def test_everything_arrives_before_the_end_of_a_stalled_connection():
+    "a client that sends much and closes while its server does not read: all of it arrives, then the end"
+    with World(debug=False) as world:
+        session = world.session()
+        octets = build(ECHO_RQ, identifier=7, tail=bytes(100))
+        session.server.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        count = 3000
+        session.client.send(octets * count)
+        session.client.close()
+        overdue = time.monotonic() + 3  # longer than any patience with peers that do not close
+        wait_until(lambda: time.monotonic() > overdue, 5, "the clock")
+        for _ in range(count):
+            session.server.expect_octets(octets)
+        session.server.expect_end(how="EOF")
+
+
+def test_many_stalled_readers():
+    "fifty stalled connections together cost a few MiB, and a bystander's call goes on"
+    with World(clients=2, debug=False) as world:
+        bystander = world.session(client=1)
+        call = bystander.call(5, 7)
+        before = watch.rss(world.proxy.pid)
+        sessions = [world.session() for _ in range(50)]
+        octets = build(ECHO_RQ, tail=bytes(1000))
+        began = time.monotonic()
+        for session in sessions:
+            session.client.sock.setblocking(False)
+
+        def flood():
+            went = 0
+            for session in sessions:
+                try:
+                    went += session.client.sock.send(octets * 60)
+                except BlockingIOError:
+                    pass
+            return not went and time.monotonic() - began > 0.5
+
+        wait_until(flood, 60, "all ways to be full")
+        assert watch.rss(world.proxy.pid) < before + 8 * MIB
+        call.check()
+        bystander.check()
+        assert _cpu_over(world.proxy.pid, 0.5) < 0.3, "spinning"
+
+
+def test_one_sided_end_of_a_stalled_connection():
+    "a stalled connection whose ends go away is forgotten"
+    with World(debug=False) as world:
+        before = watch.descriptors(world.proxy.pid)
+        session = world.session()
+        _fill(session.client, build(ECHO_RQ, tail=bytes(1000)))
+        session.server.reset()
+        session.client.expect_end()
+        world.wait_line(session.client, CLOSED)
+        session.client.close()
+        wait_until(lambda: watch.descriptors(world.proxy.pid) == before, 10, "its descriptors to be closed")
+
+
+# ---- descriptors ----
+
+
+def _limited(world, limit, *words):
+    """The proxy with few descriptors."""
+    proc = Proc(["prlimit", f"--nofile={limit}:{limit}", program(), "-n", "-p", SERVER, *words], ns=world.net.firewall,
+                name="pptpproxy")
+    proc.wait_line(READY, 15)
+    return proc
+
+
+def test_exhausted_descriptors():
+    "out of descriptors: calls that exist go on, new ones wait or are refused, no spinning, and it recovers"
+    with World(clients=2, proxy=False) as world:
+        proc = _limited(world, 120, "--handshake-timeout", "60")
+        session = world.session(client=1)
+        call = session.call(5, 7)
+        crowd = [world.dial() for _ in range(300)]
+        proc.wait_line(r"warning: .*(connections|descriptors|new ones wait)", 10)
+        assert watch.descriptors(proc.pid) <= 120
+        call.check()
+        session.check()
+        assert _cpu_over(proc.pid, 1.0) < 0.2, "spinning"
+        waiting = world.dial(client=1)
+        waiting.send(build(SCCRQ))
+        for stream in crowd:
+            stream.close()
+        server = world.server.accept(20)
+        server.expect(SCCRQ)
+        server.send(build(SCCRP))
+        waiting.expect(SCCRP)
+        call.check()
+        wait_until(lambda: watch.descriptors(proc.pid) < 60, 20, "descriptors to be free again")
+        assert _cpu_over(proc.pid, 0.5) < 0.2, "spinning"
+        for stream in world.clients[1].streams + world.server.streams:
+            stream.close()
+        assert proc.stop() == 0
+
+
+def test_exhausted_descriptors_of_established_connections():
+    "more connections that come up than there are descriptors for: those within the limit work, the others wait their turn"
+    with World(proxy=False) as world:
+        proc = _limited(world, 120)
+        streams = [world.dial() for _ in range(60)]
+        for stream in streams:
+            stream.send(build(SCCRQ))
+        up = []
+        try:
+            while True:
+                server = world.server.accept(1.0 if up else PATIENCE)
+                server.expect(SCCRQ)
+                server.send(build(SCCRP))
+                up.append(server)
+        except LabTimeout:
+            pass
+        assert 20 <= len(up) < 60, f"{len(up)} came up"
+        for server in up:
+            server.send(build(ECHO_RQ, identifier=1))
+        served = [stream for stream in streams[:len(up)]]
+        for stream in served:
+            stream.expect(SCCRP)
+            stream.expect(ECHO_RQ, identifier=1)
+        for server in up:
+            server.close()
+        for stream in served:
+            stream.expect_end()
+            stream.close()
+        rest = len(streams) - len(up)
+        for _ in range(rest):  # the others' turn has come
+            server = world.server.accept()
+            server.expect(SCCRQ)
+            server.close()
+        for stream in streams[len(up):]:
+            stream.close()
+        assert proc.stop() == 0
+
+
+def _serve_late(world):
+    """A new client gets through, behind those of a crowd that ended meanwhile."""
+    late = world.dial(client=1)
+    late.send(build(SCCRQ, host=b"late"))
+    deadline, host = time.monotonic() + 20, None
+    while host != b"late" and time.monotonic() < deadline:
+        server = world.server.accept(20)
+        try:
+            host = server.expect(SCCRQ).host
+        except Ended:
+            pass
+    server.send(build(SCCRP))
+    late.expect(SCCRP)
+
+
+def test_descriptors_run_out_of_a_sudden():
+    "a limit lowered under the running proxy, so that accepting or dialling fails: told, no spinning, and it recovers"
+    with World(clients=2) as world:
+        session = world.session(client=1)
+        call = session.call(5, 7)
+        pid = world.proxy.pid
+        before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        for spare in (0, 1):  # none to accept with; one for that, and none to dial with
+            lowest = next(fd for fd in range(1000) if not os.path.lexists(f"/proc/{pid}/fd/{fd}"))
+            mark = world.log.mark()
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (lowest + spare, before[1]))
+            crowd = [world.dial() for _ in range(5)]
+            for stream in crowd:
+                stream.send(build(SCCRQ))
+            world.log.wait(r"Too many open files", 10, after=mark)
+            call.check()
+            session.check()
+            assert _cpu_over(pid, 0.7) < 0.2, "spinning"
+            assert len(world.log.all(mark)) < 100, "a line for each try"
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+            for stream in crowd:
+                stream.close()
+            _serve_late(world)
+            call.check()
+
+
+# ---- floods ----
+
+
+@tap.deadline(180)
+def test_flood_of_junk_leaves_a_call_untouched():
+    "a flood of junk connections and GRE from one address: another's call loses neither message nor packet"
+    with World(clients=2, debug=False) as world, Sniffer(world.net.firewall, "inside") as wire:
+        session = world.session(client=1)
+        call = session.call(5, 7)
+        before = watch.rss(world.proxy.pid)
+        attacker = world.net.client
+        floods = [
+            gre_send_start(attacker, "-s", world.client.ip, "-d", world.net.inside, "-c", call.client_sees, "-q", 1,
+                           "-l", 100, "-n", 60000, "-r", 15000, "-w", 6),
+            gre_send_start(attacker, "-s", world.client.ip, "-d", world.net.inside, "-c", 0, "-i", "-q", 1, "-l", 20,
+                           "-n", 60000, "-r", 15000, "-w", 6),
+        ]
+        seq = opened = 0
+        while any(flood.running() for flood in floods):
+            streams = []
+            for junk in JUNK * 3:
+                stream = world.dial(client=0)
+                opened += 1
+                try:
+                    stream.send(junk)
+                except ConnectionError:
+                    pass
+                streams.append(stream)
+            for _ in range(10):
+                seq += 1
+                call.up(b"mine %d" % seq, seq)
+                call.expect_up(b"mine %d" % seq, seq=seq)
+                call.down(b"yours %d" % seq, seq)
+                call.expect_down(b"yours %d" % seq, seq=seq)
+            session.check()
+            for stream in streams:
+                stream.close()
+            world.clients[0].streams.clear()
+        assert opened > 100 and seq > 100, (opened, seq)
+        assert not wire.matching(lambda p: p.out and p.protocol == 1), "ICMP"
+        assert not world.server.dialled()
+        assert watch.rss(world.proxy.pid) < before + 16 * MIB
+        call.check()
+        session.check()
+
+
+def test_flood_of_silent_connections():
+    "four hundred silent connections of one address: another's call comes up meanwhile, and the deadline ends the flood"
+    with World(["--handshake-timeout", "3"], clients=2, debug=False) as world:
+        before = watch.descriptors(world.proxy.pid)
+        silent = [world.dial(client=0) for _ in range(400)]
+        session = world.session(client=1)
+        session.call(5, 7).check()
+        session.check()
+        for stream in silent:
+            stream.expect_end()
+            stream.close()
+        session.close()
+        wait_until(lambda: watch.descriptors(world.proxy.pid) <= before, 10, "their descriptors to be closed")
+
+
+def test_flood_of_messages():
+    "a client that sends as fast as it can leaves other connections their turn"
+    with World(clients=2, debug=False) as world:
+        session = world.session(client=1)
+        call = session.call(5, 7)
+        flooder = world.session(client=0)
+        octets = build(ECHO_RQ, identifier=9) * 200
+        slowest = 0
+        for _ in range(100):
+            flooder.client.send(octets)
+            began = time.monotonic()
+            session.check()
+            call.check()
+            slowest = max(slowest, time.monotonic() - began)
+            for _ in range(200):
+                flooder.server.expect(ECHO_RQ, identifier=9)
+        assert slowest < 2, f"{slowest:.2f} s"
+
+
+def test_junk_of_every_kind():
+    "connections that open, say something odd in any pieces, and go, leave no trace but their lines"
+    with World() as world:
+        session = world.session()
+        before = watch.descriptors(world.proxy.pid)
+        for i in range(300):
+            stream = world.dial()
+            junk = JUNK[i % len(JUNK)]
+            try:
+                stream.send(junk[:i % 7], junk[i % 7:])
+            except ConnectionError:
+                pass
+            stream.reset() if i % 2 else stream.close()
+        session.check()
+        wait_until(lambda: watch.descriptors(world.proxy.pid) == before, 10, "their descriptors to be closed")
+
+
+def test_untrusted_octets_are_escaped():
+    "control characters that a peer sends never reach the log as they are"
+    with World() as world:
+        odd = b"\x1b[2J\nforged: line\r\n\x00\xff"
+        client = world.dial()
+        client.send(build(SCCRQ, host=odd, vendor=odd))
+        server = world.server.accept()
+        server.expect(SCCRQ)
+        server.send(build(SCCRP, host=odd, vendor=odd))
+        client.expect(SCCRP)
+        client.send(b"\x1b[31m" * 10)
+        client.expect_end()
+        world.wait_line(client, CLOSED)
+        assert "\x1b" not in world.log.text() and not world.log.matching("^forged")
+
+
+# ---- leaks ----
+
+
+class Traffic:
+    """Connections made and closed, in every way to end."""
+
+    def __init__(self, world):
+        self.world, self.lingering = world, []
+
+    def forget(self):
+        self.world.client.streams.clear()
+        self.world.server.streams.clear()
+
+    def connection(self, i, call):
+        session = self.world.session()
+        if call:
+            call = session.call(i & 0xFFFF, (i * 7) & 0xFFFF)
+            if i % 3 == 0:
+                call.check()
+                call.clear()
+        kind = i % 4
+        if i % 200 == 0:
+            session.client.close()
+            self.lingering.append(session.server)  # never closes of its own accord
+        elif kind == 0:
+            session.close()
+        elif kind == 1:
+            session.client.reset()
+            session.server.close()
+        elif kind == 2:
+            session.server.close()
+            session.client.expect_end()
+            session.client.close()
+        else:
+            session.client.send(build(ECHO_RQ, cookie=i))
+            session.server.expect_end()
+            session.close()
+        self.forget()
+
+    def junk(self, i):
+        """One that never gets as far as a server."""
+        stream = self.world.dial()
+        try:
+            stream.send(JUNK[i % len(JUNK)])
+        except ConnectionError:
+            pass
+        stream.close()
+        self.forget()
+
+    def close(self):
+        for stream in self.lingering:
+            stream.close()
+
+
+@tap.deadline(240)
+def test_ten_thousand_connections_leak_nothing():
+    "ten thousand connections made and closed in every way leave memory, descriptors and threads as they were"
+    with World() as world:
+        pid = world.proxy.pid
+        traffic = world.keep(Traffic(world))
+        descriptors, threads = watch.descriptors(pid), watch.threads(pid)
+
+        def settle():
+            wait_until(lambda: watch.descriptors(pid) == descriptors, 10, "the descriptors to be closed")
+            assert watch.threads(pid) == threads
+
+        for i in range(1500):
+            traffic.connection(i, call=i % 2)
+            if i % 3 == 0:
+                traffic.junk(i)
+        talk = world.session()
+        for i in range(150):  # a line each: the log's queue has been all round its megabyte
+            talk.client.send(build(ECHO_RQ) * 100)
+            for _ in range(100):
+                talk.server.expect(ECHO_RQ)
+        talk.close()
+        settle()
+        before = watch.rss(pid)
+        for i in range(4000):
+            traffic.connection(i, call=False)
+        for i in range(2000):
+            traffic.junk(i)
+        settle()
+        grown = watch.rss(pid) - before
+        assert grown < 256 << 10, f"{grown >> 10} KiB more after 6000 connections without a call"
+        before = watch.rss(pid)
+        for i in range(2000):
+            traffic.connection(i, call=True)
+        settle()
+        # Calls rest for 30 s with their IDs: some hundred octets each.
+        grown = watch.rss(pid) - before
+        assert grown < 2 * MIB, f"{grown >> 10} KiB more after 2000 connections with a call"
+        world.session().call(5, 7).check()
+
+
+if __name__ == "__main__":
+    tap.main()
