@@ -21,7 +21,8 @@ LIBNET   = -D_DEFAULT_SOURCE $(shell libnet-config --cflags --defines 2>/dev/nul
 LIBNET_LIBS = $(shell libnet-config --libs 2>/dev/null)
 
 sources := pptpproxy.c options.c pair.c acl.c acl_cmd.c acl_cmd_words.c \
-	control_relay.c control_listen.c control_conn.c control_dial.c control_leg.c call_snoop.c \
+	control_relay.c control_listen.c control_conn.c control_pump.c control_dial.c control_leg.c \
+	call_snoop.c \
 	callid_db.c callid_index.c gre_relay.c gre_hold.c gre_socket.c \
 	wire/pptp_wire.c wire/gre_wire.c \
 	$(addprefix host/,why.c log.c log_queue.c names.c instance.c background.c limits.c)

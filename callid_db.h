@@ -33,6 +33,11 @@ static inline enum callid_side callid_other(enum callid_side side)
 	return side == CALLID_CLIENT ? CALLID_SERVER : CALLID_CLIENT;
 }
 
+static inline const char *callid_side_name(enum callid_side side)
+{
+	return side == CALLID_CLIENT ? "client" : "server";
+}
+
 enum { CALLID_QUARANTINE_MS = 30000 };
 
 struct callid_leg {

@@ -14,16 +14,17 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 enum {
-	LINGER_S = 2,	      /* for queued octets and the peers' FINs */
-	MESSAGES_A_TURN = 32, /* of one side, then others' turn */
-	DROPS_TOLD = 5,	      /* of one connection; the rest is only counted */
+	LINGER_S = 2, /* for queued octets and the peers' FINs */
+	STALLED_S =
+	    30, /* for the end that is left to read what the other had sent before it went */
+	UNOPENED_TOLD = 5, /* calls of one connection that ended before they opened; further ones
+			      are for debugging */
 };
 
 enum state { CHECKING, WAITING, DIALLING, RELAYING, PARTING, CLOSING };
@@ -40,11 +41,10 @@ struct control_conn {
 	struct acl_cmd_check *check;
 	struct control_dial *dial;
 	struct call_snoop *snoop;
-	bool established;
-	unsigned dropped;
+	struct control_pump pump;
+	bool stalled;	   /* one end is gone, what the other has not read yet has a deadline */
+	unsigned unopened; /* calls that ended before they opened */
 };
-
-static const char *const side_names[] = {[CALLID_CLIENT] = "client", [CALLID_SERVER] = "server"};
 
 /* ---- what the log says ---- */
 
@@ -59,8 +59,9 @@ static const char *address_text(struct control_address address, char out[static 
 }
 
 /* "#12 10.0.0.2:40000 -> 192.0.2.9:1723"; the pair's word while the server has no address yet. */
-static const char *label(const struct control_conn *conn)
+static const char *label(const void *arg)
 {
+	const struct control_conn *conn = arg;
 	static char text[LABEL_TEXT];
 	char client[ADDRESS_TEXT], server[PAIR_TEXT_MAX];
 	if (conn->legs[CALLID_SERVER].peer.port != 0)
@@ -86,13 +87,14 @@ static void on_call_opened(void *arg, callid_ref call)
 
 static void on_call_ended(void *arg, const struct callid_info *info, const char *reason)
 {
-	const struct control_conn *conn = arg;
+	struct control_conn *conn = arg;
 	const struct callid_counts *client = &info->from[CALLID_CLIENT],
 				   *server = &info->from[CALLID_SERVER];
 
 	if (!info->open) {
-		log_info("%s: call ended before it opened: %s ID %u: %s", label(conn),
-			 side_names[info->caller], info->id[info->caller], reason);
+		if (++conn->unopened <= UNOPENED_TOLD || log_wants(LOG_LEVEL_DEBUG))
+			log_info("%s: call ended before it opened: %s ID %u: %s", label(conn),
+				 callid_side_name(info->caller), info->id[info->caller], reason);
 		return;
 	}
 	log_info("%s: call ended: client ID %u, server ID %u: %s: %llu s; client sent %llu "
@@ -107,17 +109,6 @@ static void on_call_ended(void *arg, const struct callid_info *info, const char 
 
 static const struct call_snoop_events snoop_events = {.opened = on_call_opened,
 						      .ended = on_call_ended};
-
-static void dump_message(const struct control_conn *conn, const char *what, enum callid_side side,
-			 const uint8_t *message, size_t length)
-{
-	char title[LABEL_TEXT + 64];
-	if (!log_wants(LOG_LEVEL_DUMP))
-		return;
-	snprintf(title, sizeof(title), "%s: control %s %s, %zu octets", label(conn), what,
-		 side_names[side], length);
-	log_dump(title, message, length);
-}
 
 /* ---- endings ---- */
 
@@ -142,7 +133,9 @@ static void destroy(struct control_conn *conn, const char *reason)
 
 void control_conn_abort(struct control_conn *conn)
 {
-	destroy(conn, "given up");
+	if (conn->state != CLOSING)
+		log_info("%s: closed: shutting down", label(conn));
+	destroy(conn, "shutting down");
 }
 
 static void set_deadline(struct control_conn *conn, unsigned seconds)
@@ -180,8 +173,9 @@ static void end_conn(struct control_conn *conn, const char *reason)
 {
 	if (conn->snoop)
 		call_snoop_end(conn->snoop, monotonic_ms(), reason);
-	if (conn->dropped > DROPS_TOLD)
-		log_info("%s: closed: %s; %u messages dropped", label(conn), reason, conn->dropped);
+	if (conn->pump.dropped > 0)
+		log_info("%s: closed: %s; %u messages dropped", label(conn), reason,
+			 conn->pump.dropped);
 	else
 		log_info("%s: closed: %s", label(conn), reason);
 	if (conn->state != RELAYING && conn->state != PARTING) {
@@ -199,17 +193,11 @@ static void refuse(struct control_conn *conn, const char *reason)
 	destroy(conn, reason);
 }
 
-/* What the side did, and that its octets are not to be waited for any more. */
-__attribute__((format(printf, 3, 4))) static void fail_side(struct control_conn *conn,
-							    enum callid_side side,
-							    const char *format, ...)
+/* Octets of that side, or for it, are not to be waited for any more. */
+static void fail_side(struct control_conn *conn, enum callid_side side, const char *what)
 {
-	char reason[160];
-	int used = snprintf(reason, sizeof(reason), "%s ", side_names[side]);
-	va_list args;
-	va_start(args, format);
-	vsnprintf(reason + used, sizeof(reason) - (size_t)used, format, args);
-	va_end(args);
+	char reason[192];
+	snprintf(reason, sizeof(reason), "%s %s", callid_side_name(side), what);
 	control_leg_close(&conn->legs[side]);
 	end_conn(conn, reason);
 }
@@ -226,8 +214,12 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 	};
 	(void)fd;
 	(void)what;
-	if (conn->state == PARTING || conn->state == CLOSING) {
-		destroy(conn, "shutting down");
+	if (conn->state == CLOSING) {
+		destroy(conn, "");
+		return;
+	}
+	if (conn->stalled) {
+		end_conn(conn, "one end closed the connection, the other does not read");
 		return;
 	}
 	snprintf(reason, sizeof(reason), "waited %u s for %s", conn->env->handshake_timeout_s,
@@ -237,135 +229,46 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 
 /* ---- relaying ---- */
 
-static void note_established(struct control_conn *conn)
+/* One end has gone, and the other does not read what that one has sent: it gets some time, not all
+ * there is. */
+static void bound_the_wait(struct control_conn *conn)
 {
-	if (conn->established)
-		return;
-	conn->established = true;
-	event_del(&conn->deadline);
-	log_info("%s: connected", label(conn));
-}
-
-static void tell_drop(struct control_conn *conn, enum callid_side from, uint16_t type,
-		      const char *reason)
-{
-	char name[16];
-	if (++conn->dropped <= DROPS_TOLD)
-		log_info("%s: dropped %s from %s: %s", label(conn), pptp_wire_name(type, name),
-			 side_names[from], reason);
-}
-
-static int write_to(struct control_conn *conn, enum callid_side to, const uint8_t *message,
-		    size_t length)
-{
-	dump_message(conn, "to", to, message, length);
-	return control_leg_write(&conn->legs[to], message, length);
-}
-
-/* -1: the leg `*failed` does not take it. */
-static int pass_message(struct control_conn *conn, enum callid_side from, uint8_t *message,
-			const struct pptp_header *header, enum callid_side *failed)
-{
-	enum callid_side to = callid_other(from);
-	struct snoop_step step;
-	char name[16];
-
-	log_debug("%s: %s from %s", label(conn), pptp_wire_name(header->type, name),
-		  side_names[from]);
-	dump_message(conn, "from", from, message, header->length);
-	call_snoop_message(conn->snoop, from, message, header->length, monotonic_ms(), &step);
-	*failed = to;
-	if (step.verdict == SNOOP_DROP)
-		tell_drop(conn, from, header->type, step.reason);
-	else if (write_to(conn, to, message, header->length) != 0)
-		return -1;
-	if (control_leg_drained(&conn->legs[to]))
-		call_snoop_written(conn->snoop, from);
 	for (int side = 0; side < 2; side++) {
-		const struct snoop_answer *answer = &step.answer[side];
-		*failed = (enum callid_side)side;
-		if (answer->length > 0 &&
-		    write_to(conn, *failed, answer->octets, answer->length) != 0)
-			return -1;
+		const struct control_leg *leg = &conn->legs[side], *other = &conn->legs[!side];
+		if (control_leg_drained(other) || conn->stalled || !control_leg_peer_is_gone(leg))
+			continue;
+		conn->stalled = true;
+		set_deadline(conn, STALLED_S);
 	}
-	/* Result 0 occurs in the field. */
-	if (from == CALLID_SERVER && header->type == PPTP_START_REPLY &&
-	    pptp_wire_result(message) <= PPTP_RESULT_OK)
-		note_established(conn);
-	return 0;
-}
-
-enum pump { PUMP_WAIT, PUMP_ENDED, PUMP_GONE };
-
-/* Passes on what waits from one side, as long as both legs take what they get. PUMP_GONE: the
- * connection has failed and is not this one's any more. */
-static enum pump pump(struct control_conn *conn, enum callid_side from)
-{
-	struct control_leg *leg = &conn->legs[from], *other = &conn->legs[callid_other(from)];
-	uint8_t octets[4 * PPTP_MESSAGE_MAX];
-
-	for (unsigned handled = 0; handled < MESSAGES_A_TURN;) {
-		if (!control_leg_drained(leg) || !control_leg_drained(other))
-			return PUMP_WAIT;
-		ssize_t got = control_leg_peek(leg, octets, sizeof(octets));
-		if (got == 0)
-			return PUMP_ENDED;
-		if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-			return PUMP_WAIT;
-		if (got < 0) {
-			fail_side(conn, from, "failed: %s", strerror(errno));
-			return PUMP_GONE;
-		}
-		size_t at = 0;
-		while (at < (size_t)got && control_leg_drained(leg) && control_leg_drained(other)) {
-			struct pptp_header header;
-			const char *lie;
-			enum callid_side failed;
-			enum wire_answer answer =
-			    pptp_wire_parse(octets + at, (size_t)got - at, &header, &lie);
-			if (answer == WIRE_BAD) {
-				fail_side(conn, from, "sent a malformed message: %s", lie);
-				return PUMP_GONE;
-			}
-			if (answer == WIRE_MORE)
-				break;
-			if (pass_message(conn, from, octets + at, &header, &failed) != 0) {
-				fail_side(conn, failed, "failed: %s", strerror(errno));
-				return PUMP_GONE;
-			}
-			control_leg_consume(leg, header.length);
-			at += header.length;
-			handled++;
-		}
-		if (at == 0)
-			return leg->peer_closed ? PUMP_ENDED : PUMP_WAIT;
-	}
-	event_active(&leg->event, EV_READ, 0);
-	return PUMP_WAIT;
 }
 
 static void relay(struct control_conn *conn)
 {
-	enum pump result[2];
+	struct control_pump_failure failure;
+	enum control_pump_answer answers[2];
+	bool failed = false;
 
+	for (int side = 0; side < 2 && !failed; side++)
+		failed = control_pump_flush(&conn->pump, (enum callid_side)side, &failure) ==
+			 CONTROL_PUMP_FAILED;
+	/* Both sides, before an end of one counts: what the other has sent before is still
+	 * delivered. */
 	for (int side = 0; side < 2; side++) {
-		if (control_leg_flush(&conn->legs[side]) != 0) {
-			fail_side(conn, (enum callid_side)side, "failed: %s", strerror(errno));
-			return;
-		}
-		if (control_leg_drained(&conn->legs[side]))
-			call_snoop_written(conn->snoop, callid_other((enum callid_side)side));
+		struct control_pump_failure later;
+		answers[side] = control_pump_run(&conn->pump, (enum callid_side)side,
+						 failed ? &later : &failure);
+		failed = failed || answers[side] == CONTROL_PUMP_FAILED;
 	}
-	/* Both, before an end of one counts: what the other has sent before is still delivered. */
-	for (int side = 0; side < 2; side++) {
-		result[side] = pump(conn, (enum callid_side)side);
-		if (result[side] == PUMP_GONE)
-			return;
-	}
-	if (result[CALLID_CLIENT] == PUMP_ENDED)
+	if (conn->pump.established && !conn->stalled)
+		event_del(&conn->deadline);
+	if (failed)
+		fail_side(conn, failure.side, failure.reason);
+	else if (answers[CALLID_CLIENT] == CONTROL_PUMP_ENDED)
 		end_conn(conn, "client closed the connection");
-	else if (result[CALLID_SERVER] == PUMP_ENDED)
+	else if (answers[CALLID_SERVER] == CONTROL_PUMP_ENDED)
 		end_conn(conn, "server closed the connection");
+	else
+		bound_the_wait(conn);
 }
 
 /* ---- parting ---- */
@@ -387,7 +290,7 @@ static bool say_what_fits(struct control_conn *conn, enum callid_side to)
 		length = call_snoop_farewell(conn->snoop, to, message);
 		if (length == 0)
 			return true;
-		if (write_to(conn, to, message, length) != 0) {
+		if (control_pump_say(&conn->pump, to, message, length) != 0) {
 			control_leg_close(leg);
 			return true;
 		}
@@ -428,6 +331,12 @@ static void on_dialled(void *arg, int fd, const char *failure)
 	    [CALLID_SERVER] = {legs[CALLID_SERVER].proxy.addr, legs[CALLID_SERVER].peer.addr},
 	};
 	conn->snoop = call_snoop_new(conn->env->db, addresses, conn->number, &snoop_events, conn);
+	conn->pump = (struct control_pump){
+	    .legs = legs,
+	    .snoop = conn->snoop,
+	    .label = label,
+	    .label_arg = conn,
+	};
 	if (!conn->snoop) {
 		end_conn(conn, "no memory");
 		return;
@@ -453,18 +362,20 @@ static void await_request(struct control_conn *conn)
 	uint8_t octets[PPTP_MESSAGE_MAX];
 	struct pptp_header header;
 	const char *lie;
-	char name[16];
+	char name[16], what[128];
 
 	ssize_t got = control_leg_peek(leg, octets, sizeof(octets));
 	if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 		return;
 	if (got < 0) {
-		fail_side(conn, CALLID_CLIENT, "failed: %s", strerror(errno));
+		snprintf(what, sizeof(what), "failed: %s", strerror(errno));
+		fail_side(conn, CALLID_CLIENT, what);
 		return;
 	}
 	switch (pptp_wire_parse(octets, (size_t)got, &header, &lie)) {
 	case WIRE_BAD:
-		fail_side(conn, CALLID_CLIENT, "sent a malformed message: %s", lie);
+		snprintf(what, sizeof(what), "sent a malformed message: %s", lie);
+		fail_side(conn, CALLID_CLIENT, what);
 		break;
 	case WIRE_MORE:
 		if (leg->peer_closed)
@@ -472,12 +383,13 @@ static void await_request(struct control_conn *conn)
 				       "Start-Control-Connection-Request");
 		break;
 	case WIRE_OK:
-		if (header.type == PPTP_START_REQUEST)
+		if (header.type == PPTP_START_REQUEST) {
 			dial(conn);
-		else
-			fail_side(conn, CALLID_CLIENT,
-				  "sent %s before a Start-Control-Connection-Request",
-				  pptp_wire_name(header.type, name));
+			break;
+		}
+		snprintf(what, sizeof(what), "sent %s before a Start-Control-Connection-Request",
+			 pptp_wire_name(header.type, name));
+		fail_side(conn, CALLID_CLIENT, what);
 	}
 }
 
@@ -605,7 +517,7 @@ void control_conn_shut_down(struct control_conn *conn)
 {
 	if (conn->state == RELAYING) {
 		conn->state = PARTING;
-		set_deadline(conn, LINGER_S);
+		event_del(&conn->deadline);
 		say_farewell(conn);
 	} else if (conn->state < PARTING) {
 		end_conn(conn, "shutting down");

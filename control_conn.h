@@ -17,6 +17,7 @@
 #include "call_snoop.h"
 #include "control_dial.h"
 #include "control_leg.h"
+#include "control_pump.h"
 #include "pair.h"
 
 #include <sys/queue.h>

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -148,15 +149,21 @@ int control_leg_flush(struct control_leg *leg)
 	if (!outbox)
 		return 0;
 	ssize_t sent = send_some(leg->fd, outbox->octets, outbox->length);
-	if (sent < 0)
-		return -1;
-	outbox->length -= (size_t)sent;
-	memmove(outbox->octets, outbox->octets + sent, outbox->length);
-	if (outbox->length == 0) {
+	if (sent >= 0) {
+		outbox->length -= (size_t)sent;
+		memmove(outbox->octets, outbox->octets + sent, outbox->length);
+	}
+	if (sent < 0 || outbox->length == 0) {
 		free(outbox);
 		leg->outbox = NULL;
 	}
-	return 0;
+	return sent < 0 ? -1 : 0;
+}
+
+bool control_leg_peer_is_gone(const struct control_leg *leg)
+{
+	struct pollfd state = {.fd = leg->fd, .events = POLLRDHUP};
+	return leg->peer_closed || (poll(&state, 1, 0) == 1 && state.revents != 0);
 }
 
 void control_leg_shut(struct control_leg *leg)

@@ -3,8 +3,8 @@
  * what its socket did not take yet.
  *
  * Input is peeked at, and consumed only once its message has been passed on; the rest of a short
- * write is kept in a record of fixed size. So nothing of a message lives on this process's heap
- * alone.
+ * write is kept in a record of fixed size, which can live wherever a successor of this process
+ * would look for it. Nothing else of a message is kept.
  *
  * Knows no PPTP. Thread: control thread. Host byte order.
  */
@@ -69,12 +69,16 @@ void control_leg_discard(struct control_leg *leg); /* whatever waits; notes the 
  * than the outbox holds). */
 int control_leg_write(struct control_leg *leg, const uint8_t *octets, size_t length);
 
-/* Tries again. 0, or -1 with errno. Afterwards control_leg_drained tells. */
+/* Tries again. 0, or -1 with errno: the outbox is forgotten then. Afterwards control_leg_drained
+ * tells. */
 int control_leg_flush(struct control_leg *leg);
 static inline bool control_leg_drained(const struct control_leg *leg)
 {
 	return leg->outbox == NULL;
 }
+
+/* Whether the peer has closed or reset, also where octets before that still wait. */
+bool control_leg_peer_is_gone(const struct control_leg *leg);
 
 /* Sends our FIN, once. */
 void control_leg_shut(struct control_leg *leg);

@@ -60,7 +60,6 @@ static void on_call_opened(void *arg, callid_ref call)
 
 static void warn_of_silence(const struct callid_info *info)
 {
-	static const char *const names[] = {[CALLID_CLIENT] = "client", [CALLID_SERVER] = "server"};
 	char addresses[2][INET_ADDRSTRLEN];
 
 	for (int side = 0; side < 2; side++)
@@ -74,8 +73,8 @@ static void warn_of_silence(const struct callid_info *info)
 			    "is IP protocol 47 blocked on the way?",
 			    (unsigned long long)info->connection, addresses[CALLID_CLIENT],
 			    addresses[CALLID_SERVER], info->id[CALLID_CLIENT],
-			    info->id[CALLID_SERVER], names[side], addresses[side],
-			    SILENCE_MS / 1000);
+			    info->id[CALLID_SERVER], callid_side_name((enum callid_side)side),
+			    addresses[side], SILENCE_MS / 1000);
 	}
 }
 
@@ -189,7 +188,6 @@ static int open_commands(struct control_relay *relay, const struct control_relay
 static int start_tick(struct control_relay *relay)
 {
 	struct timeval each = {.tv_sec = 1};
-	event_assign(&relay->tick, relay->env.base, -1, EV_PERSIST, on_tick, relay);
 	return event_add(&relay->tick, &each);
 }
 
@@ -229,7 +227,7 @@ struct control_relay *control_relay_open(const struct control_relay_config *conf
 	LIST_INIT(&relay->env.conns);
 	evtimer_assign(&relay->retry, config->base, on_retry, relay);
 	evtimer_assign(&relay->shutdown, config->base, on_shutdown_deadline, relay);
-	evtimer_assign(&relay->tick, config->base, on_tick, relay);
+	event_assign(&relay->tick, config->base, -1, EV_PERSIST, on_tick, relay);
 
 	/* Two for each connection, so that whoever is taken in can be served. */
 	size_t kept = DESCRIPTORS_KEPT + config->pair_count +

@@ -1,0 +1,169 @@
+/*
+ * A message leaves the sender's socket only after it has been handed on whole, or what the other
+ * socket did not take has been put into that leg's outbox. A leg whose outbox is not empty stops
+ * both directions: either may have something to say to it.
+ */
+#include "control_pump.h"
+
+#include "host/log.h"
+#include "host/monotonic.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+	MESSAGES_A_TURN = 32, /* of one side, then others' turn */
+	DROPS_TOLD = 5,	      /* of one connection; the rest is only counted */
+	TITLE_MAX = 700,
+};
+
+static const char *label(const struct control_pump *pump)
+{
+	return pump->label(pump->label_arg);
+}
+
+static void dump(const struct control_pump *pump, const char *what, enum callid_side side,
+		 const uint8_t *octets, size_t length)
+{
+	char title[TITLE_MAX];
+	if (!log_wants(LOG_LEVEL_DUMP))
+		return;
+	snprintf(title, sizeof(title), "%s: control %s %s, %zu octets", label(pump), what,
+		 callid_side_name(side), length);
+	log_dump(title, octets, length);
+}
+
+static enum control_pump_answer fail(struct control_pump_failure *failure, enum callid_side side,
+				     const char *what, const char *why)
+{
+	failure->side = side;
+	snprintf(failure->reason, sizeof(failure->reason), "%s: %s", what, why);
+	return CONTROL_PUMP_FAILED;
+}
+
+int control_pump_say(struct control_pump *pump, enum callid_side to, const uint8_t *message,
+		     size_t length)
+{
+	dump(pump, "to", to, message, length);
+	return control_leg_write(&pump->legs[to], message, length);
+}
+
+static void note_established(struct control_pump *pump)
+{
+	if (pump->established)
+		return;
+	pump->established = true;
+	log_info("%s: connected", label(pump));
+}
+
+static void tell_drop(struct control_pump *pump, enum callid_side from, uint16_t type,
+		      const char *reason)
+{
+	char name[16];
+	if (++pump->dropped <= DROPS_TOLD)
+		log_info("%s: dropped %s from %s: %s", label(pump), pptp_wire_name(type, name),
+			 callid_side_name(from), reason);
+}
+
+/* -1 with errno: the leg *failed does not take it. */
+static int pass_message(struct control_pump *pump, enum callid_side from, uint8_t *message,
+			const struct pptp_header *header, enum callid_side *failed)
+{
+	enum callid_side to = callid_other(from);
+	struct snoop_step step;
+	char name[16];
+
+	log_debug("%s: %s from %s", label(pump), pptp_wire_name(header->type, name),
+		  callid_side_name(from));
+	dump(pump, "from", from, message, header->length);
+	call_snoop_message(pump->snoop, from, message, header->length, monotonic_ms(), &step);
+	*failed = to;
+	if (step.verdict == SNOOP_DROP)
+		tell_drop(pump, from, header->type, step.reason);
+	else if (control_pump_say(pump, to, message, header->length) != 0)
+		return -1;
+	if (control_leg_drained(&pump->legs[to]))
+		call_snoop_written(pump->snoop, from);
+	for (int side = 0; side < 2; side++) {
+		const struct snoop_answer *answer = &step.answer[side];
+		*failed = (enum callid_side)side;
+		if (answer->length > 0 &&
+		    control_pump_say(pump, *failed, answer->octets, answer->length) != 0)
+			return -1;
+	}
+	/* Result 0 occurs in the field. */
+	if (from == CALLID_SERVER && header->type == PPTP_START_REPLY &&
+	    pptp_wire_result(message) <= PPTP_RESULT_OK)
+		note_established(pump);
+	return 0;
+}
+
+static bool both_drained(const struct control_pump *pump)
+{
+	return control_leg_drained(&pump->legs[CALLID_CLIENT]) &&
+	       control_leg_drained(&pump->legs[CALLID_SERVER]);
+}
+
+/* Passes the whole ones of the octets that wait on; *count is their number. CONTROL_PUMP_WAIT: no
+ * lie, no failure. */
+static enum control_pump_answer pass_whole(struct control_pump *pump, enum callid_side from,
+					   uint8_t *octets, size_t length, unsigned *count,
+					   struct control_pump_failure *failure)
+{
+	struct control_leg *leg = &pump->legs[from];
+
+	for (*count = 0; length > 0 && both_drained(pump); ++*count) {
+		struct pptp_header header;
+		enum callid_side failed;
+		const char *lie;
+		enum wire_answer answer = pptp_wire_parse(octets, length, &header, &lie);
+		if (answer == WIRE_MORE)
+			break;
+		if (answer == WIRE_BAD) {
+			dump(pump, "from", from, octets, length);
+			return fail(failure, from, "sent a malformed message", lie);
+		}
+		if (pass_message(pump, from, octets, &header, &failed) != 0)
+			return fail(failure, failed, "failed", strerror(errno));
+		control_leg_consume(leg, header.length);
+		octets += header.length;
+		length -= header.length;
+	}
+	return CONTROL_PUMP_WAIT;
+}
+
+enum control_pump_answer control_pump_run(struct control_pump *pump, enum callid_side from,
+					  struct control_pump_failure *failure)
+{
+	struct control_leg *leg = &pump->legs[from];
+	uint8_t octets[4 * PPTP_MESSAGE_MAX];
+
+	for (unsigned handled = 0, count; handled < MESSAGES_A_TURN; handled += count) {
+		if (!both_drained(pump))
+			return CONTROL_PUMP_WAIT;
+		ssize_t got = control_leg_peek(leg, octets, sizeof(octets));
+		if (got == 0)
+			return CONTROL_PUMP_ENDED;
+		if (got < 0)
+			return errno == EAGAIN ? CONTROL_PUMP_WAIT
+					       : fail(failure, from, "failed", strerror(errno));
+		if (pass_whole(pump, from, octets, (size_t)got, &count, failure) ==
+		    CONTROL_PUMP_FAILED)
+			return CONTROL_PUMP_FAILED;
+		if (count == 0)
+			return leg->peer_closed ? CONTROL_PUMP_ENDED : CONTROL_PUMP_WAIT;
+	}
+	event_active(&leg->event, EV_READ, 0);
+	return CONTROL_PUMP_WAIT;
+}
+
+enum control_pump_answer control_pump_flush(struct control_pump *pump, enum callid_side to,
+					    struct control_pump_failure *failure)
+{
+	if (control_leg_flush(&pump->legs[to]) != 0)
+		return fail(failure, to, "failed", strerror(errno));
+	if (control_leg_drained(&pump->legs[to]))
+		call_snoop_written(pump->snoop, callid_other(to));
+	return CONTROL_PUMP_WAIT;
+}

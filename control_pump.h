@@ -1,0 +1,48 @@
+/*
+ * control_pump: messages from one leg of a control connection to the other: peek, parse, snoop,
+ * write, consume.
+ *
+ * Holds no descriptor and no timer of its own; ends nothing. Thread: control thread.
+ */
+#ifndef CONTROL_PUMP_H
+#define CONTROL_PUMP_H
+
+#include "call_snoop.h"
+#include "control_leg.h"
+
+struct control_pump {
+	struct control_leg *legs;	    /* two, the client's and the server's */
+	struct call_snoop *snoop;	    /* set before the first message */
+	const char *(*label)(const void *); /* heads each log line */
+	const void *label_arg;
+	bool established; /* a successful Start-Control-Connection-Reply has passed */
+	unsigned dropped; /* messages */
+};
+
+enum control_pump_answer {
+	CONTROL_PUMP_WAIT,   /* for octets, or until a leg has drained */
+	CONTROL_PUMP_ENDED,  /* all has been passed on, and the sender has closed */
+	CONTROL_PUMP_FAILED, /* see failure */
+};
+
+struct control_pump_failure {
+	enum callid_side side; /* whose leg is of no use any more */
+	char reason[128]; /* "failed: Connection reset by peer", "sent a malformed message: magic
+			     cookie" */
+};
+
+/* Passes on what waits from one side, as long as both legs take what they get; at most so much at a
+ * time that others get their turn (then the leg's event is made active again). */
+enum control_pump_answer control_pump_run(struct control_pump *pump, enum callid_side from,
+					  struct control_pump_failure *failure);
+
+/* Tries again what a leg has not taken yet; whoever waits for a Reply to be written may then go on.
+ */
+enum control_pump_answer control_pump_flush(struct control_pump *pump, enum callid_side to,
+					    struct control_pump_failure *failure);
+
+/* Writes a message of our own. 0, or -1 with errno. */
+int control_pump_say(struct control_pump *pump, enum callid_side to, const uint8_t *message,
+		     size_t length);
+
+#endif
