@@ -518,10 +518,10 @@ struct acl_cmd *acl_cmd_new(struct event_base *base, const struct acl_cmd_config
 }
 
 /* After SIGKILL a status is a matter of moments, but not of none. */
-static void reap(pid_t pid)
+static void reap(pid_t pid, int *tries)
 {
 	const struct timespec moment = {.tv_nsec = 1000000};
-	for (int i = 0; i < REAP_TRIES && waitpid(pid, NULL, WNOHANG) == 0; i++)
+	while (waitpid(pid, NULL, WNOHANG) == 0 && --*tries > 0)
 		nanosleep(&moment, NULL);
 }
 
@@ -535,6 +535,7 @@ static void free_all(struct checks *checks)
 void acl_cmd_free(struct acl_cmd *runner)
 {
 	struct process *process;
+	int tries = REAP_TRIES; /* for all of them together */
 	if (!runner)
 		return;
 	TAILQ_FOREACH(process, &runner->processes, entry)
@@ -542,7 +543,7 @@ void acl_cmd_free(struct acl_cmd *runner)
 		process_kill(process);
 	}
 	while ((process = TAILQ_FIRST(&runner->processes))) {
-		reap(process->pid);
+		reap(process->pid, &tries);
 		process_free(process);
 	}
 	free_all(&runner->waiting);

@@ -37,6 +37,13 @@ struct snoop_farewell {
 	bool stop_said;
 };
 
+/* IDs by which a side knew calls that have ended: it may still say them. */
+enum { ENDED_KEPT = 16 };
+struct snoop_ended {
+	uint16_t ids[ENDED_KEPT];
+	unsigned count; /* of all that there were; the ring holds the last */
+};
+
 struct call_snoop {
 	struct callid_db *db;
 	struct callid_leg legs[2];
@@ -47,6 +54,7 @@ struct call_snoop {
 	size_t count;
 	void *own[2], *shown[2]; /* search trees of snoop_id */
 	callid_ref replied[2];	 /* by the callee's side: opened, its Reply not written on yet */
+	struct snoop_ended ended[2];
 	struct snoop_farewell farewell[2];
 };
 
@@ -121,6 +129,21 @@ static void leave(void **tree, struct snoop_id *id)
 
 /* ---- a call's life ---- */
 
+static void remember_ended(struct snoop_ended *ended, const struct snoop_id *id)
+{
+	if (id->call)
+		ended->ids[ended->count++ % ENDED_KEPT] = id->value;
+}
+
+static bool names_ended(const struct snoop_ended *ended, uint16_t id)
+{
+	for (unsigned i = 0; i < ended->count && i < ENDED_KEPT; i++) {
+		if (ended->ids[i] == id)
+			return true;
+	}
+	return false;
+}
+
 static void end_call(struct call_snoop *snoop, struct snoop_call *call, uint64_t now,
 		     const char *reason)
 {
@@ -129,6 +152,8 @@ static void end_call(struct call_snoop *snoop, struct snoop_call *call, uint64_t
 
 	callid_db_end(snoop->db, call->ref, now);
 	for (int side = 0; side < 2; side++) {
+		remember_ended(&snoop->ended[side], &call->own[side]);
+		remember_ended(&snoop->ended[side], &call->shown[side]);
 		leave(&snoop->own[side], &call->own[side]);
 		leave(&snoop->shown[side], &call->shown[side]);
 		if (snoop->replied[side] == call->ref)
@@ -236,17 +261,22 @@ static void on_request(struct snooped *m)
 	pptp_wire_set12(m->message, call->shown[callee].value);
 }
 
+static void refuse_caller(struct snooped *m, const struct snoop_call *call)
+{
+	struct snoop_answer *answer = &m->step->answer[call->caller];
+	uint16_t request = call->incoming ? PPTP_INCOMING_CALL_REQUEST : PPTP_OUTGOING_CALL_REQUEST;
+
+	answer->length =
+	    pptp_wire_make_refusal(answer->octets, request, call->own[call->caller].value);
+}
+
 /* The callee said yes, but there is no ID to show the caller: each end hears no from its peer. */
 static void refuse_opened(struct snooped *m, struct snoop_call *call)
 {
-	struct snoop_answer *to_caller = &m->step->answer[call->caller];
 	struct snoop_answer *to_callee = &m->step->answer[m->from];
 	uint16_t shown = call->shown[m->from].value;
 
-	to_caller->length = pptp_wire_make_refusal(to_caller->octets,
-						   call->incoming ? PPTP_INCOMING_CALL_REQUEST
-								  : PPTP_OUTGOING_CALL_REQUEST,
-						   call->own[call->caller].value);
+	refuse_caller(m, call);
 	to_callee->length = call->incoming
 				? pptp_wire_make_call_disconnect(to_callee->octets, shown)
 				: pptp_wire_make_call_clear(to_callee->octets, shown);
@@ -307,6 +337,9 @@ static struct snoop_call *find_disconnected(const struct call_snoop *snoop, enum
 	struct snoop_call *call = find_own(snoop, from, id);
 	if (!call)
 		call = find_shown(snoop, from, id);
+	/* A guess must not end a call that lives for one that has ended: some say it twice. */
+	if (!call && names_ended(&snoop->ended[from], id))
+		return NULL;
 	if (!call)
 		call = find_shown(snoop, from, swap_octets(id));
 	if (!call && snoop->count == 1)
@@ -319,12 +352,18 @@ static void on_disconnect(struct snooped *m)
 	struct snoop_call *call = find_disconnected(m->snoop, m->from, pptp_wire_at12(m->message));
 	enum callid_side to = callid_other(m->from);
 
-	if (!call || !call->shown[to].call) {
+	if (!call) {
 		drop(m, "its call ID names no call of this connection");
-		return;
+	} else if (!call->shown[to].call) {
+		/* In place of its Reply. The caller has no ID to know the call by but its own, as
+		 * in a refusal. */
+		refuse_caller(m, call);
+		end_with_result(m, call, "disconnected");
+		drop(m, "it came instead of the reply, call refused");
+	} else {
+		pptp_wire_set12(m->message, call->shown[to].value);
+		end_with_result(m, call, "disconnected");
 	}
-	pptp_wire_set12(m->message, call->shown[to].value);
-	end_with_result(m, call, "disconnected");
 }
 
 static void on_clear(struct snooped *m)

@@ -53,7 +53,8 @@ void call_snoop_message(struct call_snoop *snoop, enum callid_side from, uint8_t
 			size_t length, uint64_t now, struct snoop_step *step);
 
 /* The message that came last from this side, and passed, has now been handed to the system whole:
- * whoever waits for it (early packets behind a Reply) may go on. */
+ * whoever waits for it (early packets behind a Reply) may go on. To be called before the next
+ * message from this side is given in. */
 void call_snoop_written(struct call_snoop *snoop, enum callid_side from);
 
 /*

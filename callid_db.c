@@ -304,7 +304,7 @@ static void free_way(struct callid_db *db, struct way *way)
 		SLIST_INSERT_HEAD(&db->free_calls, call, in_free);
 }
 
-/* Kept where it is free, else random, else the one that has rested longest, else whichever is left.
+/* Kept where it is free, else random, else whichever is left, else the one that has rested longest.
  */
 static int choose_id(struct callid_db *db, struct space *space, uint16_t preferred, uint16_t *id)
 {
@@ -316,16 +316,16 @@ static int choose_id(struct callid_db *db, struct space *space, uint16_t preferr
 			*id = random_id(db);
 		while (*id == 0); /* legal, but worth sparing: some peers take 0 for "none" */
 	}
+	for (unsigned i = 0; space->used < IDS && i < IDS; i++) {
+		++*id;
+		if (id_is_free(db, space, *id))
+			return 0;
+	}
 	struct way *oldest = TAILQ_FIRST(&space->closing);
 	if (oldest) {
 		*id = oldest->key.call_id;
 		free_way(db, oldest);
 		return 0;
-	}
-	for (unsigned i = 0; space->used < IDS && i < IDS; i++) {
-		++*id;
-		if (id_is_free(db, space, *id))
-			return 0;
 	}
 	errno = ENOSPC;
 	return -1;

@@ -98,7 +98,7 @@ void callid_db_observe(struct callid_db *db, callid_observer *observer, void *ar
 struct callid_counts {
 	uint64_t packets,
 	    octets;	/* packets routed from this side, and their octets from the IP header on */
-	uint64_t drops; /* of those: not sent after all */
+	uint64_t drops; /* of those, and of held ones: not sent after all */
 	uint64_t seen_at; /* when the last one came, held ones included; 0: none yet */
 };
 

@@ -83,7 +83,7 @@ static int dial_address(struct control_dial *dial, uint32_t addr)
 	    .sin_addr.s_addr = htonl(addr),
 	};
 	if (dial->config.forbidden(dial->config.forbidden_arg, addr, dial->endpoint->port)) {
-		say_why(dial, addr, "that is this pair's own listener");
+		say_why(dial, addr, "that would come back to this pair");
 		return -1;
 	}
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -161,8 +161,12 @@ static void on_names(void *arg, const uint32_t *addresses, size_t count, const c
 	else if (failure)
 		log_info("peer '%s': %s; its last good answer serves", dial->endpoint->word,
 			 failure);
-	memcpy(dial->addresses, addresses, count * sizeof(*addresses));
-	dial->count = count;
+	for (size_t i = 0; i < count; i++) {
+		if (pair_addr_is_hosts(addresses[i]))
+			dial->addresses[dial->count++] = addresses[i];
+		else
+			say_why(dial, addresses[i], "that is not the address of one host");
+	}
 	dial_next(dial);
 }
 

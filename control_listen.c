@@ -49,6 +49,9 @@ static void on_listen_name(void *arg, const uint32_t *addresses, size_t count, c
 
 	listener->listen_query = NULL;
 	all->unresolved--;
+	if (count > 1)
+		log_warning("listen address '%s' is %zu addresses: the first one is used",
+			    listener->listen.word, count);
 	if (count > 0) {
 		listener->listen.addr = addresses[0];
 		listener->listen.numeric = true;
@@ -64,8 +67,10 @@ static void on_peer_name(void *arg, const uint32_t *addresses, size_t count, con
 
 	listener->peer_query = NULL;
 	listener->all->unresolved--;
-	memcpy(listener->peer_addrs, addresses, count * sizeof(*addresses));
-	listener->peer_count = count;
+	for (size_t i = 0; i < count; i++) {
+		if (pair_addr_is_hosts(addresses[i]))
+			listener->peer_addrs[listener->peer_count++] = addresses[i];
+	}
 	if (count == 0)
 		log_warning("peer '%s': %s; it is tried again with each connection",
 			    listener->pair->peer.word, failure);
@@ -148,13 +153,18 @@ static bool is_local(uint32_t addr)
 	return found;
 }
 
+static bool arrives(const struct listener *at, uint32_t addr, uint16_t port)
+{
+	/* Asking the system costs; a port or an address of its own often answers already. */
+	return !at->ignored && port == at->listen.port &&
+	       pair_arrives(&at->listen, addr, port,
+			    at->listen.addr == INADDR_ANY && is_local(addr));
+}
+
 static bool dials(const struct listener *from, const struct listener *to)
 {
 	for (size_t i = 0; i < from->peer_count; i++) {
-		uint32_t addr = from->peer_addrs[i];
-		uint16_t port = from->pair->peer.port;
-		if (port == to->listen.port &&
-		    pair_arrives(&to->listen, addr, port, is_local(addr)))
+		if (arrives(to, from->peer_addrs[i], from->pair->peer.port))
 			return true;
 	}
 	return false;
@@ -166,12 +176,18 @@ static bool leads_to(struct control_listen *all, struct listener *at, const stru
 	at->visited = true;
 	for (size_t i = 0; i < all->count; i++) {
 		struct listener *next = &all->listeners[i];
-		if (next->ignored || !dials(at, next))
+		if (!dials(at, next))
 			continue;
 		if (next == goal || (!next->visited && leads_to(all, next, goal)))
 			return true;
 	}
 	return false;
+}
+
+static void forget_visits(struct control_listen *all)
+{
+	for (size_t i = 0; i < all->count; i++)
+		all->listeners[i].visited = false;
 }
 
 static int find_circles(struct control_listen *all, struct why *why)
@@ -181,8 +197,7 @@ static int find_circles(struct control_listen *all, struct why *why)
 		char listen[PAIR_TEXT_MAX], peer[PAIR_TEXT_MAX];
 		if (start->ignored)
 			continue;
-		for (size_t k = 0; k < all->count; k++)
-			all->listeners[k].visited = false;
+		forget_visits(all);
 		if (leads_to(all, start, start))
 			return why_set(why, "pair %s,%s would dial itself%s",
 				       pair_endpoint_text(&start->pair->listen, listen),
@@ -194,9 +209,17 @@ static int find_circles(struct control_listen *all, struct why *why)
 
 bool control_listen_forbidden(void *loop_check, uint32_t addr, uint16_t port)
 {
-	const struct listener *listener = loop_check;
-	return port == listener->listen.port &&
-	       pair_arrives(&listener->listen, addr, port, is_local(addr));
+	struct listener *dialling = loop_check;
+	struct control_listen *all = dialling->all;
+
+	for (size_t i = 0; i < all->count; i++) {
+		struct listener *reached = &all->listeners[i];
+		if (!arrives(reached, addr, port))
+			continue;
+		forget_visits(all);
+		return reached == dialling || leads_to(all, reached, dialling);
+	}
+	return false;
 }
 
 /* ---- sockets ---- */

@@ -44,7 +44,8 @@ size_t control_listen_pairs(const struct control_listen *listen); /* those that 
 
 void control_listen_pause(struct control_listen *listen, bool paused);
 
-/* Whether dialling addr:port would arrive at the listener of the pair that dials. */
+/* Whether dialling addr:port would come back to the pair that dials, at once or by way of other
+ * pairs. */
 bool control_listen_forbidden(void *loop_check, uint32_t addr, uint16_t port);
 
 #endif

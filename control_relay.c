@@ -17,8 +17,9 @@
 
 enum {
 	SILENCE_MS = 10000,
-	WATCHES_MAX = 65536,   /* opened in that time; of further ones nobody is warned */
-	RETRY_S = 1,	       /* after the system had no descriptor left */
+	WATCHES_MAX = 65536, /* opened in that time; of further ones nobody is warned */
+	RETRY_S = 1,	     /* after the system had no descriptor left */
+	FEW_CONNECTIONS = 100,
 	TOLD_AGAIN_MS = 60000, /* that new connections wait */
 	SHUTDOWN_S = 1,
 	DESCRIPTORS_KEPT = 48, /* log, sockets of our own, resolver, listeners */
@@ -233,6 +234,9 @@ struct control_relay *control_relay_open(const struct control_relay_config *conf
 	size_t kept = DESCRIPTORS_KEPT + config->pair_count +
 		      2 * (config->command_count ? config->acl_parallel : 0);
 	relay->conn_max = config->descriptors > kept + 2 ? (config->descriptors - kept) / 2 : 1;
+	if (relay->conn_max < FEW_CONNECTIONS)
+		log_warning("the limit of %zu descriptors leaves room for %zu connections at once",
+			    config->descriptors, relay->conn_max);
 
 	struct control_listen_config listen = {
 	    .base = config->base,

@@ -66,6 +66,8 @@ struct gre_relay {
 	struct send *sends;  /* SENDS_MAX */
 	struct mmsghdr *out; /* SENDS_MAX, out[i] sends sends[i] */
 	size_t send_count;
+	struct gre_held early[BATCH]; /* of the batch at hand, to be held */
+	size_t early_count;
 	uint64_t now;
 
 	_Atomic uint64_t received, sent, drops[GRE_DROPS];
@@ -142,6 +144,9 @@ static bool parse(struct gre_relay *relay, uint8_t *octets, size_t length, struc
 	    .length = (uint16_t)(total - header),
 	    .octets = octets + header,
 	};
+	if (relay->dump)
+		dump("in", packet->key.peer_addr, packet->key.proxy_addr, packet->octets,
+		     packet->length);
 	enum gre_answer answer =
 	    gre_wire_check(packet->octets, packet->length, &packet->key.call_id);
 	if (answer != GRE_OK)
@@ -183,22 +188,6 @@ static void queue_send(struct gre_relay *relay, const struct callid_route *route
 	relay->send_count++;
 }
 
-static void hold(struct gre_relay *relay, const struct packet *packet,
-		 const struct callid_route *route)
-{
-	struct gre_held held = {
-	    .key = packet->key,
-	    .route = *route,
-	    .since = relay->now,
-	    .tos = packet->tos,
-	    .length = packet->length,
-	    .ip_length = packet->ip_length,
-	    .octets = packet->octets,
-	};
-	if (!gre_hold_add(relay->hold, &held))
-		drop_of_call(relay, GRE_DROP_EARLY, route->call, route->from);
-}
-
 static void route_packet(struct gre_relay *relay, const struct packet *packet)
 {
 	struct callid_route route;
@@ -207,7 +196,15 @@ static void route_packet(struct gre_relay *relay, const struct packet *packet)
 		queue_send(relay, &route, packet->octets, packet->length, packet->tos, NULL);
 		break;
 	case CALLID_HELD:
-		hold(relay, packet, &route);
+		relay->early[relay->early_count++] = (struct gre_held){
+		    .key = packet->key,
+		    .route = route,
+		    .since = relay->now,
+		    .tos = packet->tos,
+		    .length = packet->length,
+		    .ip_length = packet->ip_length,
+		    .octets = packet->octets,
+		};
 		break;
 	case CALLID_NONE:
 		drop(relay, GRE_DROP_NO_CALL);
@@ -249,6 +246,21 @@ static void judge_held(struct gre_relay *relay)
 	gre_hold_sweep(relay->hold, judge, relay);
 }
 
+/* Copies need memory, so they are made outside the table. A release that comes in between wakes us
+ * again. */
+static void hold_early(struct gre_relay *relay)
+{
+	for (size_t i = 0; i < relay->early_count; i++) {
+		const struct gre_held *early = &relay->early[i];
+		if (gre_hold_add(relay->hold, early))
+			continue;
+		callid_db_read_begin(relay->db);
+		drop_of_call(relay, GRE_DROP_EARLY, early->route.call, early->route.from);
+		callid_db_read_end(relay->db);
+	}
+	relay->early_count = 0;
+}
+
 /* ---- batches ---- */
 
 static void send_batch(struct gre_relay *relay)
@@ -286,18 +298,15 @@ static void relay_batch(struct gre_relay *relay, size_t received)
 	relay->now = monotonic_ms();
 	count(&relay->received, received);
 	for (size_t i = 0; i < received; i++) {
-		if (!parse(relay, relay->in_iovs[i].iov_base, relay->in[i].msg_len, &packets[good]))
-			continue;
-		if (relay->dump)
-			dump("in", packets[good].key.peer_addr, packets[good].key.proxy_addr,
-			     packets[good].octets, packets[good].length);
-		good++;
+		good +=
+		    parse(relay, relay->in_iovs[i].iov_base, relay->in[i].msg_len, &packets[good]);
 	}
 	callid_db_read_begin(relay->db);
 	judge_held(relay);
 	for (size_t i = 0; i < good; i++)
 		route_packet(relay, &packets[i]);
 	callid_db_read_end(relay->db);
+	hold_early(relay);
 	send_batch(relay);
 }
 

@@ -40,7 +40,8 @@ int gre_relay_start(struct gre_relay *relay, struct why *why);
 void gre_relay_totals(const struct gre_relay *relay, struct gre_totals *totals);
 const char *gre_relay_drop_name(enum gre_drop drop); /* "no such call", ... */
 
-/* Ends the thread if it runs and closes everything. NULL is fine. */
+/* Ends the thread if it runs and closes everything. The table must not change any more: it still
+ * knows this observer. NULL is fine. */
 void gre_relay_close(struct gre_relay *relay);
 
 #endif

@@ -3,10 +3,13 @@
  */
 #include "gre_socket.h"
 
+#include "wire/gre_wire.h"
+
 #include <errno.h>
 #include <linux/filter.h>
 #include <netinet/in.h>
 #include <pcap/pcap.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,10 +17,12 @@
 
 enum { SNAPSHOT_ALL = 65535 };
 
-/* Raw sockets show the filter packets from the IP header on. The mask and value are gre_wire.h's.
- */
-static const char only_enhanced_gre[] =
-    "ip proto 47 and (ip[(ip[0] & 0x0f) << 2 : 4] & 0xef7fffff) = 0x2001880b";
+/* Raw sockets show the filter packets from the IP header on. */
+static void make_filter(char *out, size_t size)
+{
+	snprintf(out, size, "ip proto 47 and (ip[(ip[0] & 0x0f) << 2 : 4] & 0x%x) = 0x%x",
+		 GRE_FIRST_MASK, GRE_FIRST_VALUE);
+}
 
 static int attach_compiled(int fd, const char *expression, struct why *why)
 {
@@ -75,6 +80,7 @@ static size_t enlarge_buffer(int fd, int force_option, int option)
 int gre_socket_open(struct gre_socket *sockets, struct why *why)
 {
 	int no_dont_fragment = IP_PMTUDISC_DONT;
+	char filter[96];
 
 	*sockets = GRE_SOCKET_NONE;
 	sockets->send_fd = open_raw(why);
@@ -91,9 +97,9 @@ int gre_socket_open(struct gre_socket *sockets, struct why *why)
 	 * him. */
 	enlarge_buffer(sockets->send_fd, SO_SNDBUFFORCE, SO_SNDBUF);
 
+	make_filter(filter, sizeof(filter));
 	sockets->receive_fd = open_raw(why);
-	if (sockets->receive_fd < 0 ||
-	    attach_compiled(sockets->receive_fd, only_enhanced_gre, why) != 0)
+	if (sockets->receive_fd < 0 || attach_compiled(sockets->receive_fd, filter, why) != 0)
 		goto failed;
 	sockets->receive_buffer = enlarge_buffer(sockets->receive_fd, SO_RCVBUFFORCE, SO_RCVBUF);
 	return 0;

@@ -23,6 +23,11 @@ static bool is_multicast(uint32_t addr)
 	return addr >> 28 == 0xe;
 }
 
+bool pair_addr_is_hosts(uint32_t addr)
+{
+	return addr >> 24 != 0 && !is_multicast(addr) && addr != INADDR_BROADCAST;
+}
+
 /* Only good enough to tell the user about IPv6 instead of about a bad port. */
 static bool looks_like_ipv6(const char *text)
 {

@@ -28,6 +28,10 @@ struct pair {
 /* Returns 0, or -1 with a sentence that names the bad word. */
 int pair_parse(const char *text, struct pair *pair, struct why *why);
 
+/* Whether an address can be that of one host: not 0.0.0.0/8 (which the system takes for itself),
+ * multicast or broadcast. */
+bool pair_addr_is_hosts(uint32_t addr);
+
 /* Whether two listen endpoints cannot be had at once: same port, and the same address or a wildcard
  * on either side. */
 bool pair_conflict(const struct pair_endpoint *a, const struct pair_endpoint *b);

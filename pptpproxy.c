@@ -85,8 +85,8 @@ static int open_instance(struct program *program, struct why *why)
 	program->instance_fd = instance_open(program->options.control, why);
 	if (program->instance_fd < 0)
 		return -1;
-	program->instance =
-	    event_new(program->base, program->instance_fd, EV_READ | EV_PERSIST, on_instance, NULL);
+	program->instance = event_new(program->base, program->instance_fd,
+				      EV_READ | EV_ET | EV_PERSIST, on_instance, NULL);
 	if (!program->instance || event_add(program->instance, NULL) != 0)
 		return why_set(why, "control socket %s: no memory", program->options.control);
 	return 0;
@@ -183,11 +183,9 @@ static int open_all(struct program *program, struct why *why)
 	const struct options *options = &program->options;
 
 	program->descriptors = limits_raise_descriptors();
-	if (find_commands(program, why) != 0)
-		return -1;
 	if (!options->foreground && background_begin(why) != 0)
 		return -1;
-	if (open_log(program, why) != 0)
+	if (open_log(program, why) != 0 || find_commands(program, why) != 0)
 		return -1;
 	if (open_base(program, why) != 0 || open_instance(program, why) != 0)
 		return -1;
@@ -260,7 +258,9 @@ static void close_all(struct program *program)
 
 static int fail(struct program *program, const struct why *why)
 {
-	if (program->log_open && program->options.log_file)
+	/* In the foreground the log is standard output, and whoever reads it sees standard error
+	 * too. */
+	if (program->log_open && (program->options.log_file || !program->options.foreground))
 		log_error("%s", why->text);
 	fprintf(stderr, "pptpproxy: %s\n", why->text);
 	close_all(program);
@@ -277,8 +277,12 @@ static int run(struct program *program)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	if (background_standard_descriptors(&why) != 0 || open_all(program, &why) != 0 ||
-	    background_ready(&why) != 0)
-		return fail(program, &why);
+	    background_ready(&why) != 0) {
+		if (!program->ending)
+			return fail(program, &why);
+		close_all(program);
+		return EXIT_SUCCESS;
+	}
 	tell_ready(program);
 	if (event_base_dispatch(program->base) != 0 || !program->ending) {
 		why_set(&why, "the event loop failed");

@@ -238,9 +238,6 @@ static const struct row a_call_before_its_reply[] = {
     {FROM_CLIENT,  CLEAR,      {7, 0, 0},   PASS, {S1, 0},  1, ""},
     {FROM_SERVER,  LINK_INFO,  {S1, 0, 0},  PASS, {7, 0},   1, ""},
     {FROM_SERVER,  WAN_ERROR,  {S1, 0, 0},  PASS, {7, 0},   1, ""},
-    /* The server's own ID is not known yet, and the client could not know the call by one. */
-    {FROM_SERVER,  DISCONNECT, {9, 0, 4},   DROP, {0, 0},   1, ""},
-    {FROM_SERVER,  DISCONNECT, {S1, 0, 4},  DROP, {0, 0},   1, ""},
     {FROM_SERVER,  CLEAR,      {S1, 0, 0},  DROP, {0, 0},   1, ""},
     {FROM_CLIENT,  DISCONNECT, {7, 0, 3},   PASS, {S1, 0},  0, "ended: disconnected: result 3; "},
     {FROM_SERVER,  OUT_RP,     {9, S1, 1},  DROP, {0, 0},   0, ""},
@@ -414,6 +411,18 @@ static const struct row disconnect_of_the_only_call[] = {
     {FROM_SERVER,  DISCONNECT, {10, 0, 3},  DROP, {0, 0},   0, ""},
 };
 
+/* Said twice: the call that is left is not the one that is meant. */
+static const struct row disconnect_said_twice[] = {
+    {FROM_CLIENT,  OUT_RQ,     {7, 0, 0},   PASS, {S1, 0},  1, ""},
+    {FROM_SERVER,  OUT_RP,     {9, S1, 1},  PASS, {C1, 7},  1, "opened; "},
+    {FROM_CLIENT,  OUT_RQ,     {8, 0, 0},   PASS, {S2, 0},  2, ""},
+    {FROM_SERVER,  OUT_RP,     {10, S2, 1}, PASS, {C2, 8},  2, "opened; "},
+    {FROM_SERVER,  DISCONNECT, {9, 0, 3},   PASS, {C1, 0},  1, "ended: disconnected: result 3; "},
+    {FROM_SERVER,  DISCONNECT, {9, 0, 3},   DROP, {0, 0},   1, ""},
+    {FROM_SERVER,  DISCONNECT, {S1, 0, 3},  DROP, {0, 0},   1, ""},
+    {FROM_SERVER,  DISCONNECT, {10, 0, 3},  PASS, {C2, 0},  0, "ended: disconnected: result 3; "},
+};
+
 /* With two calls there; each ID names none, or one in another role. */
 static const struct row ids_that_name_no_call[] = {
     {FROM_CLIENT,  OUT_RQ,     {7, 0, 0},   PASS, {S1, 0},  1, ""},
@@ -477,6 +486,7 @@ static const struct script {
     SCRIPT(disconnect_by_the_pnss_id, true),
     SCRIPT(disconnect_by_the_pnss_id_swapped, true),
     SCRIPT(disconnect_of_the_only_call, true),
+    SCRIPT(disconnect_said_twice, true),
     SCRIPT(ids_that_name_no_call, true),
     SCRIPT(unknown_types, true),
 };
@@ -918,6 +928,31 @@ static void check_said(size_t number, enum callid_side to, uint16_t type, uint16
 	assert_int_equal(said[number].fields.result, results[type]);
 }
 
+/* RFC 2637 wants a Reply; the caller could not know the call by the callee's ID. */
+static void a_disconnect_instead_of_a_reply_refuses_the_call(void **state)
+{
+	(void)state;
+	static const uint16_t requests[] = {OUT_RQ, IN_RQ}, replies[] = {OUT_RP, IN_RP};
+	for (int i = 0; i < 4; i++) {
+		enum callid_side caller = (enum callid_side)(i % 2), callee = callid_other(caller);
+		set_up(NULL);
+		uint16_t shown =
+		    passed(caller, (struct fields){.type = requests[i / 2], .at12 = 7}).at12;
+		struct fields in = {.type = DISCONNECT, .at12 = shown, .result = 4};
+		uint8_t message[PPTP_MESSAGE_MAX];
+		struct snoop_step step;
+		events.text[0] = '\0';
+		call_snoop_message(snoop, callee, message, make(message, &in), 1, &step);
+		assert_int_equal(step.verdict, SNOOP_DROP);
+		check_answer(&step.answer[caller],
+			     (struct fields){.type = replies[i / 2], .at14 = 7, .result = 2});
+		assert_int_equal(step.answer[callee].length, 0);
+		assert_string_equal(events.text, "ended: disconnected: result 4; ");
+		assert_int_equal(call_snoop_calls(snoop), 0);
+		tear_down(NULL);
+	}
+}
+
 static void farewell_without_calls(void **state)
 {
 	(void)state;
@@ -994,6 +1029,10 @@ static struct {
 	enum { FREE, LIVE, RESTING } ids[SPACES][IDS];
 	struct resting rests[1 << 16]; /* a ring */
 	uint32_t first_rest, end_rest;
+	struct {
+		uint16_t ids[16]; /* a ring: by which that side knew calls that have ended */
+		unsigned count;
+	} gone[CONNECTIONS][2];
 	size_t live, resting;
 	unsigned opened, ended;
 } model;
@@ -1075,9 +1114,27 @@ static size_t model_count(int connection)
 	return count;
 }
 
+static void model_gone(int connection, int side, uint16_t id)
+{
+	model.gone[connection][side].ids[model.gone[connection][side].count++ % 16] = id;
+}
+
+static bool model_is_gone(int connection, enum callid_side side, uint16_t id)
+{
+	for (unsigned i = 0; i < 16 && i < model.gone[connection][side].count; i++) {
+		if (model.gone[connection][side].ids[i] == id)
+			return true;
+	}
+	return false;
+}
+
 static void model_end(int connection, struct model_call *call)
 {
 	for (int side = 0; side < 2; side++) {
+		if (has_own(call, (enum callid_side)side))
+			model_gone(connection, side, call->own[side]);
+		if (has_shown(call, (enum callid_side)side))
+			model_gone(connection, side, call->shown[side]);
 		if (!has_shown(call, (enum callid_side)side))
 			continue;
 		int space = space_of(connection, (enum callid_side)side);
@@ -1176,12 +1233,16 @@ static struct prediction predict_disconnect(int connection, enum callid_side fro
 	struct model_call *call = model_own(connection, from, in->at12);
 	if (!call)
 		call = model_shown(connection, from, in->at12);
+	if (!call && model_is_gone(connection, from, in->at12))
+		return (struct prediction){.pass = false};
 	if (!call)
 		call = model_shown(connection, from, swapped);
 	if (!call)
 		call = model_only(connection);
-	if (!call || !has_shown(call, to))
+	if (!call)
 		return (struct prediction){.pass = false};
+	if (!has_shown(call, to))
+		return (struct prediction){.pass = false, .call = call, .ends = true};
 	return (struct prediction){
 	    .pass = true, .call = call, .at12 = call->shown[to], .ends = true};
 }
@@ -1328,7 +1389,12 @@ static void random_step(void)
 	call_snoop_message(model.snoops[connection], from, message, length, model.now, &step);
 	EXPECT(step.verdict == (want.pass ? SNOOP_PASS : SNOOP_DROP));
 	EXPECT((step.reason == NULL) == want.pass);
-	EXPECT(step.answer[0].length == 0 && step.answer[1].length == 0);
+	for (int side = 0; side < 2; side++) {
+		bool refused = want.ends && !want.pass && (enum callid_side)side == want.call->caller;
+		EXPECT((step.answer[side].length > 0) == refused);
+	}
+	if (want.ends && !want.pass)
+		model_end(connection, want.call);
 	if (want.pass) {
 		check_outcome(connection, from, &in, &want, message);
 		call_snoop_written(model.snoops[connection], from);
@@ -1381,6 +1447,11 @@ static void a_random_run_agrees_with_the_model(void **state)
 			}
 			call_snoop_end(model.snoops[connection], model.now, "");
 			EXPECT(call_snoop_calls(model.snoops[connection]) == 0);
+			call_snoop_free(model.snoops[connection]);
+			model.snoops[connection] =
+			    call_snoop_new(db, model_legs[connection], (uint64_t)connection,
+					   &event_functions, &events);
+			memset(model.gone[connection], 0, sizeof(model.gone[connection]));
 		}
 	}
 	/* It was no idle run. */
@@ -1412,6 +1483,7 @@ int main(void)
 	    CASE(another_connections_ids_name_no_call),
 	    CASE(the_end_is_told_with_the_counters),
 	    CASE(ending_the_connection_ends_each_call),
+	    cmocka_unit_test(a_disconnect_instead_of_a_reply_refuses_the_call),
 	    CASE(farewell_without_calls),
 	    cmocka_unit_test(farewell_to_each_role),
 	    CASE(a_random_run_agrees_with_the_model),
