@@ -6,6 +6,11 @@ tap.py    runs the test_* functions of a file and prints TAP
 topo.py   ready-made networks: the dual-homed firewall, a chain of two firewalls
 proxy.py  the program under test
 real.py   Debian's pptp and pptpd with a PPP end of the tests' own (tests/ppp_end)
+messages.py  all control messages and enhanced GRE packets, built and parsed
+fake.py   a world of clients and servers that say exactly what a test wants, octet by octet
+sniff.py  packets as they were on the wire; watch.py  what the program uses: memory, descriptors, time
+dns.py    a small name server, a private resolv.conf and hosts file; tools.py  runs tests/tools
+demo.py   what tools/demo shows
 
 A test file looks like this:
 

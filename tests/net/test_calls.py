@@ -323,13 +323,28 @@ def test_disconnect_notify_is_understood_with_any_id():
 
 
 def test_disconnect_notify_of_a_call_that_never_opened():
-    "Call-Disconnect-Notify before the Reply: there is no ID that the client could know, so it is dropped"
+    "Call-Disconnect-Notify instead of the Reply: the client hears a refusing Reply, as it could know no other ID"
     with World() as world:
         session = world.session()
         session.client.send(build(OCRQ, call_id=5))
-        session.server.expect(OCRQ)
-        session.server.send(build(CDN, call_id=5))
+        request = session.server.expect(OCRQ)
+        session.server.send(build(CDN, call_id=request.call_id))
+        session.client.expect(OCRP, peer_id=5, result=2)
+        world.wait_line(session.client, "call ended before it opened.*disconnected")
         session.check()
+        session.call(5, 7).check()
+
+
+def test_disconnect_notify_said_twice():
+    "Call-Disconnect-Notify said twice ends one call: the other one of the connection goes on"
+    with World() as world:
+        session = world.session()
+        first, second = session.call(5, 7), session.call(6, 8)
+        for _ in range(2):
+            session.server.send(build(CDN, call_id=7))
+        session.client.expect(CDN, call_id=first.client_sees)
+        session.check()
+        second.check()
 
 
 # ---- the end of calls ----

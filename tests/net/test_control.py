@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """The control connection as a stream: whole messages in any segmentation, lies, ends, deadlines."""
 
+import signal
 import sys
 import time
 from pathlib import Path
@@ -438,6 +439,45 @@ def test_reset_of_either_side_ends_both():
             assert len(world.lines(session.client, CALL_ENDED)) == 1
             kept.check()
         bystander.check()
+
+
+def test_what_a_leg_sent_before_it_failed_arrives():
+    "a server that sends Call-Disconnect-Notify and resets: the client gets it, also while its own message waits"
+    with World() as world:
+        session = world.session()
+        call = session.call(5, 7)
+        world.proxy.proc.signal(signal.SIGSTOP)
+        try:
+            session.client.send(build(ECHO_RQ))
+            session.server.send(build(CDN, call_id=7))
+            session.server.reset()
+        finally:
+            world.proxy.proc.signal(signal.SIGCONT)
+        session.client.expect(CDN, call_id=call.client_sees)
+        session.client.expect_end()
+
+
+@tap.deadline(200)
+def test_end_of_one_leg_while_the_other_does_not_read():
+    "a client resets while its server does not read what it had sent: the call ends all the same, within a minute"
+    with World(debug=False) as world:
+        session = world.session()
+        session.call(5, 7)
+        session.client.sock.setblocking(False)
+        octets, went = build(ECHO_RQ) * 50, time.monotonic()
+
+        def full():
+            nonlocal went
+            try:
+                session.client.sock.send(octets)
+                went = time.monotonic()
+            except BlockingIOError:
+                pass
+            return time.monotonic() - went > 0.5
+
+        wait_until(full, 60, "the way to be full")
+        session.client.reset()
+        world.log.wait(f"{CALL_ENDED}.*one end closed the connection, the other does not read", 60)
 
 
 # ---- deadlines and servers that are not there ----

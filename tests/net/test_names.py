@@ -191,6 +191,32 @@ def test_name_that_comes_to_mean_the_proxy_itself():
         call.check()
 
 
+def test_name_that_comes_to_mean_a_circle_of_pairs():
+    "a peer's name that leads back by way of another pair is refused as soon as it does"
+    with Named({NAME: ["10.2.0.10"]}, start=False) as world:
+        world.pairs = [f"10.1.0.1:1723,{NAME}:1723", "10.2.0.1:1723,10.1.0.1:1723"]
+        world.start()
+        call = world.session().call(5, 7)
+        world.dns.names[NAME] = ["10.2.0.1"]
+        client = world.dial()
+        client.send(build(SCCRQ))
+        client.expect_end()
+        world.wait_line(client, f"{CLOSED}.*come back to this pair")
+        call.check()
+
+
+def test_name_of_no_host():
+    "a peer's name that is 0.0.0.0, as blocking name servers say, is not dialled: the system would take it for itself"
+    with Named({NAME: ["0.0.0.0"]}) as world:
+        client = world.dial()
+        client.send(build(SCCRQ))
+        client.expect_end()
+        world.wait_line(client, f"{CLOSED}.*0.0.0.0:1723: that is not the address of one host")
+        assert len(world.log.matching("accepted")) == 1
+        world.dns.names[NAME] = ["0.0.0.0", "10.2.0.10"]
+        world.session().check()
+
+
 def test_search_domains():
     "a short name is completed by resolv.conf's search domain"
     with Named({NAME: ["10.2.0.10"]}, pair="vpn", resolv="search example.test\nnameserver 127.0.0.1\n") as world:

@@ -1390,7 +1390,8 @@ static void random_step(void)
 	EXPECT(step.verdict == (want.pass ? SNOOP_PASS : SNOOP_DROP));
 	EXPECT((step.reason == NULL) == want.pass);
 	for (int side = 0; side < 2; side++) {
-		bool refused = want.ends && !want.pass && (enum callid_side)side == want.call->caller;
+		bool refused =
+		    want.ends && !want.pass && (enum callid_side)side == want.call->caller;
 		EXPECT((step.answer[side].length > 0) == refused);
 	}
 	if (want.ends && !want.pass)
