@@ -222,6 +222,10 @@ static void tell_ready(const struct program *program)
 static void tell_totals(const struct program *program)
 {
 	struct gre_totals totals;
+	struct callid_totals table;
+	callid_db_totals(program->db, &table);
+	log_info("table of calls: %zu calls, %zu call IDs in quarantine", table.calls,
+		 table.closing);
 	gre_relay_totals(program->gre, &totals);
 	log_info("GRE packets: %llu received, %llu sent", (unsigned long long)totals.received,
 		 (unsigned long long)totals.sent);

@@ -613,12 +613,11 @@ static void no_packet_overtakes_a_held_one(void **state)
 			assert_int_equal(got.octets[11], i);
 		}
 		uint8_t last = GRE_HOLD_A_CALL - 1;
-		for (struct pollfd more = {at_client, POLLIN, 0}; poll(&more, 1, 0) == 1;) {
+		while (last != PACKETS - 1) {
 			receive(at_client);
 			assert_true(got.octets[11] > last);
 			last = got.octets[11];
 		}
-		assert_int_equal(last, PACKETS - 1);
 		callid_db_end(db, call, 1);
 	}
 }
@@ -871,8 +870,9 @@ static void no_icmp_while_the_sockets_are_open(void **state)
 	/* It was full indeed: not all of them are there. */
 	start_relay();
 	struct gre_totals totals;
-	uint64_t last = UINT64_MAX;
-	for (gre_relay_totals(relay, &totals); totals.received != last;
+	uint64_t last = 0, end = now_ms() + DEADLINE_MS;
+	for (gre_relay_totals(relay, &totals);
+	     totals.received != last || (last == 0 && now_ms() < end);
 	     gre_relay_totals(relay, &totals)) {
 		last = totals.received;
 		poll(NULL, 0, 20);
