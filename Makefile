@@ -103,10 +103,10 @@ tsan:
 	$(call variant,thread)
 comma := ,
 
-build/fuzz/%: tests/fuzz/fuzz_%.c $$(fuzz_$$*)
+build/fuzz/%: tests/fuzz/fuzz_%.c $$(fuzz_$$*) $(wildcard *.h host/*.h wire/*.h)
 	@mkdir -p $(@D)
 	$(call quiet,FUZZ)clang $(LANGUAGE) $(call sanitize,fuzzer$(comma)address$(comma)undefined) \
-		-fno-sanitize-recover=all -o $@ $^
+		-fno-sanitize-recover=all -o $@ $(filter %.c,$^)
 
 fuzzers: $(fuzzers:%=build/fuzz/%)
 

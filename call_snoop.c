@@ -26,8 +26,8 @@ struct snoop_call {
 	bool incoming, open;
 	enum callid_side caller;
 	struct snoop_id own[2]; /* assigned by that side; the callee's once open */
-	struct snoop_id
-	    shown[2]; /* what that side is shown for the other's; the caller's once open */
+	/* what that side is shown for the other's; the caller's once open */
+	struct snoop_id shown[2];
 	TAILQ_ENTRY(snoop_call) in_calls;
 };
 

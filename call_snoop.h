@@ -44,8 +44,8 @@ struct snoop_answer {
 struct snoop_step {
 	enum snoop_verdict verdict;
 	const char *reason; /* of a drop; static */
-	struct snoop_answer
-	    answer[2]; /* messages of our own, by the side that gets them, behind the passed one */
+	/* messages of our own, by the side that gets them, behind the passed one */
+	struct snoop_answer answer[2];
 };
 
 /* message: whole, checked, length octets of it; rewritten in place. */

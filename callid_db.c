@@ -23,7 +23,7 @@ enum {
 	CALLS_A_CHUNK = 256,
 	CHUNKS_MAX = 4096, /* 1 Mi calls */
 	IDS = 65536,
-	RANDOM_TRIES = 256, /* finds a free ID for all but certain where one in sixteen is free */
+	RANDOM_TRIES = 256, /* enough where one in sixteen is free */
 };
 
 enum way_state { WAY_NONE, WAY_HELD, WAY_OPEN, WAY_CLOSING };

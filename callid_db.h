@@ -56,8 +56,8 @@ void callid_db_free(struct callid_db *db);
 struct callid_request {
 	struct callid_leg legs[2];
 	enum callid_side caller; /* the side whose Call-Request this is */
-	uint16_t
-	    caller_id; /* the ID that it assigned: kept towards the callee where it is free there */
+	/* the ID that it assigned: kept towards the callee where it is free there */
+	uint16_t caller_id;
 	uint64_t connection; /* number of the control connection, for whoever reads callid_info */
 };
 
@@ -108,8 +108,8 @@ struct callid_info {
 	enum callid_side caller;
 	struct callid_leg legs[2];
 	uint16_t id[2]; /* assigned by that side; the callee's only once open */
-	uint16_t
-	    shown[2]; /* what that side is shown for the other's; the caller's only once open */
+	/* what that side is shown for the other's; the caller's only once open */
+	uint16_t shown[2];
 	uint64_t reserved_at, opened_at;
 	struct callid_counts from[2];
 };

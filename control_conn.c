@@ -20,11 +20,9 @@
 #include <unistd.h>
 
 enum {
-	LINGER_S = 2, /* for queued octets and the peers' FINs */
-	STALLED_S =
-	    30, /* for the end that is left to read what the other had sent before it went */
-	UNOPENED_TOLD = 5, /* calls of one connection that ended before they opened; further ones
-			      are for debugging */
+	LINGER_S = 2,	   /* for queued octets and the peers' FINs */
+	STALLED_S = 30,	   /* for one end to read what the other had sent before it went */
+	UNOPENED_TOLD = 5, /* of a connection's calls that never opened; more only with -d */
 };
 
 enum state { CHECKING, WAITING, DIALLING, RELAYING, PARTING, CLOSING };
@@ -349,6 +347,7 @@ static void dial(struct control_conn *conn)
 {
 	struct control_dial_config config = conn->env->dial;
 	config.forbidden_arg = conn->loop_check;
+	config.label = label(conn);
 	conn->state = DIALLING;
 	conn->dial = control_dial_start(&config, &conn->pair->peer, on_dialled, conn);
 	if (!conn->dial)
@@ -449,15 +448,14 @@ static void on_checked(void *arg, enum acl_answer answer, const char *why)
 
 static void ask_commands(struct control_conn *conn)
 {
-	char client[ADDRESS_TEXT], listen[ADDRESS_TEXT], peer[PAIR_TEXT_MAX], number[24];
+	char client[ADDRESS_TEXT], listen[ADDRESS_TEXT], peer[PAIR_TEXT_MAX];
 	const struct control_leg *leg = &conn->legs[CALLID_CLIENT];
-	snprintf(number, sizeof(number), "#%llu", (unsigned long long)conn->number);
 	struct acl_cmd_client about = {
 	    .addr = leg->peer.addr,
 	    .client = address_text(leg->peer, client),
 	    .listen = address_text(leg->proxy, listen),
 	    .peer = pair_endpoint_text(&conn->pair->peer, peer),
-	    .label = number,
+	    .label = label(conn),
 	};
 	conn->check = acl_cmd_start(conn->env->commands, &about, on_checked, conn);
 	if (!conn->check)

@@ -52,9 +52,10 @@ void control_conn_accept(struct control_env *env, const struct pair *pair, void 
 /* Tells both ends what their peer would have told them, and closes in order. */
 void control_conn_shut_down(struct control_conn *conn);
 
-struct control_conn *control_conn_next(
-    const struct control_conn *conn); /* in env->conns, NULL at its end */
+/* The one behind it in env->conns, NULL at the end. */
+struct control_conn *control_conn_next(const struct control_conn *conn);
 
-void control_conn_abort(struct control_conn *conn); /* lets go of everything now, without a word */
+void control_conn_abort(
+    struct control_conn *conn); /* lets go of everything now; the ends are told nothing */
 
 #endif

@@ -27,7 +27,8 @@ struct control_dial {
 	size_t count, next;
 	int fd;
 	struct event connected, timer;
-	struct why why; /* of the last failure */
+	struct why why;	 /* of the last failure */
+	char label[700]; /* copied */
 };
 
 static void forget_socket(struct control_dial *dial)
@@ -159,8 +160,8 @@ static void on_names(void *arg, const uint32_t *addresses, size_t count, const c
 	if (count == 0)
 		why_set(&dial->why, "%s: %s", dial->endpoint->word, failure);
 	else if (failure)
-		log_info("peer '%s': %s; its last good answer serves", dial->endpoint->word,
-			 failure);
+		log_info("%s: peer '%s': %s; its last good answer serves", dial->label,
+			 dial->endpoint->word, failure);
 	for (size_t i = 0; i < count; i++) {
 		if (pair_addr_is_hosts(addresses[i]))
 			dial->addresses[dial->count++] = addresses[i];
@@ -178,6 +179,7 @@ struct control_dial *control_dial_start(const struct control_dial_config *config
 	if (!dial)
 		return NULL;
 	dial->config = *config;
+	snprintf(dial->label, sizeof(dial->label), "%s", config->label);
 	dial->endpoint = endpoint;
 	dial->done = done;
 	dial->arg = arg;

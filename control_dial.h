@@ -21,6 +21,7 @@ struct control_dial_config {
 	/* Whether an address must not be dialled: it would come back to the pair that dials. */
 	bool (*forbidden)(void *arg, uint32_t addr, uint16_t port);
 	void *forbidden_arg;
+	const char *label; /* heads log lines; valid during control_dial_start only */
 };
 
 /* fd: connected, the callee's from now on; or -1 with a sentence in failure, valid during the call

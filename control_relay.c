@@ -17,12 +17,12 @@
 
 enum {
 	SILENCE_MS = 10000,
-	WATCHES_MAX = 65536, /* opened in that time; of further ones nobody is warned */
-	RETRY_S = 1,	     /* after the system had no descriptor left */
-	FEW_CONNECTIONS = 100,
+	WATCHES_MAX = 65536,   /* opened in that time; of further ones nobody is warned */
+	RETRY_S = 1,	       /* after the system had no descriptor left */
+	FEW_CONNECTIONS = 100, /* a limit below it is worth a warning */
 	TOLD_AGAIN_MS = 60000, /* that new connections wait */
 	SHUTDOWN_S = 1,
-	DESCRIPTORS_KEPT = 48, /* log, sockets of our own, resolver, listeners */
+	DESCRIPTORS_KEPT = 48, /* for log, sockets of our own, resolver */
 };
 
 /* A call that opened, and is looked at once, SILENCE_MS later. */

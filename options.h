@@ -26,8 +26,8 @@ struct options {
 			    given */
 	bool foreground; /* -n, -d or -e */
 	enum log_level log_level; /* info; debug with -d; dump with -e */
-	const char
-	    *log_file; /* NULL: standard output in the foreground, else syslog; points into argv */
+	/* NULL: standard output in the foreground, else syslog; points into argv */
+	const char *log_file;
 	const char *pid_file;	      /* or NULL; points into argv */
 	const char *control;	      /* "@NAME" or a path; default "@pptpproxy" */
 	unsigned acl_timeout_s;	      /* 1 to 3600, default 10 */

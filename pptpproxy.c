@@ -271,6 +271,16 @@ static int fail(struct program *program, const struct why *why)
 	return EXIT_FAILURE;
 }
 
+/* By a signal. Whoever waits for the background to be ready hears why it will not be. */
+static int end_early(struct program *program)
+{
+	if (!program->options.foreground)
+		fputs("pptpproxy: ended by a signal before it was ready\n", stderr);
+	log_info("stopped");
+	close_all(program);
+	return EXIT_SUCCESS;
+}
+
 static int run(struct program *program)
 {
 	struct why why;
@@ -282,10 +292,7 @@ static int run(struct program *program)
 	signal(SIGPIPE, SIG_IGN);
 	if (background_standard_descriptors(&why) != 0 || open_all(program, &why) != 0 ||
 	    background_ready(&why) != 0) {
-		if (!program->ending)
-			return fail(program, &why);
-		close_all(program);
-		return EXIT_SUCCESS;
+		return program->ending ? end_early(program) : fail(program, &why);
 	}
 	tell_ready(program);
 	if (event_base_dispatch(program->base) != 0 || !program->ending) {
@@ -301,7 +308,7 @@ static int run(struct program *program)
 int main(int argc, char **argv)
 {
 	static struct program program = {.instance_fd = -1};
-	struct why why;
+	struct why why, no_log;
 
 	switch (options_parse(&program.options, argc, argv, &why)) {
 	case OPTIONS_HELP:
@@ -311,6 +318,8 @@ int main(int argc, char **argv)
 		puts(options_version);
 		break;
 	case OPTIONS_BAD:
+		if (program.options.log_file)
+			open_log(&program, &no_log);
 		return fail(&program, &why);
 	case OPTIONS_RUN:
 		return run(&program);

@@ -29,8 +29,8 @@ enum log_target { LOG_TO_STDOUT, LOG_TO_FILE, LOG_TO_SYSLOG };
 
 struct log_config {
 	enum log_target target;
-	const char
-	    *path; /* of LOG_TO_FILE; appended to, made with mode 0640; must outlive the log */
+	/* of LOG_TO_FILE; appended to, made with mode 0640; must outlive the log */
+	const char *path;
 	enum log_level level; /* what is above it is not formatted at all */
 	const char *name;     /* syslog's identity; must outlive the log */
 };

@@ -12,8 +12,8 @@
 
 enum {
 	PPTP_HEADER_LEN = 12,
-	PPTP_MESSAGE_MAX =
-	    1024, /* what we take; the largest message that the RFC defines has 220 octets */
+	/* what we take; the largest message that the RFC defines has 220 octets */
+	PPTP_MESSAGE_MAX = 1024,
 	PPTP_ANSWER_MAX = 148, /* the largest message that we make ourselves */
 };
 
