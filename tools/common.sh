@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What tools/demo and tools/check share; sourced with the words of the command line.
 
 need_root() {
