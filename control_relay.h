@@ -40,8 +40,8 @@ struct control_relay *control_relay_open(const struct control_relay_config *conf
 size_t control_relay_pairs(
     const struct control_relay *relay); /* that are listened for; ignored ones are not */
 
-/* Takes nobody in any more, says farewell on every connection, and calls done from the event loop
- * when all have closed, or after a second. */
+/* Takes nobody in any more, says farewell on every connection, and calls done when all have closed,
+ * which may be before this returns, or after a second. */
 void control_relay_shut_down(struct control_relay *relay, void (*done)(void *arg), void *arg);
 
 void control_relay_close(struct control_relay *relay); /* NULL is fine */

@@ -222,23 +222,33 @@ static enum options_answer parse(struct options *options, int argc, char **argv,
 	opterr = 0;
 	/* Not 1: glibc then starts anew, even in the middle of a word of the last time. */
 	optind = 0;
+	struct why ignored;
+	bool bad = false;
 	for (;;) {
 		/* The word that the next option is in; getopt moves on while it reads it. */
 		int at = optind > 0 ? optind : 1;
 		int option = getopt_long(argc, argv, short_options, long_options, NULL);
 		if (option == -1)
 			break;
+		if (bad) {
+			/* Where the log is may stand behind what it is to be told of. */
+			if (option == 'l')
+				take(options, option, &ignored);
+			continue;
+		}
 		if (option == 'h')
 			return OPTIONS_HELP;
 		if (option == 'v')
 			return OPTIONS_VERSION;
 		if (option == '?' || option == ':') {
 			explain(option, argv[at], why);
-			return OPTIONS_BAD;
+			bad = true;
+		} else if (take(options, option, why) < 0) {
+			bad = true;
 		}
-		if (take(options, option, why) < 0)
-			return OPTIONS_BAD;
 	}
+	if (bad)
+		return OPTIONS_BAD;
 	if (optind < argc) {
 		/* What follows "--". */
 		why_set(why, "unexpected word '%.100s'", argv[optind]);

@@ -37,8 +37,9 @@ struct options {
 	unsigned keepalive_s;	      /* 1 to 10800, default 60 */
 };
 
-/* Fills *options with the defaults and then the words. OPTIONS_BAD: the sentence is in why. In
- * every case options_clear is called afterwards by the caller. */
+/* Fills *options with the defaults and then the words. OPTIONS_BAD: the sentence about the first
+ * bad word is in why, and log_file is set all the same if it was given. In every case options_clear
+ * is called afterwards by the caller. */
 enum options_answer options_parse(struct options *options, int argc, char **argv, struct why *why);
 void options_clear(struct options *options);
 

@@ -67,8 +67,9 @@ def show(stack):
 
     step("The networks")
     net = stack.enter_context(DualHomed())
-    lost = net.client.run(["ping", "-c", "1", "-W", "1", net.server.ip], check=False).returncode != 0
-    detail(f"ping from client to server: {'no answer, as it should be' if lost else 'answered'}")
+    if net.client.run(["ping", "-c", "1", "-W", "1", net.server.ip], check=False).returncode == 0:
+        raise AssertionError(f"the ping from {net.client.ip} to {net.server.ip} got through without the proxy")
+    detail("ping from client to server: no answer, as it should be")
 
     step("The server: pptpd")
     pptpd = stack.enter_context(Pptpd(net.server, listen=net.server.ip))

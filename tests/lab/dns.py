@@ -16,7 +16,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-from .netns import CLONE_NEWNS, MS_BIND, MS_PRIVATE, MS_REC, RUN_PREFIX, _call, _libc, _mount
+from .netns import RUN_PREFIX, private_mounts
 
 
 class Dns:
@@ -85,10 +85,7 @@ class Etc:
 
     def enter(self):
         """Move the calling thread, which must be one that may be spent, into it."""
-        _call(_libc.unshare, CLONE_NEWNS)
-        _mount("none", "/", flags=MS_REC | MS_PRIVATE)
-        for name, path in self._files.items():
-            _mount(str(path), os.path.realpath(f"/etc/{name}"), flags=MS_BIND)
+        private_mounts({os.path.realpath(f"/etc/{name}"): path for name, path in self._files.items()})
 
     def close(self):
         shutil.rmtree(self._directory, ignore_errors=True)

@@ -58,6 +58,20 @@ def _mount(source, target, fstype=None, flags=0, data=None):
     _call(_libc.mount, encode(source), encode(target), encode(fstype), ctypes.c_ulong(flags), encode(data))
 
 
+def private_mounts(binds=None, tmpfs=None):
+    """Move the calling thread, which must be one that may be spent, into a mount namespace of its own.
+
+    binds   {place: what is seen there instead}
+    tmpfs   {place: options of the empty file system there, "size=32k"}
+    """
+    _call(_libc.unshare, CLONE_NEWNS)
+    _mount("none", "/", flags=MS_REC | MS_PRIVATE)
+    for place, options in (tmpfs or {}).items():
+        _mount("lab", str(place), "tmpfs", data=options)
+    for place, path in (binds or {}).items():
+        _mount(str(path), str(place), flags=MS_BIND)
+
+
 def need(*commands):
     """Skip the test unless we are root and these commands exist."""
     if os.geteuid() != 0:
@@ -238,9 +252,7 @@ class Room:
             _call(_libc.unshare, CLONE_FS)
             _call(_libc.setns, self._fd, CLONE_NEWNS)
             return
-        _call(_libc.unshare, CLONE_NEWNS)
-        _mount("none", "/", flags=MS_REC | MS_PRIVATE)
-        _mount("lab", "/run", "tmpfs", data="mode=755")
+        private_mounts(tmpfs={"/run": "mode=755"})
         for directory in self.DIRECTORIES:
             os.mkdir(f"/run/{directory}")
         self._own_dev("/run/dev")

@@ -18,7 +18,6 @@ from .proc import Lines, Proc, wait_until
 ROOT = Path(__file__).resolve().parents[2]
 # What it says, as regular expressions.
 READY = r"ready: "
-CALL_END = r"#\d+.*: call ended"
 REFUSED = r"refused"
 CONNECTED = r": connected"
 CALL_OPENED = r": call opened: "
@@ -76,9 +75,6 @@ class Proxy:
 
     def running(self):
         return self.proc.running()
-
-    def log_text(self):
-        return self.log.text()
 
     def stop(self):
         """SIGTERM; asserts that it ran until now, ends with status 0, and no sanitizer spoke up."""

@@ -18,7 +18,7 @@ import time
 import traceback
 
 from . import netns, proc
-from .errors import LabTimeout, Skip  # noqa: F401 - tests take both from here
+from .errors import Skip
 
 DEADLINE = 120
 GRACE = 30

@@ -30,6 +30,9 @@ class Scripts:
         path.chmod(0o755)
         return str(path)
 
+    def gate(self):
+        return Gate(self.path / "gate")
+
     def lines(self, name):
         path = self.path / name
         return path.read_text().splitlines() if path.exists() else []
@@ -55,6 +58,23 @@ def _refused(world, client=0, reason=REFUSED, timeout=PATIENCE, **options):
     world.wait_line(stream, reason)
     assert not world.server.dialled(), "the server was dialled for a refused client"
     return stream
+
+
+class Gate:
+    """A FIFO from which waiting commands read a line each: open(N) lets N of them go on."""
+
+    def __init__(self, path):
+        os.mkfifo(path)
+        self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+
+    def open(self, count):
+        os.write(self._fd, b"\n" * count)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        os.close(self._fd)
 
 
 # ---- rules ----
@@ -186,10 +206,11 @@ def test_command_output():
         command = scripts.script("check", r"printf 'a word\n\033[31mred\nerror: forged #1 line\n'; echo trouble >&2")
         world.words = ["-x", command]
         proxy = world.start()
-        _allowed(world)
-        world.log.wait(r"a word", 10)
-        world.log.wait(r"trouble", 10)
-        world.log.wait(r"\\x1b\[31mred", 10)
+        session = world.session()
+        head = r"^#1 10\.1\.0\.10:%d -> 10\.2\.0\.10:1723\b.*" % session.client.local[1]
+        for text in ("a word", "trouble", r"\\x1b\[31mred"):
+            world.log.wait(head + text, 10)
+        session.close()
         assert "\033" not in world.log.text()
         assert not world.log.matching(r"^error: forged")
         proxy.stop()
@@ -373,16 +394,28 @@ def test_rule_is_asked_before_the_command():
 
 def test_many_clients_with_commands():
     "a hundred clients at once with a command each get through, sixteen at a time"
-    with World(["-x", "/bin/true"]) as world:
+    with World(proxy=False) as world, Scripts() as scripts, scripts.gate() as gate:
+        command = scripts.script("check", "echo $$ >> $D/started; read line <> $D/gate")
+        world.words = ["-x", command, "--acl-timeout", "100"]
+        proxy = world.start()
         clients = [world.dial() for _ in range(100)]
         for client in clients:
             client.send(build(SCCRQ))
+            world.number(client)
+        for begun in range(16, 20):  # for each one that ends, one begins
+            wait_until(lambda: len(scripts.lines("started")) >= begun, 10, f"{begun} commands to begin")
+            assert len(watch.children(proxy.pid)) == 16
+            assert len(scripts.lines("started")) == begun
+            gate.open(1)
+        gate.open(len(clients) - 4)
         for _ in clients:
             server = world.server.accept()
             server.expect(SCCRQ)
             server.send(build(SCCRP))
         for client in clients:
             client.expect(SCCRP)
+        assert len(scripts.lines("started")) == len(clients)
+        wait_until(lambda: not watch.children(proxy.pid), 10, "the commands to be reaped")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from lab import messages, tap
+from lab import messages, tap, watch
+from lab.dns import Dns, Etc
 from lab.fake import Session, World
 from lab.messages import (CCRQ, CDN, ECHO_RP, ECHO_RQ, ICCN, ICRP, ICRQ, LENGTH, OCRP, OCRQ, SCCRP, SCCRQ, SLI, STOP_RP,
                           STOP_RQ, WEN, build)
@@ -16,6 +17,7 @@ from lab.proxy import CLOSED, CONNECTED, MALFORMED, CALL_ENDED, CALL_OPENED
 from lab.sniff import Sniffer
 
 TCP = 6
+HANDSHAKE = ["--handshake-timeout", "1"]
 
 
 # ---- the start ----
@@ -533,6 +535,49 @@ def test_handshake_deadline():
         server.expect_end()
         up.check()  # one that has shaken hands is left alone
         assert not world.server.dialled()
+
+
+def _put_out(world, waited_for):
+    """A client whose handshake gets no further is put out in time, whatever else has more patience."""
+    client, began = world.dial(), time.monotonic()
+    client.send(build(SCCRQ))
+    client.expect_end()
+    assert time.monotonic() - began > 0.9
+    world.wait_line(client, f"{CLOSED}waited 1 s for {waited_for}")
+    assert len(world.lines(client, CLOSED)) == 1
+
+
+def test_handshake_deadline_while_a_command_hangs():
+    "the handshake's deadline ends a command that has more patience, and its client"
+    command = "/bin/sh -c 'exec sleep 1000'"  # the client's address becomes its $0
+    with World([*HANDSHAKE, "-x", command, "--acl-timeout", "100"]) as world:
+        _put_out(world, "the access command")
+        wait_until(lambda: not watch.children(world.proxy.pid), 10, "the command to be ended and reaped")
+        assert not world.server.dialled()
+
+
+def test_handshake_deadline_while_the_server_is_silent():
+    "the handshake's deadline ends the dialling of a server that does not answer"
+    with World([*HANDSHAKE, "--connect-timeout", "100"]) as world:
+        world.net.server.run(["ip", "route", "add", "blackhole", "10.2.0.1/32"])
+        before = watch.descriptors(world.proxy.pid)
+        _put_out(world, "the server")
+        wait_until(lambda: watch.descriptors(world.proxy.pid) == before, 10, "its descriptors to be closed")
+
+
+def test_handshake_deadline_while_a_name_is_looked_up():
+    "the handshake's deadline ends the wait for a silent name server"
+    with World(HANDSHAKE, pairs=["vpn.example.test"], proxy=False) as world:
+        dns = world.keep(Dns(world.net.firewall, {}))
+        world.start(room=world.keep(Etc()))
+        asked = len(dns.asked)
+        dns.silent = True
+        _put_out(world, "the server")
+        assert len(dns.asked) > asked
+        dns.names["vpn.example.test"] = ["10.2.0.10"]
+        asked, dns.silent = len(dns.asked), False
+        wait_until(lambda: len(dns.asked) > asked, 10, "one more try, whose answer nobody waits for")
+        world.session().check()
 
 
 def test_vanished_peers_are_found():

@@ -2,9 +2,11 @@
 """Those who mean harm, or only break: floods, stalled readers, exhausted descriptors; and what is left afterwards."""
 
 import os
+import re
 import resource
 import socket
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -13,13 +15,15 @@ from lab import tap, watch
 from lab.errors import LabTimeout
 from lab.fake import PATIENCE, Ended, World
 from lab.messages import ECHO_RQ, OCRQ, SCCRP, SCCRQ, build
+from lab.netns import RUN_PREFIX
 from lab.proc import Proc, wait_until
-from lab.proxy import CLOSED, READY, program
+from lab.proxy import CALL_ENDED, CALL_OPENED, CLOSED, READY, program
 from lab.sniff import Sniffer
 from lab.tools import gre_send_start
 
 MIB = 1 << 20
 SERVER = "10.2.0.10"
+ENDED = CALL_ENDED + ": "  # one that had opened
 JUNK = [b"GET / HTTP/1.0\r\n\r\n", bytes(200), b"\xff" * 64, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
         build(SCCRQ)[:11], build(ECHO_RQ), build(SCCRQ, cookie=0), b"", build(SCCRQ, length=65535),
         build(OCRQ, call_id=5)]
@@ -354,20 +358,32 @@ def test_junk_of_every_kind():
         wait_until(lambda: watch.descriptors(world.proxy.pid) == before, 10, "their descriptors to be closed")
 
 
+def _send_odd_octets(world):
+    odd = b"\x1b[2J\nforged: line\r\n\x00" + bytes(range(0x7F, 0xA0)) + b"\xff"
+    client = world.dial()
+    client.send(build(SCCRQ, host=odd, vendor=odd))
+    server = world.server.accept()
+    server.expect(SCCRQ)
+    server.send(build(SCCRP, host=odd, vendor=odd))
+    client.expect(SCCRP)
+    client.send(b"\x1b[31m" * 10)
+    client.expect_end()
+    world.wait_line(client, CLOSED)
+
+
 def test_untrusted_octets_are_escaped():
-    "control characters that a peer sends never reach the log as they are"
-    with World() as world:
-        odd = b"\x1b[2J\nforged: line\r\n\x00\xff"
-        client = world.dial()
-        client.send(build(SCCRQ, host=odd, vendor=odd))
-        server = world.server.accept()
-        server.expect(SCCRQ)
-        server.send(build(SCCRP, host=odd, vendor=odd))
-        client.expect(SCCRP)
-        client.send(b"\x1b[31m" * 10)
-        client.expect_end()
-        world.wait_line(client, CLOSED)
-        assert "\x1b" not in world.log.text() and not world.log.matching("^forged")
+    "control characters that a peer sends never reach the log as they are, not even where packets are dumped"
+    with tempfile.TemporaryDirectory(prefix=RUN_PREFIX) as directory:
+        log = Path(directory) / "log"
+        with World(["-e", "-l", str(log)], debug=False, log_file=log) as world:
+            _send_odd_octets(world)
+            world.proxy.stop()
+        octets = log.read_bytes()
+    assert octets.count(b" 1b 5b 32 4a") == 8, "host and vendor, both ways, as they came and as they went"
+    raw = set(octets) - {ord("\n")} - set(range(0x20, 0x7F))
+    assert not raw, f"in the log: {sorted(raw)}"
+    odd = [line for line in octets.splitlines() if not re.match(rb"\d{4}-\d\d-\d\dT|    [0-9a-f]{4} ", line)]
+    assert not odd, odd
 
 
 # ---- leaks ----
@@ -463,8 +479,18 @@ def test_ten_thousand_connections_leak_nothing():
         grown = watch.rss(pid) - before
         assert grown < watch.bound(2 * MIB), f"{grown >> 10} KiB more after 2000 connections with a call"
         world.session().call(5, 7).check()
+        assert watch.descriptors(pid) == descriptors + 2, "a connection has two"
+        assert not world.log.matching(r"lines? (was|were) lost")
+        opened = len(world.log.matching(CALL_OPENED))
+        assert opened == 750 + 2000 + 1, opened
+        # Before the end of the program, which ends what was held too long.
+        wait_until(lambda: len(world.log.matching(ENDED)) >= opened - 1, 10, "all calls but one to end")
+        assert len(world.log.matching(ENDED)) == opened - 1
         world.proxy.stop()
-        world.log.wait(r"table of calls: 0 calls, \d+ call IDs in quarantine", 5)
+        held = int(world.log.wait(r"table of calls: 0 calls, (\d+) call IDs in quarantine", 5)[1])
+        young = time.monotonic() - 30 - 2 * tap.slowdown()  # the log's lines come a little late
+        ended = [at for line, at in zip(world.log.all(), world.log.times) if at > young and ENDED in line]
+        assert held <= 2 * len(ended), f"{held} IDs rest, {len(ended)} calls ended of late"
 
 
 if __name__ == "__main__":

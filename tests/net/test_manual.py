@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lab import tap
-from lab.netns import CLONE_NEWNS, MS_BIND, MS_PRIVATE, MS_REC, RUN_PREFIX, _call, _libc, _mount, ip, need
+from lab.netns import RUN_PREFIX, ip, need, private_mounts
 from lab.proc import Lines, Proc, wait_until
 from lab.proxy import CALL_ENDED, CONNECTED, NO_GRE, READY, REFUSED, ROOT, Proxy, program
 from lab.real import Call, Pptpd
@@ -108,10 +108,7 @@ class Machine:
 
     def enter(self):
         """Move the calling thread, which must be one that may be spent, into it."""
-        _call(_libc.unshare, CLONE_NEWNS)
-        _mount("none", "/", flags=MS_REC | MS_PRIVATE)
-        for path, place in ((self.etc, "/etc"), (self.run, "/run"), (self.log, "/var/log")):
-            _mount(str(path), place, flags=MS_BIND)
+        private_mounts({"/etc": self.etc, "/run": self.run, "/var/log": self.log})
 
     def close(self):
         shutil.rmtree(self.directory, ignore_errors=True)

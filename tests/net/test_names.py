@@ -1,18 +1,21 @@
 #!/usr/bin/python3
 """Names: of peers and listen addresses, from a hosts file and from name servers that come and go."""
 
+import os
 import sys
+import tempfile
 import time
 from pathlib import Path
-from signal import SIGHUP
+from signal import SIGHUP, SIGTERM
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lab import tap
 from lab.dns import Dns, Etc
 from lab.fake import FakeServer, World
 from lab.messages import SCCRP, SCCRQ, build
-from lab.proc import wait_until
-from lab.proxy import CLOSED
+from lab.netns import RUN_PREFIX
+from lab.proc import Proc, wait_until
+from lab.proxy import CLOSED, READY, program
 
 NAME = "vpn.example.test"
 
@@ -215,6 +218,33 @@ def test_name_of_no_host():
         assert len(world.log.matching("accepted")) == 1
         world.dns.names[NAME] = ["0.0.0.0", "10.2.0.10"]
         world.session().check()
+
+
+def test_end_while_names_are_looked_up():
+    "SIGTERM while a name server keeps the start waiting: exit 0 in the foreground"
+    with Named({}, start=False) as world:
+        world.dns.silent = True
+        world.start(ready=False)
+        wait_until(lambda: world.dns.asked, 10, "the question")
+        world.proxy.proc.signal(SIGTERM)
+        assert world.proxy.wait(3 + tap.slowdown()) == 0
+        world.log.wait("SIGTERM: ending", 1)
+        assert not world.log.matching(READY)
+
+
+def test_end_of_the_background_while_names_are_looked_up():
+    "the same in the background: the command that started it says so and ends 1"
+    with Named({}, start=False) as world, tempfile.TemporaryDirectory(prefix=RUN_PREFIX) as directory:
+        world.dns.silent = True
+        log, firewall = Path(directory) / "log", world.net.firewall
+        parent = Proc([program(), "-p", NAME, "-l", log], ns=firewall, room=world.etc, name="parent")
+        wait_until(lambda: world.dns.asked, 10, "the question")
+        daemon, = (pid for pid in firewall.pids() if pid != parent.pid)
+        os.kill(daemon, SIGTERM)
+        assert parent.wait(3 + tap.slowdown()) == 1, parent.text()
+        assert parent.text() == "pptpproxy: ended by a signal before it was ready\n", parent.text()
+        wait_until(lambda: not firewall.pids(), 10, "the daemon to end")
+        assert "SIGTERM: ending" in log.read_text(), log.read_text()
 
 
 def test_search_domains():

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lab import tap, watch
 from lab.fake import Ended, World, wait_listening
 from lab.messages import CCRQ, CDN, ECHO_RQ, OCRP, OCRQ, STOP_RQ, build
-from lab.netns import CLONE_NEWNS, MS_PRIVATE, MS_REC, RUN_PREFIX, Room, _call, _libc, _mount
+from lab.netns import RUN_PREFIX, Room, private_mounts
 from lab.proc import Lines, Proc, wait_until
 from lab.proxy import CALL_ENDED, CLOSED, READY, Proxy, program
 
@@ -27,6 +27,7 @@ SHUTDOWN = 3.0 + 1.0 * tap.slowdown()  # what is promised, and a loaded machine'
 STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3} "
 LOCAL_SHUTDOWN = 3
 SERVER = "10.2.0.10"
+CONTROL = "\0pptpproxy"  # the control socket's name, unless --control gives another
 
 
 class Directory:
@@ -162,6 +163,20 @@ def test_sources_without_rules_are_told():
         assert len(world.log.matching("any source")) == 1
     with World(["-a", "0.0.0.0/0"]) as world:
         assert not world.log.matching("any source")
+
+
+def test_bad_words_are_told_in_the_log_file():
+    "what is wrong with the command line stands in the file of -l as well, wherever the bad word is"
+    with World(proxy=False) as world, Directory() as directory:
+        log, firewall = directory / "log", world.net.firewall
+        bad = ["-p", f"10.1.0.1:0,{SERVER}"], ["-p", SERVER, "-x", "/nonexistent"]
+        for words, text in zip(bad, ("'0'", "/nonexistent")):
+            for line in ([*words, "-l", log], ["-l", log, *words], ["-n", *words, "-l", log]):
+                _fails(firewall, line, text)
+                lines = log.read_text().splitlines()
+                assert [told for told in lines if re.match(STAMP, told) and text in told], (line, lines)
+                log.unlink()
+        assert not firewall.pids(), "something was left running"
 
 
 # ---- background ----
@@ -310,6 +325,61 @@ def test_control_path():
         assert path.exists()
         with Proxy(world.net.firewall, words):
             assert path.is_socket()
+
+
+def test_many_callers_of_the_control_socket():
+    "a hundred connections to the control socket are turned away, and a second instance still names the pid"
+    with World() as world:
+        callers = []
+        try:
+            # Non-blocking: where the queue is full, it says so. Those that are turned away see an end of file.
+            for _ in range(100):
+                with world.net.firewall:
+                    caller = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+                callers.append(caller)
+                wait_until(lambda: _connects(caller), 10, f"caller {len(callers)} to be taken")
+            _fails(world.net.firewall, ["-n", "-p", f"0.0.0.0:1800,{SERVER}"], f"pid {world.proxy.pid} ", "running")
+            for caller in callers:
+                caller.settimeout(10)
+                assert caller.recv(1) == b""
+        finally:
+            for caller in callers:
+                caller.close()
+        world.session().check()
+
+
+def _connects(caller):
+    try:
+        caller.connect(CONTROL)
+    except BlockingIOError:
+        return False
+    return True
+
+
+# ---- what it is born with ----
+
+
+def test_descriptor_limit():
+    "the soft limit of descriptors is raised to the hard one"
+    with World(proxy=False) as world:
+        proc = Proc(["prlimit", "--nofile=64:4096", program(), "-n", "-p", SERVER], ns=world.net.firewall)
+        proc.wait_line(READY, 15)
+        limits = Path(f"/proc/{proc.pid}/limits").read_text()
+        assert re.search(r"^Max open files +4096 +4096 ", limits, re.M), limits
+        assert proc.stop() == 0
+
+
+def test_blocked_signals():
+    "started with SIGTERM, SIGINT and SIGHUP blocked, it ends on the first two all the same, and not on the third"
+    blocked = ("import os, signal, sys; signal.pthread_sigmask(signal.SIG_BLOCK, [1, 2, 15]); "
+               "os.execv(sys.argv[1], sys.argv[1:])")
+    with World(proxy=False) as world:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            proc = Proc([sys.executable, "-c", blocked, program(), "-n", "-p", SERVER], ns=world.net.firewall)
+            proc.wait_line(READY, 15)
+            proc.signal(signal.SIGHUP)
+            proc.signal(number)
+            assert proc.wait(SHUTDOWN) == 0
 
 
 # ---- signals ----
@@ -582,9 +652,7 @@ class TinyDisk:
         self.directory = directory
 
     def enter(self):
-        _call(_libc.unshare, CLONE_NEWNS)
-        _mount("none", "/", flags=MS_REC | MS_PRIVATE)
-        _mount("lab", str(self.directory.path), "tmpfs", data="size=32k")
+        private_mounts(tmpfs={self.directory.path: "size=32k"})
 
 
 def test_full_disk_holds_no_call():

@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lab import tap
 from lab.netns import link
-from lab.proxy import CALL_END, Proxy
+from lab.proxy import CALL_ENDED, Proxy
 from lab.topo import Topology
 from uml.guest import Guest, Link, build_preload, need_host
 
@@ -186,7 +186,7 @@ def test_mppe_through_the_proxy():
         dial(client, server)
         carry(client, server)
         hang_up(client, server)
-        proxy.log.wait(CALL_END, 10)
+        proxy.log.wait(CALL_ENDED, 10)
 
 
 if __name__ == "__main__":

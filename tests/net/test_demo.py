@@ -1,0 +1,155 @@
+#!/usr/bin/python3
+"""tools/demo and tools/deps, run as a user runs them: what they say, how they end, and that nothing stays behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from lab import netns, tap, watch
+from lab.proc import Proc, wait_until
+from lab.proxy import CALL_ENDED, CALL_OPENED, ROOT, program
+from lab.real import ppp_end
+from lab.topo import DualHomed
+
+DEMO = ROOT / "tools/demo"
+UP = 60 * tap.slowdown()  # it may have to build first
+REST = 60 * tap.slowdown()
+UNEXPECTED = ("import sys; sys.path.insert(0, '.')\n"
+              "from lab import demo, topo\n"
+              "demo.DualHomed = lambda: topo.DualHomed(forward=True)\n"
+              "demo.main()")
+
+
+def names(directory):
+    return set(os.listdir(directory)) if os.path.isdir(directory) else set()
+
+
+class Traces:
+    """What a run has outside: namespaces, directories, processes. look() while it runs, gone() later.
+
+    The run's pid is in the names of its things: the process that was started, or a descendant.
+    """
+
+    def __init__(self, pid):
+        self.top, self.namespaces, self.directories, self.pids = pid, set(), set(), {pid}
+
+    def look(self):
+        family, more = set(), {self.top}
+        while more:
+            family |= more
+            more = {child for pid in more for child in watch.children(pid)} - family
+        self.pids |= family
+        self.prefixes = tuple(f"pptp{pid}-" for pid in family)
+        self.namespaces, self.directories = self._own()
+        for name in self.namespaces:
+            self.pids |= {int(pid) for pid in netns.ip("netns", "pids", name).split()}
+
+    def _own(self):
+        return tuple({name for name in names(where) if name.startswith(self.prefixes)}
+                     for where in (netns.NETNS_DIR, tempfile.gettempdir()))
+
+    def assert_seen(self):
+        assert len(self.namespaces) == 3, f"namespaces of the demo: {self.namespaces}"
+        assert self.directories, "no directory of pptpd's"
+        # Python, pptpd, its pptpctrl and PPP end, the proxy, pptp, its call manager and PPP end.
+        assert len(self.pids) >= 8, self.pids
+
+    def assert_gone(self):
+        assert self._own() == (set(), set()), f"left behind: {self._own()}"
+        listed = [line.split()[0] for line in netns.ip("netns", "list").splitlines()]
+        assert not [name for name in listed if name.startswith(self.prefixes)], listed
+        # Whoever was killed in a namespace may still be a zombie that nobody took yet.
+        wait_until(lambda: all(map(watch.gone, self.pids)), 10, f"the demo's processes to end: {self.pids}")
+
+
+@contextmanager
+def demo():
+    """The demo and its traces, with PPP up. Interrupted if a test leaves it running."""
+    netns.need("pptp", "pptpd", "iperf3", "ping")
+    env = {"PPTPPROXY": str(program()), "PPP_END": str(ppp_end())}
+    process = Proc([DEMO], env=env, name="demo")
+    try:
+        process.wait_line("PPP is up", UP)
+        traces = Traces(process.pid)
+        traces.look()
+        yield process, traces
+    finally:
+        if process.running():
+            interrupt(process)
+            process.wait(30)
+
+
+def interrupt(process):
+    """As a terminal does: the group hears it."""
+    os.killpg(process.pid, signal.SIGINT)
+
+
+@tap.deadline(180)
+def test_demo():
+    "the demo: a call, pings, traffic both ways, its end, the proxy's log; nothing stays behind"
+    with demo() as (process, traces):
+        traces.assert_seen()
+        code = process.wait(REST)
+        assert code == 0, f"status {code}"
+        for line in (r"no answer, as it should be", r"PPP is up after [\d.]+ s: 10\.\S+ at the client, 10\.\S+ at the server",
+                     r"4 packets transmitted, 4 received", r"^    client to server: +[\d.]+ Mbit/s",
+                     r"^    server to client: +[\d.]+ Mbit/s", r"the call has ended, the proxy was stopped", r"^    ready: ",
+                     CALL_OPENED, CALL_ENDED, r"^    stopped$", r"^Done\. Everything has been taken down\.$"):
+            assert len(process.lines(line)) == 1, f"{line!r} should be there once"
+        assert len(process.lines(r"^    \d+ bytes from 10\.\S+ icmp_seq=")) == 4
+        assert len(process.lines("Mbit/s")) == 2
+        traces.assert_gone()
+
+
+@tap.deadline(180)
+def test_demo_interrupted():
+    "the demo interrupted in the middle: a status that is not 0, one line, and nothing stays behind"
+    with demo() as (process, traces):
+        traces.assert_seen()
+        interrupt(process)
+        code = process.wait(30)
+        assert code > 0, f"status {code}"
+        assert len(process.lines(r"^Interrupted; everything has been taken down\.$")) == 1
+        assert not process.lines("Traceback|^Done")
+        traces.assert_gone()
+
+
+def test_demo_with_a_way_around_the_proxy():
+    "the demo where the firewall forwards after all: it fails and says what is wrong"
+    process = Proc(["/usr/bin/python3", "-B", "-c", UNEXPECTED], cwd=ROOT / "tests", name="demo")
+    code = process.wait(UP)
+    assert code == 1, f"status {code}"
+    process.wait_line("That went wrong")
+    process.wait_line(r"^    the ping .* got through without the proxy")
+    assert not process.lines("Traceback|PPP is up")
+
+
+def test_proxy_by_the_demo():
+    "tools/demo with options: the proxy with these, in the foreground; SIGTERM gives 0"
+    with DualHomed() as net:
+        process = Proc([DEMO, "-p", "10.2.0.10", "-a", "10.0.0.0/8"], ns=net.firewall, name="demo with options")
+        process.wait_line(rf"ready: .*pid {process.pid}\b", UP)
+        assert process.stop() == 0
+
+
+def test_deps():
+    "tools/deps says nothing and changes nothing where all is installed"
+    with tempfile.TemporaryDirectory(prefix=netns.RUN_PREFIX) as directory:
+        # A test installs nothing; that it was asked to shall be seen.
+        stub = Path(directory) / "apt-get"
+        stub.write_text('#!/bin/sh\necho "apt-get $*"\nexit 1\n')
+        stub.chmod(0o755)
+        env = {**os.environ, "PATH": f"{directory}:{os.environ['PATH']}"}
+        for words in ([], ["build", "calls"]):
+            done = subprocess.run([ROOT / "tools/deps", *words], env=env, capture_output=True, text=True, timeout=60)
+            assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), done
+
+
+if __name__ == "__main__":
+    tap.main()
