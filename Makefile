@@ -45,6 +45,7 @@ unit_callid_index := callid_index.o
 unit_callid_db    := $(table)
 unit_call_snoop   := call_snoop.o $(table) wire/pptp_wire.o
 unit_control_leg  := control_leg.o
+unit_control_pump := control_pump.o control_leg.o call_snoop.o $(table) wire/pptp_wire.o $(log)
 unit_limits       := host/limits.o
 unit_gre_hold     := gre_hold.o
 unit_gre_relay    := gre_relay.o gre_hold.o gre_socket.o $(table) wire/gre_wire.o $(log)
