@@ -148,9 +148,8 @@ static void end_call(struct call_snoop *snoop, struct snoop_call *call, uint64_t
 		     const char *reason)
 {
 	struct callid_info info;
-	bool known = callid_db_get(snoop->db, call->ref, &info);
+	bool known = callid_db_end(snoop->db, call->ref, now, &info);
 
-	callid_db_end(snoop->db, call->ref, now);
 	for (int side = 0; side < 2; side++) {
 		remember_ended(&snoop->ended[side], &call->own[side]);
 		remember_ended(&snoop->ended[side], &call->shown[side]);

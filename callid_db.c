@@ -1,6 +1,7 @@
 /*
  * Calls live in slots that never move; their two ways are indexed by what a packet shows. A space
- * is what one pair of addresses (ours, a peer's) has taken of the 65,536 call IDs.
+ * is what one pair of addresses (ours, a peer's) has taken of the 65,536 call IDs; a home what one
+ * address of ours has.
  *
  * The lock is a reader-writer one that prefers the writer: the writer changes a few pointers under
  * it, a reader holds it for the look-ups of one batch. Seqlocks and RCU were weighed: they save the
@@ -20,17 +21,27 @@
 #include <sys/random.h>
 
 enum {
-	CALLS_A_CHUNK = 256,
-	CHUNKS_MAX = 4096, /* 1 Mi calls */
+	CALLS_A_CHUNK = CALLID_SLOTS_A_CHUNK,
+	CHUNKS_MAX = CALLID_CHUNKS_MAX, /* 1 Mi calls */
 	IDS = 65536,
 	RANDOM_TRIES = 256, /* enough where one in sixteen is free */
 };
 
 enum way_state { WAY_NONE, WAY_HELD, WAY_OPEN, WAY_CLOSING };
 
+/* One address of ours: by how many ways each ID is taken, quarantine included. */
+struct home {
+	struct callid_node node;
+	uint32_t addr;
+	unsigned spaces;
+	unsigned taken; /* IDs that have a way */
+	uint32_t ways[IDS];
+};
+
 struct space {
 	struct callid_node node;
 	struct callid_leg leg;
+	struct home *home;
 	unsigned used;		   /* IDs taken, quarantine included */
 	TAILQ_HEAD(, way) closing; /* oldest first */
 };
@@ -72,7 +83,7 @@ struct callid_db {
 	struct call *chunks[CHUNKS_MAX];
 	size_t chunk_count;
 	SLIST_HEAD(, call) free_calls;
-	struct callid_index spaces;
+	struct callid_index spaces, homes;
 	TAILQ_HEAD(, way) closing; /* oldest first */
 	_Atomic size_t live_count, closing_count;
 	struct {
@@ -80,6 +91,8 @@ struct callid_db {
 		void *arg;
 	} observers[CALLID_OBSERVERS_MAX];
 	size_t observer_count;
+	callid_counter *counter;
+	void *counter_arg;
 	uint16_t random_ids[64];
 	size_t random_left;
 };
@@ -124,58 +137,20 @@ static void write_end(struct callid_db *db)
 	pthread_rwlock_unlock(&db->lock);
 }
 
-/* ---- birth and death ---- */
-
-struct callid_db *callid_db_new(void)
-{
-	struct callid_db *db = calloc(1, sizeof(*db));
-	if (!db)
-		return NULL;
-	pthread_rwlockattr_t attr;
-	pthread_rwlockattr_init(&attr);
-	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-	pthread_rwlock_init(&db->lock, &attr);
-	pthread_rwlockattr_destroy(&attr);
-	SLIST_INIT(&db->free_calls);
-	TAILQ_INIT(&db->closing);
-	if (callid_index_init(&db->ways) != 0 || callid_index_init(&db->spaces) != 0 ||
-	    fill_random(db->seed, sizeof(db->seed)) != 0) {
-		callid_db_free(db);
-		return NULL;
-	}
-	return db;
-}
-
-static void free_spaces(struct callid_db *db)
-{
-	for (size_t i = 0; i < db->chunk_count * CALLS_A_CHUNK; i++) {
-		struct call *call = &db->chunks[i / CALLS_A_CHUNK][i % CALLS_A_CHUNK];
-		for (int side = 0; side < 2; side++) {
-			struct way *way = &call->ways[side];
-			if (way->state != WAY_NONE && --way->space->used == 0)
-				free(way->space);
-		}
-	}
-}
-
-void callid_db_free(struct callid_db *db)
-{
-	if (!db)
-		return;
-	free_spaces(db);
-	for (size_t i = 0; i < db->chunk_count; i++)
-		free(db->chunks[i]);
-	callid_index_clear(&db->ways);
-	callid_index_clear(&db->spaces);
-	pthread_rwlock_destroy(&db->lock);
-	free(db);
-}
+/* ---- observers ---- */
 
 void callid_db_observe(struct callid_db *db, callid_observer *observer, void *arg)
 {
 	assert(db->observer_count < CALLID_OBSERVERS_MAX);
 	db->observers[db->observer_count].call = observer;
 	db->observers[db->observer_count++].arg = arg;
+}
+
+void callid_db_count_also(struct callid_db *db, callid_counter *counter, void *arg)
+{
+	assert(!db->counter);
+	db->counter = counter;
+	db->counter_arg = arg;
 }
 
 static void tell(struct callid_db *db, callid_ref call, enum callid_event event)
@@ -228,7 +203,42 @@ static struct call *take_call(struct callid_db *db)
 	return call;
 }
 
-/* ---- spaces ---- */
+static void read_counts(const struct way *way, struct callid_counts *counts)
+{
+	*counts = (struct callid_counts){
+	    .packets = atomic_load_explicit(&way->packets, memory_order_relaxed),
+	    .octets = atomic_load_explicit(&way->octets, memory_order_relaxed),
+	    .drops = atomic_load_explicit(&way->drops, memory_order_relaxed),
+	    .seen_at = atomic_load_explicit(&way->seen_at, memory_order_relaxed),
+	};
+}
+
+static void read_info(const struct call *call, struct callid_info *info)
+{
+	*info = (struct callid_info){
+	    .connection = call->connection,
+	    .open = call->open,
+	    .caller = call->caller,
+	    .legs = {call->legs[0], call->legs[1]},
+	    .id = {call->id[0], call->id[1]},
+	    .reserved_at = call->reserved_at,
+	    .opened_at = call->opened_at,
+	};
+	for (int side = 0; side < 2; side++) {
+		if (call->ways[side].state == WAY_NONE)
+			continue;
+		info->shown[side] = call->ways[side].key.call_id;
+		read_counts(&call->ways[side], &info->from[side]);
+	}
+}
+
+static void count_elsewhere(const struct callid_db *db, callid_ref ref, struct callid_info *info)
+{
+	if (db->counter)
+		db->counter(db->counter_arg, ref, info->from);
+}
+
+/* ---- homes and spaces ---- */
 
 static struct space *find_space(struct callid_db *db, const struct callid_leg *leg, uint32_t hash)
 {
@@ -242,15 +252,48 @@ static struct space *find_space(struct callid_db *db, const struct callid_leg *l
 	return NULL;
 }
 
+static struct home *get_home(struct callid_db *db, uint32_t addr)
+{
+	uint32_t hash = hash_of(db, addr, 0, 0);
+	for (struct callid_node *node = callid_index_first(&db->homes, hash); node;
+	     node = node->next) {
+		struct home *home = (struct home *)node;
+		if (home->addr == addr)
+			return home;
+	}
+	struct home *home = calloc(1, sizeof(*home));
+	if (!home)
+		return NULL;
+	home->addr = addr;
+	home->node.hash = hash;
+	callid_index_add(&db->homes, &home->node);
+	return home;
+}
+
+static void drop_home_if_unused(struct callid_db *db, struct home *home)
+{
+	if (home->spaces > 0)
+		return;
+	callid_index_del(&db->homes, &home->node);
+	free(home);
+}
+
 static struct space *get_space(struct callid_db *db, const struct callid_leg *leg)
 {
 	uint32_t hash = hash_of(db, leg->proxy_addr, leg->peer_addr, 0);
 	struct space *space = find_space(db, leg, hash);
 	if (space)
 		return space;
-	space = calloc(1, sizeof(*space));
-	if (!space)
+	struct home *home = get_home(db, leg->proxy_addr);
+	if (!home)
 		return NULL;
+	space = calloc(1, sizeof(*space));
+	if (!space) {
+		drop_home_if_unused(db, home);
+		return NULL;
+	}
+	home->spaces++;
+	space->home = home;
 	space->leg = *leg;
 	TAILQ_INIT(&space->closing);
 	space->node.hash = hash;
@@ -258,12 +301,19 @@ static struct space *get_space(struct callid_db *db, const struct callid_leg *le
 	return space;
 }
 
-static void drop_space_if_unused(struct callid_db *db, struct space *space)
+static void drop_space(struct callid_db *db, struct space *space)
 {
-	if (space->used > 0)
-		return;
+	struct home *home = space->home;
 	callid_index_del(&db->spaces, &space->node);
 	free(space);
+	home->spaces--;
+	drop_home_if_unused(db, home);
+}
+
+static void drop_space_if_unused(struct callid_db *db, struct space *space)
+{
+	if (space->used == 0)
+		drop_space(db, space);
 }
 
 /* ---- ways ---- */
@@ -281,9 +331,29 @@ static struct way *find_way(const struct callid_db *db, const struct callid_key 
 	return NULL;
 }
 
-static bool id_is_free(const struct callid_db *db, const struct space *space, uint16_t id)
+static bool free_in_space(const struct callid_db *db, const struct space *space, uint16_t id)
 {
 	return !find_way(db, &(struct callid_key){space->leg.proxy_addr, space->leg.peer_addr, id});
+}
+
+static bool free_in_home(const struct callid_db *db, const struct space *space, uint16_t id)
+{
+	(void)db;
+	return space->home->ways[id] == 0;
+}
+
+static void take_id(struct space *space, uint16_t id)
+{
+	space->used++;
+	if (space->home->ways[id]++ == 0)
+		space->home->taken++;
+}
+
+static void give_back_id(struct space *space, uint16_t id)
+{
+	space->used--;
+	if (--space->home->ways[id] == 0)
+		space->home->taken--;
 }
 
 /* The end of a way's quarantine. */
@@ -299,27 +369,37 @@ static void free_way(struct callid_db *db, struct way *way)
 	TAILQ_REMOVE(&db->closing, way, in_closing);
 	TAILQ_REMOVE(&space->closing, way, in_space_closing);
 	db->closing_count--;
-	space->used--;
+	give_back_id(space, way->key.call_id);
 	if (call->ways[0].state == WAY_NONE && call->ways[1].state == WAY_NONE)
 		SLIST_INSERT_HEAD(&db->free_calls, call, in_free);
 }
 
-/* Kept where it is free, else random, else whichever is left, else the one that has rested longest.
- */
+/* Kept where it is free, else random, else whichever is left, of which there must be one. */
+static uint16_t choose_free(struct callid_db *db, const struct space *space, uint16_t id,
+			    bool is_free(const struct callid_db *, const struct space *, uint16_t))
+{
+	for (int i = 0; i < RANDOM_TRIES; i++) {
+		if (is_free(db, space, id))
+			return id;
+		do
+			id = random_id(db);
+		while (id == 0); /* legal, but worth sparing: some peers take 0 for "none" */
+	}
+	while (!is_free(db, space, id))
+		id++;
+	return id;
+}
+
+/* Free with our address, else with this peer only, else the one that has rested longest. */
 static int choose_id(struct callid_db *db, struct space *space, uint16_t preferred, uint16_t *id)
 {
-	*id = preferred;
-	for (int i = 0; i < RANDOM_TRIES; i++) {
-		if (id_is_free(db, space, *id))
-			return 0;
-		do
-			*id = random_id(db);
-		while (*id == 0); /* legal, but worth sparing: some peers take 0 for "none" */
+	if (space->home->taken < IDS) {
+		*id = choose_free(db, space, preferred, free_in_home);
+		return 0;
 	}
-	for (unsigned i = 0; space->used < IDS && i < IDS; i++) {
-		++*id;
-		if (id_is_free(db, space, *id))
-			return 0;
+	if (space->used < IDS) {
+		*id = choose_free(db, space, preferred, free_in_space);
+		return 0;
 	}
 	struct way *oldest = TAILQ_FIRST(&space->closing);
 	if (oldest) {
@@ -347,7 +427,7 @@ static int add_way(struct callid_db *db, struct call *call, enum callid_side fro
 		drop_space_if_unused(db, space);
 		return -1;
 	}
-	space->used++;
+	take_id(space, id);
 	way->space = space;
 	way->key = (struct callid_key){leg->proxy_addr, leg->peer_addr, id};
 	way->to_proxy_addr = out->proxy_addr;
@@ -370,6 +450,54 @@ static void close_way(struct callid_db *db, struct way *way, uint64_t now)
 	TAILQ_INSERT_TAIL(&db->closing, way, in_closing);
 	TAILQ_INSERT_TAIL(&way->space->closing, way, in_space_closing);
 	db->closing_count++;
+}
+
+/* ---- birth and death ---- */
+
+struct callid_db *callid_db_new(void)
+{
+	struct callid_db *db = calloc(1, sizeof(*db));
+	if (!db)
+		return NULL;
+	pthread_rwlockattr_t attr;
+	pthread_rwlockattr_init(&attr);
+	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(&db->lock, &attr);
+	pthread_rwlockattr_destroy(&attr);
+	SLIST_INIT(&db->free_calls);
+	TAILQ_INIT(&db->closing);
+	if (callid_index_init(&db->ways) != 0 || callid_index_init(&db->spaces) != 0 ||
+	    callid_index_init(&db->homes) != 0 || fill_random(db->seed, sizeof(db->seed)) != 0) {
+		callid_db_free(db);
+		return NULL;
+	}
+	return db;
+}
+
+static void free_spaces(struct callid_db *db)
+{
+	for (size_t i = 0; i < db->chunk_count * CALLS_A_CHUNK; i++) {
+		struct call *call = &db->chunks[i / CALLS_A_CHUNK][i % CALLS_A_CHUNK];
+		for (int side = 0; side < 2; side++) {
+			struct way *way = &call->ways[side];
+			if (way->state != WAY_NONE && --way->space->used == 0)
+				drop_space(db, way->space);
+		}
+	}
+}
+
+void callid_db_free(struct callid_db *db)
+{
+	if (!db)
+		return;
+	free_spaces(db);
+	for (size_t i = 0; i < db->chunk_count; i++)
+		free(db->chunks[i]);
+	callid_index_clear(&db->ways);
+	callid_index_clear(&db->spaces);
+	callid_index_clear(&db->homes);
+	pthread_rwlock_destroy(&db->lock);
+	free(db);
 }
 
 /* ---- the writer's functions ---- */
@@ -437,11 +565,11 @@ void callid_db_release(struct callid_db *db, callid_ref ref)
 	tell(db, ref, CALLID_RELEASED);
 }
 
-void callid_db_end(struct callid_db *db, callid_ref ref, uint64_t now)
+bool callid_db_end(struct callid_db *db, callid_ref ref, uint64_t now, struct callid_info *last)
 {
 	struct call *call = call_of(db, ref);
 	if (!call)
-		return;
+		return false;
 	write_begin(db);
 	call->live = false;
 	for (int side = 0; side < 2; side++) {
@@ -453,6 +581,11 @@ void callid_db_end(struct callid_db *db, callid_ref ref, uint64_t now)
 	close_way(db, &call->ways[0], now);
 	close_way(db, &call->ways[1], now);
 	tell(db, ref, CALLID_ENDED);
+	if (last) {
+		read_info(call, last);
+		count_elsewhere(db, ref, last);
+	}
+	return true;
 }
 
 void callid_db_expire(struct callid_db *db, uint64_t now)
@@ -467,38 +600,15 @@ void callid_db_expire(struct callid_db *db, uint64_t now)
 
 /* ---- readers ---- */
 
-static void read_counts(const struct way *way, struct callid_counts *counts)
-{
-	*counts = (struct callid_counts){
-	    .packets = atomic_load_explicit(&way->packets, memory_order_relaxed),
-	    .octets = atomic_load_explicit(&way->octets, memory_order_relaxed),
-	    .drops = atomic_load_explicit(&way->drops, memory_order_relaxed),
-	    .seen_at = atomic_load_explicit(&way->seen_at, memory_order_relaxed),
-	};
-}
-
 bool callid_db_get(struct callid_db *db, callid_ref ref, struct callid_info *info)
 {
 	callid_db_read_begin(db);
 	const struct call *call = call_of(db, ref);
-	if (call) {
-		*info = (struct callid_info){
-		    .connection = call->connection,
-		    .open = call->open,
-		    .caller = call->caller,
-		    .legs = {call->legs[0], call->legs[1]},
-		    .id = {call->id[0], call->id[1]},
-		    .reserved_at = call->reserved_at,
-		    .opened_at = call->opened_at,
-		};
-		for (int side = 0; side < 2; side++) {
-			if (call->ways[side].state == WAY_NONE)
-				continue;
-			info->shown[side] = call->ways[side].key.call_id;
-			read_counts(&call->ways[side], &info->from[side]);
-		}
-	}
+	if (call)
+		read_info(call, info);
 	callid_db_read_end(db);
+	if (call)
+		count_elsewhere(db, ref, info);
 	return call != NULL;
 }
 

@@ -6,7 +6,8 @@
  * and the peer's. On each leg we show the peer a call ID of our own choice. A packet that the peer
  * sends carries the ID that it was shown (RFC 2637 section 4.1), so (our address, peer's address,
  * call ID) finds the way of that packet: whither, from which of our addresses, under which ID. The
- * table knows no sockets, no packets and no policy.
+ * table knows no sockets, no packets and no policy. An ID is unique per our address while that has
+ * any free, so that (our address, call ID) finds it, too; beyond that per pair of addresses.
  *
  * Thread contract
  *   1. One writer: the control thread. Readers: any other thread.
@@ -46,6 +47,33 @@ struct callid_leg {
 
 typedef uint64_t callid_ref; /* names a call; 0 names none */
 
+/* Where the call stands in the table: no two calls at a time share it, and it is below the greatest
+ * number of calls that there ever were at once, rounded up to a chunk of CALLID_SLOTS_A_CHUNK. */
+enum { CALLID_SLOTS_A_CHUNK = 256, CALLID_CHUNKS_MAX = 4096 };
+static inline uint32_t callid_slot(callid_ref call)
+{
+	return (uint32_t)call;
+}
+
+struct callid_counts {
+	uint64_t packets,
+	    octets;	/* packets routed from this side, and their octets from the IP header on */
+	uint64_t drops; /* of those, and of held ones: not sent after all */
+	uint64_t seen_at; /* when the last one came, held ones included; 0: none yet */
+};
+
+struct callid_info {
+	uint64_t connection;
+	bool open; /* false: reserved */
+	enum callid_side caller;
+	struct callid_leg legs[2];
+	uint16_t id[2]; /* assigned by that side; the callee's only once open */
+	/* what that side is shown for the other's; the caller's only once open */
+	uint16_t shown[2];
+	uint64_t reserved_at, opened_at;
+	struct callid_counts from[2];
+};
+
 struct callid_db;
 
 struct callid_db *callid_db_new(void); /* NULL: no memory */
@@ -56,7 +84,8 @@ void callid_db_free(struct callid_db *db);
 struct callid_request {
 	struct callid_leg legs[2];
 	enum callid_side caller; /* the side whose Call-Request this is */
-	/* the ID that it assigned: kept towards the callee where it is free there */
+	/* the ID that it assigned: shown to the callee as it is where our address there has it free
+	 */
 	uint16_t caller_id;
 	uint64_t connection; /* number of the control connection, for whoever reads callid_info */
 };
@@ -79,8 +108,8 @@ int callid_db_open(struct callid_db *db, callid_ref call, uint16_t callee_id, ui
 void callid_db_release(struct callid_db *db, callid_ref call);
 
 /* Closes both ways; the IDs rest for CALLID_QUARANTINE_MS, or less, oldest first, where a leg runs
- * short of them. */
-void callid_db_end(struct callid_db *db, callid_ref call, uint64_t now);
+ * short of them. False: it had ended already. *last, unless NULL, is the call as it was then. */
+bool callid_db_end(struct callid_db *db, callid_ref call, uint64_t now, struct callid_info *last);
 
 /* Frees what has rested long enough. Cheap when there is nothing to do; call it once a second or
  * so. */
@@ -93,26 +122,13 @@ enum callid_event { CALLID_RESERVED, CALLID_OPENED, CALLID_RELEASED, CALLID_ENDE
 typedef void callid_observer(void *arg, callid_ref call, enum callid_event event);
 void callid_db_observe(struct callid_db *db, callid_observer *observer, void *arg);
 
+/* Who carries packets of calls by another way counts them, and adds his figures here: from within
+ * callid_db_get and _end, in their thread, outside the lock, after the observers' CALLID_ENDED. At
+ * most one; it stays until the table is freed. */
+typedef void callid_counter(void *arg, callid_ref call, struct callid_counts from[2]);
+void callid_db_count_also(struct callid_db *db, callid_counter *counter, void *arg);
+
 /* ---- any thread ---- */
-
-struct callid_counts {
-	uint64_t packets,
-	    octets;	/* packets routed from this side, and their octets from the IP header on */
-	uint64_t drops; /* of those, and of held ones: not sent after all */
-	uint64_t seen_at; /* when the last one came, held ones included; 0: none yet */
-};
-
-struct callid_info {
-	uint64_t connection;
-	bool open; /* false: reserved */
-	enum callid_side caller;
-	struct callid_leg legs[2];
-	uint16_t id[2]; /* assigned by that side; the callee's only once open */
-	/* what that side is shown for the other's; the caller's only once open */
-	uint16_t shown[2];
-	uint64_t reserved_at, opened_at;
-	struct callid_counts from[2];
-};
 
 /* False: the call is closing or gone. */
 bool callid_db_get(struct callid_db *db, callid_ref call, struct callid_info *info);

@@ -223,7 +223,7 @@ static void crowd(struct callid_db *db)
 		uint16_t shown;
 		request.caller = id % 2 ? CALLID_CLIENT : CALLID_SERVER;
 		callid_ref call = callid_db_reserve(db, &request, 1, &shown);
-		callid_db_end(db, call, 1);
+		callid_db_end(db, call, 1, NULL);
 	}
 }
 

@@ -175,7 +175,7 @@ static void a_random_one_is_never_zero(void **state)
 	for (uint32_t i = 0; i < 400000; i++) {
 		callid_ref call = reserve(9, now, &shown);
 		assert_int_not_equal(shown, 0);
-		callid_db_end(db, call, now);
+		callid_db_end(db, call, now, NULL);
 		now += QUARANTINE;
 		callid_db_expire(db, now);
 	}
@@ -183,7 +183,7 @@ static void a_random_one_is_never_zero(void **state)
 	assert_int_equal(shown, 0);
 }
 
-static void an_id_is_unique_per_pair_of_addresses_only(void **state)
+static void an_id_is_unique_per_address_of_ours(void **state)
 {
 	(void)state;
 	const struct callid_leg other_client = {0x0A000001, 0x0A000003};
@@ -192,21 +192,20 @@ static void an_id_is_unique_per_pair_of_addresses_only(void **state)
 	uint16_t shown;
 
 	assert_int_equal(shown_to(try_reserve(CLIENT, client_leg, server_leg, 7, 1), SERVER), 7);
-	/* Another server, or the same from another address of ours: kept. */
-	callid_ref second = try_reserve(CLIENT, client_leg, other_server, 7, 1);
+	/* The same server from another address of ours: kept. */
+	callid_ref second = try_reserve(CLIENT, client_leg, from_another_address, 7, 1);
 	assert_int_equal(shown_to(second, SERVER), 7);
-	callid_ref third = try_reserve(CLIENT, client_leg, from_another_address, 7, 1);
-	assert_int_equal(shown_to(third, SERVER), 7);
-	/* Another client at the same server: not. */
+	/* Another server, or another client at the same one: not. */
+	callid_ref third = try_reserve(CLIENT, client_leg, other_server, 7, 1);
+	assert_int_not_equal(shown_to(third, SERVER), 7);
 	callid_ref fourth = try_reserve(CLIENT, other_client, server_leg, 7, 1);
 	assert_int_not_equal(shown_to(fourth, SERVER), 7);
-	/* And the answers: two servers chose 5, one client sees both. */
+	assert_int_not_equal(shown_to(fourth, SERVER), shown_to(third, SERVER));
+	/* And the answers: two servers chose 5, for clients who both call our one address. */
 	assert_int_equal(callid_db_open(db, second, 5, 1, &shown), 0);
 	assert_int_equal(shown, 5);
-	assert_int_equal(callid_db_open(db, third, 5, 1, &shown), 0);
-	assert_int_not_equal(shown, 5);
 	assert_int_equal(callid_db_open(db, fourth, 5, 1, &shown), 0);
-	assert_int_equal(shown, 5);
+	assert_int_not_equal(shown, 5);
 }
 
 /* Both legs between the same two addresses, as where an instance is chained to itself. */
@@ -233,7 +232,7 @@ static void quarantine_is_thirty_seconds_exactly_on_both_sides(void **state)
 {
 	(void)state;
 	callid_ref call = full_call(0x11, 0x22, 1000);
-	callid_db_end(db, call, 5000);
+	callid_db_end(db, call, 5000, NULL);
 	check_totals(0, 2);
 	assert_int_equal(answer_to(server_leg, 0x11), CALLID_NONE);
 	assert_int_equal(answer_to(client_leg, 0x22), CALLID_NONE);
@@ -257,7 +256,7 @@ static void a_call_that_was_never_answered_rests_on_one_side(void **state)
 	(void)state;
 	uint16_t shown;
 	callid_ref call = reserve(0x11, 1, &shown);
-	callid_db_end(db, call, 2);
+	callid_db_end(db, call, 2, NULL);
 	check_totals(0, 1);
 	callid_db_expire(db, 2 + QUARANTINE - 1);
 	check_totals(0, 1);
@@ -272,7 +271,7 @@ static void each_expires_at_its_own_time(void **state)
 	for (uint16_t i = 0; i < 10; i++)
 		calls[i] = full_call(i, i, 1);
 	for (uint16_t i = 0; i < 10; i++)
-		callid_db_end(db, calls[9 - i], 100 + i);
+		callid_db_end(db, calls[9 - i], 100 + i, NULL);
 	for (unsigned i = 0; i < 10; i++) {
 		callid_db_expire(db, 100 + i + QUARANTINE - 1);
 		check_totals(0, 2 * (10 - i));
@@ -310,11 +309,31 @@ static void no_id_left_is_enospc_and_recovers(void **state)
 	const struct callid_leg other_server = {0xC0000201, 0xC0000203};
 	assert_int_not_equal(try_reserve(CLIENT, client_leg, other_server, 5, 1), 0);
 
-	callid_db_end(db, calls[4242], 2);
+	callid_db_end(db, calls[4242], 2, NULL);
 	uint16_t shown;
 	reserve(5, 3, &shown);
 	assert_int_equal(shown, 4242);
 	assert_int_equal(try_reserve(CLIENT, client_leg, server_leg, 5, 3), 0);
+	free(calls);
+}
+
+static void beyond_an_addresss_ids_they_are_unique_per_peer(void **state)
+{
+	(void)state;
+	const struct callid_leg other_server = {0xC0000201, 0xC0000203};
+	callid_ref *calls = fill_server_space();
+	callid_ref second = try_reserve(CLIENT, client_leg, other_server, 5, 1);
+	assert_int_equal(shown_to(second, SERVER), 5);
+	assert_int_not_equal(shown_to(try_reserve(CLIENT, client_leg, other_server, 5, 1), SERVER),
+			     5);
+	assert_int_equal(answer_to(server_leg, 5), CALLID_HELD);
+	assert_int_equal(answer_to(other_server, 5), CALLID_HELD);
+
+	/* One of ours is free again: it is taken, rather than one that is shared. */
+	callid_db_end(db, calls[4242], 2, NULL);
+	callid_db_expire(db, 2 + QUARANTINE);
+	callid_ref third = try_reserve(CLIENT, client_leg, other_server, 6, 3 + QUARANTINE);
+	assert_int_equal(shown_to(third, SERVER), 4242);
 	free(calls);
 }
 
@@ -325,7 +344,7 @@ static void shortage_takes_the_one_that_rested_longest(void **state)
 	callid_ref *calls = fill_server_space();
 	uint16_t shown;
 	for (unsigned i = 0; i < COUNT(in_order); i++)
-		callid_db_end(db, calls[in_order[i]], 100 + i);
+		callid_db_end(db, calls[in_order[i]], 100 + i, NULL);
 	check_totals(IDS - COUNT(in_order), COUNT(in_order));
 	for (unsigned i = 0; i < COUNT(in_order); i++) {
 		reserve(1000, 200, &shown);
@@ -348,7 +367,7 @@ static void the_last_free_one_is_found(void **state)
 	callid_ref *calls = fill_server_space();
 	uint16_t shown;
 	for (unsigned i = 0; i < COUNT(last); i++) {
-		callid_db_end(db, calls[last[i]], 1);
+		callid_db_end(db, calls[last[i]], 1, NULL);
 		callid_db_expire(db, 1 + QUARANTINE);
 		check_totals(IDS - 1, 0);
 		calls[last[i]] = reserve(777, 1 + QUARANTINE, &shown);
@@ -376,11 +395,11 @@ static void no_id_left_for_the_reply(void **state)
 	assert_int_equal(answer_to(server_leg, 7), CALLID_HELD);
 	check_totals(IDS + 1, 0);
 
-	callid_db_end(db, from_server[99], 2);
+	callid_db_end(db, from_server[99], 2, NULL);
 	assert_int_equal(callid_db_open(db, call, 8, 3, &shown), 0);
 	assert_int_equal(shown, 99);
 	assert_int_equal(answer_to(client_leg, 99), CALLID_ROUTE);
-	callid_db_end(db, call, 4);
+	callid_db_end(db, call, 4, NULL);
 	check_totals(IDS - 1, 2);
 }
 
@@ -391,7 +410,7 @@ static void half_a_call_can_rest(void **state)
 	callid_ref *calls = fill_server_space();
 	uint16_t shown;
 	assert_int_equal(callid_db_open(db, calls[50], 60, 1, &shown), 0);
-	callid_db_end(db, calls[50], 2);
+	callid_db_end(db, calls[50], 2, NULL);
 	check_totals(IDS - 1, 2);
 	callid_ref next = reserve(1, 3, &shown);
 	assert_int_equal(shown, 50);
@@ -465,7 +484,7 @@ static void life_of_a_call(enum callid_side caller)
 	check_route(&route, legs[caller], 100, call, callee);
 	assert_int_equal(packet(legs[caller], to_caller, 50, 31, &route), CALLID_ROUTE);
 
-	callid_db_end(db, call, 40);
+	callid_db_end(db, call, 40, NULL);
 	assert_int_equal(packet(legs[callee], to_callee, 50, 41, &route), CALLID_NONE);
 	assert_int_equal(packet(legs[caller], to_caller, 50, 41, &route), CALLID_NONE);
 	callid_db_expire(db, 40 + QUARANTINE);
@@ -573,12 +592,12 @@ static void counters_begin_at_zero_for_the_next_call(void **state)
 	packet(server_leg, 100, 100, 5, &route);
 	packet(client_leg, 200, 100, 5, &route);
 	count_drop(call, CLIENT);
-	callid_db_end(db, call, 10);
+	callid_db_end(db, call, 10, NULL);
 	callid_db_expire(db, 10 + QUARANTINE);
 
 	callid_ref next = full_call(100, 200, 10 + QUARANTINE);
 	assert_int_not_equal(next, call);
-	assert_int_equal((uint32_t)next, (uint32_t)call); /* it lives where that one lived */
+	assert_int_equal(callid_slot(next), callid_slot(call)); /* it lives where that one lived */
 	assert_true(callid_db_get(db, next, &info));
 	for (int side = 0; side < 2; side++) {
 		assert_int_equal(info.from[side].packets, 0);
@@ -590,10 +609,44 @@ static void counters_begin_at_zero_for_the_next_call(void **state)
 	assert_false(callid_db_get(db, call, &info));
 	count_drop(call, CLIENT);
 	callid_db_release(db, call);
-	callid_db_end(db, call, 50000);
+	callid_db_end(db, call, 50000, NULL);
 	assert_true(callid_db_get(db, next, &info));
 	assert_int_equal(info.from[CLIENT].drops, 0);
 	check_totals(1, 0);
+}
+
+/* As of somebody who carries packets by another way. */
+static void count_more(void *arg, callid_ref call, struct callid_counts from[2])
+{
+	assert_int_equal(call, *(callid_ref *)arg);
+	from[CLIENT].packets += 1000;
+	from[CLIENT].octets += 5000;
+	from[SERVER].drops += 7;
+	from[SERVER].seen_at = 77;
+}
+
+static void anothers_counts_are_added(void **state)
+{
+	(void)state;
+	struct callid_route route;
+	struct callid_info info;
+	callid_ref call = full_call(100, 200, 1);
+	packet(client_leg, 200, 60, 5, &route);
+	callid_db_count_also(db, count_more, &call);
+	for (int ended = 0; ended < 2; ended++) {
+		if (ended)
+			assert_true(callid_db_end(db, call, 10, &info));
+		else
+			assert_true(callid_db_get(db, call, &info));
+		assert_int_equal(info.from[CLIENT].packets, 1001);
+		assert_int_equal(info.from[CLIENT].octets, 5060);
+		assert_int_equal(info.from[CLIENT].seen_at, 5);
+		assert_int_equal(info.from[SERVER].drops, 7);
+		assert_int_equal(info.from[SERVER].seen_at, 77);
+	}
+	assert_int_equal(info.shown[SERVER], 100);
+	assert_int_equal(info.id[SERVER], 200);
+	assert_false(callid_db_end(db, call, 10, &info));
 }
 
 static void names_that_never_were_are_harmless(void **state)
@@ -607,11 +660,11 @@ static void names_that_never_were_are_harmless(void **state)
 			assert_false(callid_db_get(db, names[i], &info));
 			count_drop(names[i], CLIENT);
 			callid_db_release(db, names[i]);
-			callid_db_end(db, names[i], 1);
+			callid_db_end(db, names[i], 1, NULL);
 		}
 		/* Two calls, so that slots and generations exist, but none of these. */
 		uint16_t shown;
-		callid_db_end(db, reserve(1, 1, &shown), 1);
+		callid_db_end(db, reserve(1, 1, &shown), 1, NULL);
 		callid_db_expire(db, 1 + QUARANTINE);
 		reserve(1, 1, &shown);
 	}
@@ -638,7 +691,7 @@ static void the_generation_grows_with_each_change(void **state)
 	CHANGED();
 	callid_db_release(db, call);
 	CHANGED();
-	callid_db_end(db, call, 1);
+	callid_db_end(db, call, 1, NULL);
 	CHANGED();
 	callid_db_expire(db, 1 + QUARANTINE);
 	CHANGED();
@@ -683,8 +736,8 @@ static void observers_are_told_in_order(void **state)
 	callid_ref call = reserve(100, 1, &shown);
 	assert_int_equal(callid_db_open(db, call, 200, 1, &shown), 0);
 	callid_db_release(db, call);
-	callid_db_end(db, call, 1);
-	callid_db_end(db, call, 1); /* twice, told once */
+	callid_db_end(db, call, 1, NULL);
+	callid_db_end(db, call, 1, NULL); /* twice, told once */
 	callid_db_expire(db, 1 + QUARANTINE);
 
 	static const struct {
@@ -726,12 +779,12 @@ static void sixty_thousand_calls_are_all_found(void **state)
 {
 	(void)state;
 	enum { CALLS = 60000, ROUNDS = 10 };
+	static uint16_t shown_to_client[CALLS];
 	struct callid_route route;
 	for (uint32_t i = 0; i < CALLS; i++) {
 		struct callid_leg client = {0x0A000001, 0x0B000000 + i};
-		uint16_t shown;
 		callid_ref call = try_reserve(CLIENT, client, server_leg, (uint16_t)i, 1);
-		assert_int_equal(callid_db_open(db, call, 1, 1, &shown), 0);
+		assert_int_equal(callid_db_open(db, call, 1, 1, &shown_to_client[i]), 0);
 		callid_db_release(db, call);
 	}
 	check_totals(CALLS, 0);
@@ -741,9 +794,11 @@ static void sixty_thousand_calls_are_all_found(void **state)
 			assert_int_equal(packet(server_leg, (uint16_t)i, 1, 1, &route),
 					 CALLID_ROUTE);
 			assert_int_equal(route.peer_addr, 0x0B000000 + i);
-			assert_int_equal(packet(client, 1, 1, 1, &route), CALLID_ROUTE);
+			assert_int_equal(packet(client, shown_to_client[i], 1, 1, &route),
+					 CALLID_ROUTE);
 			assert_int_equal(route.peer_addr, server_leg.peer_addr);
-			assert_int_equal(packet(client, 2, 1, 1, &route), CALLID_NONE);
+			assert_int_equal(packet(client, shown_to_client[i] + 1, 1, 1, &route),
+					 CALLID_NONE);
 		}
 	}
 }
@@ -763,7 +818,7 @@ static void a_hundred_thousand_calls_leave_nothing(void **state)
 	}
 	check_totals(CALLS, 0);
 	for (uint32_t i = 0; i < CALLS; i++)
-		callid_db_end(db, calls[i], 100 + i / 1000);
+		callid_db_end(db, calls[i], 100 + i / 1000, NULL);
 	check_totals(0, 2 * CALLS);
 	callid_db_expire(db, 100 + QUARANTINE);
 	check_totals(0, 2 * CALLS - 2000);
@@ -772,7 +827,7 @@ static void a_hundred_thousand_calls_leave_nothing(void **state)
 	/* Every ID is free again: what is asked for is kept. */
 	for (uint32_t id = 0; id < 1000; id++) {
 		uint16_t shown;
-		callid_db_end(db, reserve((uint16_t)id, 1, &shown), 1);
+		callid_db_end(db, reserve((uint16_t)id, 1, &shown), 1, NULL);
 		assert_int_equal(shown, id);
 	}
 }
@@ -787,7 +842,7 @@ static void a_hundred_thousand_calls_one_after_another(void **state)
 		callid_ref call = full_call((uint16_t)i, (uint16_t)(i + 7), now);
 		if ((uint32_t)call > highest)
 			highest = (uint32_t)call;
-		callid_db_end(db, call, now);
+		callid_db_end(db, call, now, NULL);
 		now += 1000;
 		callid_db_expire(db, now);
 	}
@@ -803,7 +858,7 @@ static void freeing_a_full_table(void **state)
 	for (uint16_t i = 0; i < 1000; i++) {
 		callid_ref call = full_call(i, i, 1);
 		if (i % 3 == 0)
-			callid_db_end(db, call, 1);
+			callid_db_end(db, call, 1, NULL);
 	}
 	uint16_t shown;
 	reserve(2000, 1, &shown);
@@ -874,7 +929,7 @@ static void *write_calls(void *arg)
 			callid_db_release(db, call);
 		}
 		for (unsigned slot = 0; slot < SLOTS; slot++)
-			callid_db_end(db, shared.given[slot][turn], now);
+			callid_db_end(db, shared.given[slot][turn], now, NULL);
 		now += QUARANTINE;
 		callid_db_expire(db, now);
 		/* Neither runs away from the other. */
@@ -1008,12 +1063,13 @@ int main(void)
 	    CASE(an_id_is_kept_where_it_is_free),
 	    CASE(a_taken_id_gives_way_to_a_random_one),
 	    CASE(a_random_one_is_never_zero),
-	    CASE(an_id_is_unique_per_pair_of_addresses_only),
+	    CASE(an_id_is_unique_per_address_of_ours),
 	    CASE(one_space_can_be_both_legs_own),
 	    CASE(quarantine_is_thirty_seconds_exactly_on_both_sides),
 	    CASE(a_call_that_was_never_answered_rests_on_one_side),
 	    CASE(each_expires_at_its_own_time),
 	    CASE(no_id_left_is_enospc_and_recovers),
+	    CASE(beyond_an_addresss_ids_they_are_unique_per_peer),
 	    CASE(shortage_takes_the_one_that_rested_longest),
 	    CASE(the_last_free_one_is_found),
 	    CASE(no_id_left_for_the_reply),
@@ -1023,6 +1079,7 @@ int main(void)
 	    CASE(nothing_else_finds_it),
 	    CASE(packets_are_counted_by_direction),
 	    CASE(counters_begin_at_zero_for_the_next_call),
+	    CASE(anothers_counts_are_added),
 	    CASE(names_that_never_were_are_harmless),
 	    CASE(the_generation_grows_with_each_change),
 	    CASE(observers_are_told_in_order),

@@ -618,7 +618,7 @@ static void no_packet_overtakes_a_held_one(void **state)
 			assert_true(got.octets[11] > last);
 			last = got.octets[11];
 		}
-		callid_db_end(db, call, 1);
+		callid_db_end(db, call, 1, NULL);
 	}
 }
 
@@ -682,7 +682,7 @@ static void held_packets_end_with_their_call(void **state)
 		inject_data(SERVER, to_server, i);
 	wait_for((struct gre_totals){.received = 3});
 	uint64_t start = now_ms();
-	callid_db_end(db, call, start);
+	callid_db_end(db, call, start, NULL);
 	wait_for((struct gre_totals){.received = 3, .drops = {[GRE_DROP_EARLY] = 3}});
 	/* At once, not when they have become stale. */
 	assert_true(now_ms() - start < GRE_HOLD_MS);
@@ -766,7 +766,7 @@ static void drops_are_counted_by_reason(void **state)
 	assert_true(callid_db_get(db, call, &info));
 	assert_int_equal(info.from[CLIENT].packets, 1);
 	assert_int_equal(info.from[CLIENT].drops, 0);
-	callid_db_end(db, call, 2);
+	callid_db_end(db, call, 2, NULL);
 	inject(CLIENT_ADDR, PROXY_CLIENT_ADDR, 0, octets, sizeof(octets));
 	want.received += 1;
 	want.drops[GRE_DROP_NO_CALL] += 1;
