@@ -20,10 +20,19 @@ LDLIBS   = -levent_core -levent_extra -lpcap
 LIBNET   = -D_DEFAULT_SOURCE $(shell libnet-config --cflags --defines 2>/dev/null)
 LIBNET_LIBS = $(shell libnet-config --libs 2>/dev/null)
 
+# WITH_FASTPATH=no: without clang, libbpf, libmnl.
+WITH_FASTPATH ?= yes
+ifeq ($(WITH_FASTPATH),yes)
+fastpath := $(addprefix fastpath/,fastpath.c fastpath_maps.c fastpath_ports.c fastpath_hops.c fastpath_netlink.c)
+LDLIBS += -lbpf -lmnl
+else
+fastpath := fastpath/fastpath_none.c
+endif
+
 sources := pptpproxy.c options.c pair.c acl.c acl_cmd.c acl_cmd_words.c \
 	control_relay.c control_listen.c control_conn.c control_pump.c control_dial.c control_leg.c \
 	call_snoop.c \
-	callid_db.c callid_index.c gre_relay.c gre_hold.c gre_socket.c \
+	callid_db.c callid_index.c gre_relay.c gre_hold.c gre_socket.c $(fastpath) \
 	wire/pptp_wire.c wire/gre_wire.c \
 	$(addprefix host/,why.c log.c log_queue.c names.c instance.c background.c limits.c)
 
@@ -72,6 +81,16 @@ all: $(PROGRAM)
 
 $(PROGRAM): $(sources:%.c=$(B)/%.o)
 	$(call quiet,LD)$(CC) -pthread $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# The eBPF half lies within the program.
+fastpath_object := build/bpf/fastpath.bpf.o
+bpf_includes := $(shell $(CC) -print-multiarch 2>/dev/null)
+build/bpf/%.bpf.o: fastpath/%.bpf.c fastpath/fastpath_shared.h wire/gre_wire.h Makefile
+	@mkdir -p $(@D)
+	$(call quiet,BPF)clang -O2 -g -target bpf -ffreestanding -Wall -Wextra -I. \
+		$(bpf_includes:%=-I/usr/include/%) -c -o $@ $<
+$(B)/fastpath/fastpath_maps.o: $(fastpath_object)
+$(B)/fastpath/fastpath_maps.o: CPPFLAGS += -DFASTPATH_OBJECT='"$(fastpath_object)"'
 
 $(B)/%.o: %.c Makefile
 	@mkdir -p $(@D)

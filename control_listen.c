@@ -291,6 +291,19 @@ size_t control_listen_pairs(const struct control_listen *all)
 	return bound;
 }
 
+void control_listen_addresses(const struct control_listen *all, control_listen_address *told,
+			      void *arg)
+{
+	for (size_t i = 0; i < all->count; i++) {
+		const struct listener *listener = &all->listeners[i];
+		if (!listener->event)
+			continue;
+		told(arg, listener->listen.addr, true);
+		for (size_t j = 0; j < listener->peer_count; j++)
+			told(arg, listener->peer_addrs[j], false);
+	}
+}
+
 void control_listen_pause(struct control_listen *all, bool paused)
 {
 	for (size_t i = 0; i < all->count; i++) {

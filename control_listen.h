@@ -42,6 +42,11 @@ void control_listen_close(struct control_listen *listen); /* NULL is fine */
 
 size_t control_listen_pairs(const struct control_listen *listen); /* those that were not ignored */
 
+/* Their addresses as they were resolved at the start: ours (0: any), and the peers'. */
+typedef void control_listen_address(void *arg, uint32_t addr, bool ours);
+void control_listen_addresses(const struct control_listen *listen, control_listen_address *told,
+			      void *arg);
+
 void control_listen_pause(struct control_listen *listen, bool paused);
 
 /* Whether dialling addr:port would come back to the pair that dials, at once or by way of other

@@ -263,6 +263,12 @@ failed:
 	return NULL;
 }
 
+void control_relay_addresses(const struct control_relay *relay,
+			     void (*told)(void *arg, uint32_t addr, bool ours), void *arg)
+{
+	control_listen_addresses(relay->listen, told, arg);
+}
+
 size_t control_relay_pairs(const struct control_relay *relay)
 {
 	return control_listen_pairs(relay->listen);

@@ -40,6 +40,10 @@ struct control_relay *control_relay_open(const struct control_relay_config *conf
 size_t control_relay_pairs(
     const struct control_relay *relay); /* that are listened for; ignored ones are not */
 
+/* The addresses that its pairs listen at (ours; 0: any) and dial, as they were at the start. */
+void control_relay_addresses(const struct control_relay *relay,
+			     void (*told)(void *arg, uint32_t addr, bool ours), void *arg);
+
 /* Takes nobody in any more, says farewell on every connection, and calls done when all have closed,
  * which may be before this returns, or after a second. */
 void control_relay_shut_down(struct control_relay *relay, void (*done)(void *arg), void *arg);

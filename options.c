@@ -23,6 +23,9 @@ const char options_help[] =
     "      --connect-timeout S    deadline for reaching the peer (10)\n"
     "      --handshake-timeout S  deadline for a client's start of a connection (60)\n"
     "      --keepalive S          idle time before a TCP peer is probed (60)\n"
+    "      --fastpath MODE        carry calls in the kernel: off, auto, native, generic\n"
+    "                             (off)\n"
+    "      --fastpath-interface IF  there only, not where the pairs lead; repeatable\n"
     "  -l, --log FILE             log there; reopened on SIGHUP\n"
     "      --pid-file FILE        write the pid there\n"
     "      --control NAME         control socket, @NAME or a path (@pptpproxy)\n"
@@ -42,6 +45,8 @@ enum {
 	OPT_KEEPALIVE,
 	OPT_PID_FILE,
 	OPT_CONTROL,
+	OPT_FASTPATH,
+	OPT_FASTPATH_INTERFACE,
 };
 
 /* '-': words that are no options come as the value 1, where they stand; ':': a missing value is
@@ -61,6 +66,8 @@ static const struct option long_options[] = {
     {"keepalive", required_argument, NULL, OPT_KEEPALIVE},
     {"pid-file", required_argument, NULL, OPT_PID_FILE},
     {"control", required_argument, NULL, OPT_CONTROL},
+    {"fastpath", required_argument, NULL, OPT_FASTPATH},
+    {"fastpath-interface", required_argument, NULL, OPT_FASTPATH_INTERFACE},
     {"log", required_argument, NULL, 'l'},
     {"nofork", no_argument, NULL, 'n'},
     {"debug", no_argument, NULL, 'd'},
@@ -97,6 +104,37 @@ static int set_acl_mode(struct options *options, struct why *why)
 	options->acl_any = strcmp(optarg, "any") == 0;
 	if (!options->acl_any && strcmp(optarg, "all") != 0)
 		return why_set(why, "--acl-mode %.100s: must be all or any", optarg);
+	return 0;
+}
+
+static int set_fastpath(struct options *options, struct why *why)
+{
+	static const char *const modes[] = {
+	    [FASTPATH_OFF] = "off",
+	    [FASTPATH_AUTO] = "auto",
+	    [FASTPATH_NATIVE] = "native",
+	    [FASTPATH_GENERIC] = "generic",
+	};
+	for (int mode = FASTPATH_OFF; mode <= FASTPATH_GENERIC; mode++) {
+		if (strcmp(optarg, modes[mode]) == 0) {
+			options->fastpath = (enum fastpath_mode)mode;
+			return 0;
+		}
+	}
+	return why_set(why, "--fastpath %.100s: must be off, auto, native or generic", optarg);
+}
+
+static int add_interface(struct options *options, struct why *why)
+{
+	const char *word;
+	if (set_word(&word, "--fastpath-interface", why) != 0)
+		return -1;
+	const char **interfaces = realloc(options->interfaces, (options->interface_count + 1) *
+								   sizeof(*options->interfaces));
+	if (!interfaces)
+		return why_set(why, "--fastpath-interface %.80s: no memory", word);
+	interfaces[options->interface_count++] = word;
+	options->interfaces = interfaces;
 	return 0;
 }
 
@@ -180,6 +218,10 @@ static int take(struct options *options, int option, struct why *why)
 		return set_word(&options->pid_file, "--pid-file", why);
 	case OPT_CONTROL:
 		return set_word(&options->control, "--control", why);
+	case OPT_FASTPATH:
+		return set_fastpath(options, why);
+	case OPT_FASTPATH_INTERFACE:
+		return add_interface(options, why);
 	default:
 		return why_set(why, "unexpected word '%.100s'", optarg);
 	}
@@ -278,6 +320,7 @@ enum options_answer options_parse(struct options *options, int argc, char **argv
 void options_clear(struct options *options)
 {
 	free(options->pairs);
+	free(options->interfaces);
 	acl_clear(&options->acl);
 	for (size_t i = 0; i < options->command_count; i++)
 		acl_cmd_words_free(&options->commands[i]);

@@ -7,6 +7,7 @@
 
 #include "acl.h"
 #include "acl_cmd.h"
+#include "fastpath/fastpath.h"
 #include "host/log.h"
 #include "host/why.h"
 #include "pair.h"
@@ -35,6 +36,9 @@ struct options {
 	unsigned connect_timeout_s;   /* 1 to 3600, default 10 */
 	unsigned handshake_timeout_s; /* 1 to 3600, default 60 */
 	unsigned keepalive_s;	      /* 1 to 10800, default 60 */
+	enum fastpath_mode fastpath;  /* default off */
+	const char **interfaces;      /* of --fastpath-interface; words point into argv */
+	size_t interface_count;
 };
 
 /* Fills *options with the defaults and then the words. OPTIONS_BAD: the sentence about the first

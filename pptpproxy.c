@@ -5,6 +5,7 @@
  * and ended from here.
  */
 #include "control_relay.h"
+#include "fastpath/fastpath.h"
 #include "gre_relay.h"
 #include "host/background.h"
 #include "host/instance.h"
@@ -35,6 +36,7 @@ struct program {
 	struct callid_db *db;
 	struct gre_relay *gre;
 	struct control_relay *control;
+	struct fastpath *fastpath;
 	struct event *signals[SIGNALS], *instance;
 	bool log_open, pid_written, ending;
 };
@@ -178,6 +180,53 @@ static int open_control(struct program *program, struct why *why)
 	return program->control ? 0 : -1;
 }
 
+struct addresses {
+	uint32_t *listen, *peers;
+	size_t listen_count, peer_count;
+};
+
+static void note_address(void *arg, uint32_t addr, bool ours)
+{
+	struct addresses *addresses = arg;
+	if (ours)
+		addresses->listen[addresses->listen_count++] = addr;
+	else
+		addresses->peers[addresses->peer_count++] = addr;
+}
+
+static int open_fastpath(struct program *program, struct why *why)
+{
+	const struct options *options = &program->options;
+	struct addresses addresses = {
+	    .listen = calloc(options->pair_count, sizeof(uint32_t)),
+	    .peers = calloc(options->pair_count * NAMES_ADDRESSES_MAX, sizeof(uint32_t)),
+	};
+	int result = -1;
+
+	if (options->fastpath != FASTPATH_OFF && options->log_level == LOG_LEVEL_DUMP)
+		log_info("no fast path: with -e all packets are to be seen");
+	if (!addresses.listen || !addresses.peers) {
+		why_set(why, "fast path: no memory");
+	} else {
+		control_relay_addresses(program->control, note_address, &addresses);
+		struct fastpath_config config = {
+		    .db = program->db,
+		    .mode =
+			options->log_level == LOG_LEVEL_DUMP ? FASTPATH_OFF : options->fastpath,
+		    .interfaces = options->interfaces,
+		    .interface_count = options->interface_count,
+		    .listen_addrs = addresses.listen,
+		    .listen_count = addresses.listen_count,
+		    .peer_addrs = addresses.peers,
+		    .peer_count = addresses.peer_count,
+		};
+		result = fastpath_open(&program->fastpath, &config, why);
+	}
+	free(addresses.listen);
+	free(addresses.peers);
+	return result;
+}
+
 static int open_all(struct program *program, struct why *why)
 {
 	const struct options *options = &program->options;
@@ -198,7 +247,7 @@ static int open_all(struct program *program, struct why *why)
 	/* Before the first connection, so that the system never answers GRE with ICMP. */
 	program->gre = gre_relay_open(program->db, why);
 	if (!program->gre || open_signals(program, why) != 0 || open_control(program, why) != 0 ||
-	    gre_relay_start(program->gre, why) != 0)
+	    open_fastpath(program, why) != 0 || gre_relay_start(program->gre, why) != 0)
 		return -1;
 	if (options->pid_file && background_pid_file_write(options->pid_file, why) != 0)
 		return -1;
@@ -229,6 +278,9 @@ static void tell_totals(const struct program *program)
 	gre_relay_totals(program->gre, &totals);
 	log_info("GRE packets: %llu received, %llu sent", (unsigned long long)totals.received,
 		 (unsigned long long)totals.sent);
+	if (program->fastpath)
+		log_info("GRE packets carried by the fast path: %llu",
+			 (unsigned long long)fastpath_carried(program->fastpath));
 	for (int i = 0; i < GRE_DROPS; i++) {
 		if (totals.drops[i] > 0)
 			log_info("GRE packets dropped: %llu: %s",
@@ -249,6 +301,7 @@ static void close_all(struct program *program)
 		event_free(program->instance);
 	control_relay_close(program->control);
 	gre_relay_close(program->gre);
+	fastpath_close(program->fastpath);
 	names_free(program->names);
 	callid_db_free(program->db);
 	if (program->base)

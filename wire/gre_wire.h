@@ -16,6 +16,8 @@ enum { GRE_HEADER_MIN = 8 };
  * present). */
 #define GRE_FIRST_MASK	0xEF7FFFFFU
 #define GRE_FIRST_VALUE 0x2001880BU
+#define GRE_FLAG_S	0x10000000U /* a sequence number follows */
+#define GRE_FLAG_A	0x00800000U /* an acknowledgement number follows */
 
 enum gre_answer {
 	GRE_OK,

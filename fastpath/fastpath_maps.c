@@ -1,0 +1,248 @@
+/*
+ * The eBPF object lies within the program, so that one file is all there is to install. Maps are
+ * mapped into memory: adding and removing a call is a few stores, no system call.
+ */
+#include "fastpath/fastpath_maps.h"
+
+#include "host/log.h"
+
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+__asm__(".section .rodata\n"
+	".balign 8\n"
+	"fastpath_object: .incbin \"" FASTPATH_OBJECT "\"\n"
+	"fastpath_object_end:\n"
+	".previous\n");
+extern const char fastpath_object[], fastpath_object_end[];
+
+struct fastpath_maps {
+	struct bpf_object *object;
+	int cpus;
+	int locals_fd, counters_fd, ports_fd;
+	struct fastpath_setup *setup;
+	struct fastpath_hop *hops;
+	struct fastpath_route *routes[FASTPATH_LOCALS];
+	/* of one chunk: FASTPATH_COUNTS_CALLS for each CPU */
+	struct fastpath_counts *counts[FASTPATH_COUNTS_CHUNKS];
+};
+
+static int say(enum libbpf_print_level level, const char *format, va_list args)
+{
+	char text[512];
+	if (level == LIBBPF_DEBUG || !log_wants(LOG_LEVEL_DEBUG))
+		return 0;
+	vsnprintf(text, sizeof(text), format, args);
+	text[strcspn(text, "\n")] = '\0';
+	log_debug("%s", text);
+	return 0;
+}
+
+/* ---- memory ---- */
+
+static size_t pages(size_t size)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	return (size + page - 1) / page * page;
+}
+
+static void *map_memory(int fd, size_t size)
+{
+	void *memory = mmap(NULL, pages(size), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	return memory == MAP_FAILED ? NULL : memory;
+}
+
+static void unmap_memory(void *memory, size_t size)
+{
+	if (memory)
+		munmap(memory, pages(size));
+}
+
+/* An array of records of its own, put into a map of maps, which keeps it. */
+static void *add_inner(int outer_fd, uint32_t at, size_t record, uint32_t records)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_MMAPABLE);
+	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "pptpproxy", sizeof(uint32_t),
+				(uint32_t)record, records, &options);
+	if (fd < 0)
+		return NULL;
+	void *memory = map_memory(fd, record * records);
+	if (memory && bpf_map_update_elem(outer_fd, &at, &fd, BPF_ANY) != 0) {
+		unmap_memory(memory, record * records);
+		memory = NULL;
+	}
+	close(fd);
+	return memory;
+}
+
+struct fastpath_route *fastpath_maps_routes(struct fastpath_maps *maps, uint32_t addr)
+{
+	struct fastpath_setup *setup = maps->setup;
+	uint32_t at = 0;
+
+	while (at < setup->local_count && setup->locals_be[at] != htonl(addr))
+		at++;
+	if (at < setup->local_count)
+		return maps->routes[at];
+	if (at == FASTPATH_LOCALS) {
+		errno = ENOSPC;
+		return NULL;
+	}
+	maps->routes[at] =
+	    add_inner(maps->locals_fd, at, sizeof(struct fastpath_route), FASTPATH_IDS);
+	if (!maps->routes[at])
+		return NULL;
+	setup->locals_be[at] = htonl(addr);
+	__atomic_store_n(&setup->local_count, at + 1, __ATOMIC_RELEASE);
+	return maps->routes[at];
+}
+
+struct fastpath_hop *fastpath_maps_hops(struct fastpath_maps *maps)
+{
+	return maps->hops;
+}
+
+/* ---- counters ---- */
+
+int fastpath_maps_count_from_zero(struct fastpath_maps *maps, uint32_t slot)
+{
+	uint32_t chunk = slot / FASTPATH_COUNTS_CALLS;
+	if (chunk >= FASTPATH_COUNTS_CHUNKS) {
+		errno = ENOSPC;
+		return -1;
+	}
+	if (!maps->counts[chunk]) {
+		struct fastpath_counts *counts =
+		    add_inner(maps->counters_fd, chunk, sizeof(*counts),
+			      FASTPATH_COUNTS_CALLS * (uint32_t)maps->cpus);
+		__atomic_store_n(&maps->counts[chunk], counts, __ATOMIC_RELEASE);
+		return counts ? 0 : -1;
+	}
+	struct fastpath_counts *counts = maps->counts[chunk] + slot % FASTPATH_COUNTS_CALLS;
+	for (int cpu = 0; cpu < maps->cpus; cpu++)
+		memset(counts + cpu * FASTPATH_COUNTS_CALLS, 0, sizeof(*counts));
+	return 0;
+}
+
+void fastpath_maps_counts(const struct fastpath_maps *maps, uint32_t slot,
+			  struct fastpath_counts *sum)
+{
+	const struct fastpath_counts *counts =
+	    __atomic_load_n(&maps->counts[slot / FASTPATH_COUNTS_CALLS], __ATOMIC_ACQUIRE);
+	*sum = (struct fastpath_counts){0};
+	if (!counts)
+		return;
+	counts += slot % FASTPATH_COUNTS_CALLS;
+	for (int cpu = 0; cpu < maps->cpus; cpu++, counts += FASTPATH_COUNTS_CALLS) {
+		for (int from = 0; from < 2; from++) {
+			uint64_t seen =
+			    __atomic_load_n(&counts->from[from].seen_ns, __ATOMIC_RELAXED);
+			sum->from[from].packets +=
+			    __atomic_load_n(&counts->from[from].packets, __ATOMIC_RELAXED);
+			sum->from[from].octets +=
+			    __atomic_load_n(&counts->from[from].octets, __ATOMIC_RELAXED);
+			if (seen > sum->from[from].seen_ns)
+				sum->from[from].seen_ns = seen;
+		}
+	}
+}
+
+/* ---- the object ---- */
+
+int fastpath_maps_program(const struct fastpath_maps *maps, bool native)
+{
+	return bpf_program__fd(bpf_object__find_program_by_name(
+	    maps->object, native ? "fastpath_native" : "fastpath_generic"));
+}
+
+int fastpath_maps_set_port(struct fastpath_maps *maps, uint32_t port, unsigned ifindex)
+{
+	return bpf_map_update_elem(maps->ports_fd, &port, &ifindex, BPF_ANY);
+}
+
+static int map_fd(const struct fastpath_maps *maps, const char *name)
+{
+	return bpf_object__find_map_fd_by_name(maps->object, name);
+}
+
+/* What a router's kernel puts into packets of its own. */
+static uint32_t default_ttl(void)
+{
+	unsigned ttl = 0;
+	FILE *file = fopen("/proc/sys/net/ipv4/ip_default_ttl", "re");
+	if (file && fscanf(file, "%u", &ttl) != 1)
+		ttl = 0;
+	if (file)
+		fclose(file);
+	return ttl >= 1 && ttl <= 255 ? ttl : 64;
+}
+
+static int load(struct fastpath_maps *maps, struct why *why)
+{
+	LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = "pptpproxy");
+	maps->cpus = libbpf_num_possible_cpus();
+	maps->object = bpf_object__open_mem(
+	    fastpath_object, (size_t)(fastpath_object_end - fastpath_object), &options);
+	struct bpf_map *counters =
+	    maps->object ? bpf_object__find_map_by_name(maps->object, "counters") : NULL;
+	if (maps->cpus < 1 || !counters ||
+	    bpf_map__set_max_entries(bpf_map__inner_map(counters),
+				     FASTPATH_COUNTS_CALLS * (uint32_t)maps->cpus) != 0)
+		return why_set(why, "its eBPF object cannot be opened: %s", strerror(errno));
+	int error = -bpf_object__load(maps->object);
+	if (error == EPERM)
+		return why_set(why, "it needs root, or CAP_BPF and CAP_NET_ADMIN");
+	if (error != 0)
+		return why_set(why, "the kernel does not load it: %s", strerror(error));
+	return 0;
+}
+
+static int map_all(struct fastpath_maps *maps, struct why *why)
+{
+	maps->locals_fd = map_fd(maps, "locals");
+	maps->counters_fd = map_fd(maps, "counters");
+	maps->ports_fd = map_fd(maps, "ports");
+	maps->setup = map_memory(map_fd(maps, "setup"), sizeof(*maps->setup));
+	maps->hops = map_memory(map_fd(maps, "hops"), FASTPATH_HOPS * sizeof(*maps->hops));
+	if (!maps->setup || !maps->hops)
+		return why_set(why, "its maps cannot be mapped: %s", strerror(errno));
+	maps->setup->ttl = default_ttl();
+	return 0;
+}
+
+struct fastpath_maps *fastpath_maps_open(struct why *why)
+{
+	struct fastpath_maps *maps = calloc(1, sizeof(*maps));
+	if (!maps) {
+		why_set(why, "no memory");
+		return NULL;
+	}
+	libbpf_set_print(say);
+	if (load(maps, why) != 0 || map_all(maps, why) != 0) {
+		fastpath_maps_close(maps);
+		return NULL;
+	}
+	return maps;
+}
+
+void fastpath_maps_close(struct fastpath_maps *maps)
+{
+	if (!maps)
+		return;
+	for (int i = 0; i < FASTPATH_LOCALS; i++)
+		unmap_memory(maps->routes[i], FASTPATH_IDS * sizeof(*maps->routes[i]));
+	for (int i = 0; i < FASTPATH_COUNTS_CHUNKS; i++)
+		unmap_memory(maps->counts[i],
+			     (size_t)maps->cpus * FASTPATH_COUNTS_CALLS * sizeof(*maps->counts[i]));
+	unmap_memory(maps->setup, sizeof(*maps->setup));
+	unmap_memory(maps->hops, FASTPATH_HOPS * sizeof(*maps->hops));
+	bpf_object__close(maps->object);
+	free(maps);
+}

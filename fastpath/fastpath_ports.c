@@ -1,0 +1,276 @@
+#include "fastpath/fastpath_ports.h"
+
+#include "host/log.h"
+
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <ifaddrs.h>
+#include <linux/if_link.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct port {
+	struct fastpath_link link;
+	int link_fd; /* of the attachment; -1: none */
+	bool busy;   /* somebody else's program is there */
+	struct why why;
+};
+
+struct fastpath_ports {
+	struct fastpath_maps *maps;
+	struct fastpath_netlink *netlink;
+	bool native, named;
+	struct port of[FASTPATH_PORTS];
+	size_t count;
+};
+
+/* ---- which interfaces ---- */
+
+static void add_port(struct fastpath_ports *ports, unsigned ifindex)
+{
+	struct port *port = &ports->of[ports->count];
+	for (size_t i = 0; i < ports->count; i++) {
+		if (ports->of[i].link.ifindex == ifindex)
+			return;
+	}
+	if (ports->count == FASTPATH_PORTS) {
+		log_warning("fast path: more than %d interfaces: calls by the others stay on the "
+			    "raw way",
+			    FASTPATH_PORTS);
+		return;
+	}
+	*port = (struct port){.link_fd = -1};
+	if (fastpath_netlink_link(ports->netlink, ifindex, &port->link) && !port->link.loopback)
+		ports->count++;
+}
+
+static int add_named(struct fastpath_ports *ports, const char *name, struct why *why)
+{
+	unsigned ifindex = if_nametoindex(name);
+	size_t before = ports->count;
+	if (ifindex == 0)
+		return why_set(why, "--fastpath-interface %.64s: %s", name, strerror(errno));
+	add_port(ports, ifindex);
+	if (ports->count == before && before == 0)
+		return why_set(why, "--fastpath-interface %.64s: not for the loopback", name);
+	return 0;
+}
+
+static void add_by_local_addr(struct fastpath_ports *ports, uint32_t addr)
+{
+	struct ifaddrs *all, *at;
+	if (getifaddrs(&all) != 0)
+		return;
+	for (at = all; at; at = at->ifa_next) {
+		const struct sockaddr_in *has = (const void *)at->ifa_addr;
+		if (has && has->sin_family == AF_INET &&
+		    (addr == INADDR_ANY || ntohl(has->sin_addr.s_addr) == addr))
+			add_port(ports, if_nametoindex(at->ifa_name));
+	}
+	freeifaddrs(all);
+}
+
+static int find_ports(struct fastpath_ports *ports, const struct fastpath_config *config,
+		      struct why *why)
+{
+	struct fastpath_next next;
+	ports->named = config->interface_count > 0;
+	for (size_t i = 0; i < config->interface_count; i++) {
+		if (add_named(ports, config->interfaces[i], why) != 0)
+			return -1;
+	}
+	for (size_t i = 0; !ports->named && i < config->listen_count; i++)
+		add_by_local_addr(ports, config->listen_addrs[i]);
+	for (size_t i = 0; !ports->named && i < config->peer_count; i++) {
+		if (fastpath_netlink_route(ports->netlink, 0, config->peer_addrs[i], &next))
+			add_port(ports, next.ifindex);
+	}
+	return ports->count > 0 ? 0 : why_set(why, "no interface that calls would use");
+}
+
+/* ---- attaching ---- */
+
+static void attach(struct fastpath_ports *ports, size_t at, bool native)
+{
+	struct port *port = &ports->of[at];
+	LIBBPF_OPTS(bpf_link_create_opts, options,
+		    .flags = native ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE);
+
+	port->busy = false;
+	if (!port->link.ethernet) {
+		why_set(&port->why, "not an Ethernet interface");
+		return;
+	}
+	port->link_fd = bpf_link_create(fastpath_maps_program(ports->maps, native),
+					(int)port->link.ifindex, BPF_XDP, &options);
+	if (port->link_fd >= 0 &&
+	    fastpath_maps_set_port(ports->maps, (uint32_t)at, port->link.ifindex) == 0)
+		return;
+	port->busy = errno == EBUSY || errno == EEXIST;
+	if (port->busy)
+		why_set(&port->why, "an XDP program is there already, and left alone");
+	else if (native && (errno == EOPNOTSUPP || errno == EINVAL))
+		why_set(&port->why, "its driver has no native XDP");
+	else
+		why_set(&port->why, "%s", strerror(errno));
+}
+
+static void detach_all(struct fastpath_ports *ports)
+{
+	for (size_t i = 0; i < ports->count; i++) {
+		if (ports->of[i].link_fd >= 0)
+			close(ports->of[i].link_fd);
+		ports->of[i].link_fd = -1;
+	}
+}
+
+static const char *mode_name(bool native)
+{
+	return native ? "native" : "generic";
+}
+
+/* How many are attached. */
+static size_t attach_all(struct fastpath_ports *ports, bool native)
+{
+	size_t attached = 0;
+	ports->native = native;
+	for (size_t i = 0; i < ports->count; i++) {
+		attach(ports, i, native);
+		attached += ports->of[i].link_fd >= 0;
+	}
+	/* What a port's neighbour has attached may have changed what it can send. */
+	fastpath_ports_refresh(ports);
+	return attached;
+}
+
+/* Whether native XDP can carry all that generic XDP could; else one line says why not. */
+static bool native_suffices(const struct fastpath_ports *ports)
+{
+	for (size_t i = 0; i < ports->count; i++) {
+		const struct port *port = &ports->of[i];
+		if (port->busy || !port->link.ethernet)
+			continue;
+		if (port->link_fd >= 0 && port->link.sends_native)
+			continue;
+		log_info("fast path: not native, as %s cannot: %s", port->link.name,
+			 port->link_fd < 0 ? port->why.text : "it takes no frames from native XDP");
+		return false;
+	}
+	return true;
+}
+
+static void tell_unattached(const struct fastpath_ports *ports)
+{
+	for (size_t i = 0; i < ports->count; i++) {
+		const struct port *port = &ports->of[i];
+		if (port->link_fd < 0)
+			log_warning("fast path: %s: %s; its packets stay on the raw way",
+				    port->link.name, port->why.text);
+		else if (ports->native && !port->link.sends_native)
+			log_warning("fast path: %s takes no frames from native XDP; what leaves "
+				    "by it stays on the raw way",
+				    port->link.name);
+	}
+}
+
+static void tell_attached(const struct fastpath_ports *ports)
+{
+	char names[512] = "";
+	size_t length = 0;
+	for (size_t i = 0; i < ports->count; i++) {
+		if (ports->of[i].link_fd >= 0 && length < sizeof(names))
+			length += (size_t)snprintf(names + length, sizeof(names) - length, "%s%s",
+						   length > 0 ? ", " : "", ports->of[i].link.name);
+	}
+	log_info("fast path: %s XDP on %s", mode_name(ports->native), names);
+}
+
+static int attach_as_configured(struct fastpath_ports *ports, enum fastpath_mode mode,
+				struct why *why)
+{
+	size_t attached = 0;
+	bool native = mode != FASTPATH_GENERIC;
+	if (native)
+		attached = attach_all(ports, true);
+	if (mode == FASTPATH_AUTO && (attached == 0 || !native_suffices(ports))) {
+		detach_all(ports);
+		native = false;
+	}
+	if (!native)
+		attached = attach_all(ports, false);
+	for (size_t i = 0; i < ports->count; i++) {
+		const struct port *port = &ports->of[i];
+		if (port->link_fd < 0 && (ports->named || attached == 0))
+			return why_set(why, "%s: %s", port->link.name, port->why.text);
+	}
+	tell_unattached(ports);
+	tell_attached(ports);
+	return 0;
+}
+
+struct fastpath_ports *fastpath_ports_open(const struct fastpath_config *config,
+					   struct fastpath_maps *maps,
+					   struct fastpath_netlink *netlink, struct why *why)
+{
+	struct fastpath_ports *ports = calloc(1, sizeof(*ports));
+	if (!ports) {
+		why_set(why, "no memory");
+		return NULL;
+	}
+	ports->maps = maps;
+	ports->netlink = netlink;
+	if (find_ports(ports, config, why) != 0 ||
+	    attach_as_configured(ports, config->mode, why) != 0) {
+		fastpath_ports_close(ports);
+		return NULL;
+	}
+	return ports;
+}
+
+void fastpath_ports_close(struct fastpath_ports *ports)
+{
+	if (!ports)
+		return;
+	detach_all(ports);
+	free(ports);
+}
+
+/* ---- later ---- */
+
+int fastpath_ports_find(const struct fastpath_ports *ports, unsigned ifindex,
+			struct fastpath_link *link)
+{
+	for (size_t i = 0; i < ports->count; i++) {
+		if (ports->of[i].link.ifindex == ifindex && ports->of[i].link_fd >= 0) {
+			*link = ports->of[i].link;
+			return (int)i;
+		}
+	}
+	return -1;
+}
+
+static bool same(const struct fastpath_link *a, const struct fastpath_link *b)
+{
+	return a->mtu == b->mtu && a->up == b->up && a->sends_native == b->sends_native &&
+	       memcmp(a->mac, b->mac, sizeof(a->mac)) == 0;
+}
+
+bool fastpath_ports_refresh(struct fastpath_ports *ports)
+{
+	bool changed = false;
+	for (size_t i = 0; i < ports->count; i++) {
+		struct fastpath_link now, *before = &ports->of[i].link;
+		if (!fastpath_netlink_link(ports->netlink, before->ifindex, &now)) {
+			/* It is gone; its name is still worth telling. */
+			now = *before;
+			now.up = false;
+		}
+		changed |= !same(&now, before);
+		*before = now;
+	}
+	return changed;
+}

@@ -1,0 +1,31 @@
+/*
+ * fastpath_ports: the interfaces that the fast path is attached to.
+ *
+ * Attached by links that the kernel takes away with the process, whatever its end. An XDP program
+ * that is there already is left alone. Thread: opened and closed by the control thread; between
+ * these the hop thread's alone.
+ */
+#ifndef FASTPATH_PORTS_H
+#define FASTPATH_PORTS_H
+
+#include "fastpath/fastpath.h"
+#include "fastpath/fastpath_maps.h"
+#include "fastpath/fastpath_netlink.h"
+
+struct fastpath_ports;
+
+/* Finds the interfaces, attaches, and tells the log where. None at all, or a named one missing, is
+ * NULL with a sentence in why. */
+struct fastpath_ports *fastpath_ports_open(const struct fastpath_config *config,
+					   struct fastpath_maps *maps,
+					   struct fastpath_netlink *netlink, struct why *why);
+void fastpath_ports_close(struct fastpath_ports *ports); /* NULL is fine */
+
+/* The interface's number among the ports and what is known of it; -1: not attached. */
+int fastpath_ports_find(const struct fastpath_ports *ports, unsigned ifindex,
+			struct fastpath_link *link);
+
+/* Asks for their state anew. Whether anything that matters to packets has changed. */
+bool fastpath_ports_refresh(struct fastpath_ports *ports);
+
+#endif
