@@ -65,12 +65,17 @@ static void unmap_memory(void *memory, size_t size)
 		munmap(memory, pages(size));
 }
 
+static int make_array(size_t record, uint32_t records)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_MMAPABLE);
+	return bpf_map_create(BPF_MAP_TYPE_ARRAY, "pptpproxy", sizeof(uint32_t), (uint32_t)record,
+			      records, &options);
+}
+
 /* An array of records of its own, put into a map of maps, which keeps it. */
 static void *add_inner(int outer_fd, uint32_t at, size_t record, uint32_t records)
 {
-	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_MMAPABLE);
-	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "pptpproxy", sizeof(uint32_t),
-				(uint32_t)record, records, &options);
+	int fd = make_array(record, records);
 	if (fd < 0)
 		return NULL;
 	void *memory = map_memory(fd, record * records);
@@ -111,6 +116,11 @@ struct fastpath_hop *fastpath_maps_hops(struct fastpath_maps *maps)
 
 /* ---- counters ---- */
 
+static uint32_t counts_a_chunk(const struct fastpath_maps *maps)
+{
+	return FASTPATH_COUNTS_CALLS * (uint32_t)maps->cpus;
+}
+
 int fastpath_maps_count_from_zero(struct fastpath_maps *maps, uint32_t slot)
 {
 	uint32_t chunk = slot / FASTPATH_COUNTS_CALLS;
@@ -120,8 +130,7 @@ int fastpath_maps_count_from_zero(struct fastpath_maps *maps, uint32_t slot)
 	}
 	if (!maps->counts[chunk]) {
 		struct fastpath_counts *counts =
-		    add_inner(maps->counters_fd, chunk, sizeof(*counts),
-			      FASTPATH_COUNTS_CALLS * (uint32_t)maps->cpus);
+		    add_inner(maps->counters_fd, chunk, sizeof(*counts), counts_a_chunk(maps));
 		__atomic_store_n(&maps->counts[chunk], counts, __ATOMIC_RELEASE);
 		return counts ? 0 : -1;
 	}
@@ -190,13 +199,18 @@ static int load(struct fastpath_maps *maps, struct why *why)
 	maps->cpus = libbpf_num_possible_cpus();
 	maps->object = bpf_object__open_mem(
 	    fastpath_object, (size_t)(fastpath_object_end - fastpath_object), &options);
-	struct bpf_map *counters =
-	    maps->object ? bpf_object__find_map_by_name(maps->object, "counters") : NULL;
-	if (maps->cpus < 1 || !counters ||
-	    bpf_map__set_max_entries(bpf_map__inner_map(counters),
-				     FASTPATH_COUNTS_CALLS * (uint32_t)maps->cpus) != 0)
+	if (maps->cpus < 1 || !maps->object)
 		return why_set(why, "its eBPF object cannot be opened: %s", strerror(errno));
-	int error = -bpf_object__load(maps->object);
+	/* The kernel wants to see one of the arrays that counters will have. */
+	int pattern = make_array(sizeof(struct fastpath_counts), counts_a_chunk(maps));
+	int error = pattern < 0 ? errno : 0;
+	if (error == 0)
+		error = -bpf_map__set_inner_map_fd(
+		    bpf_object__find_map_by_name(maps->object, "counters"), pattern);
+	if (error == 0)
+		error = -bpf_object__load(maps->object);
+	if (pattern >= 0)
+		close(pattern);
 	if (error == EPERM)
 		return why_set(why, "it needs root, or CAP_BPF and CAP_NET_ADMIN");
 	if (error != 0)
@@ -240,7 +254,7 @@ void fastpath_maps_close(struct fastpath_maps *maps)
 		unmap_memory(maps->routes[i], FASTPATH_IDS * sizeof(*maps->routes[i]));
 	for (int i = 0; i < FASTPATH_COUNTS_CHUNKS; i++)
 		unmap_memory(maps->counts[i],
-			     (size_t)maps->cpus * FASTPATH_COUNTS_CALLS * sizeof(*maps->counts[i]));
+			     counts_a_chunk(maps) * sizeof(*maps->counts[i]));
 	unmap_memory(maps->setup, sizeof(*maps->setup));
 	unmap_memory(maps->hops, FASTPATH_HOPS * sizeof(*maps->hops));
 	bpf_object__close(maps->object);
