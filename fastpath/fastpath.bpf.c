@@ -3,7 +3,7 @@
  * redirected before the network stack sees them. RFC 2637 section 4.
  *
  * It knows nothing but its maps, and every doubt is XDP_PASS: such a packet goes to the raw sockets
- * untouched. No pointers into the packet are subtracted: that would need CAP_PERFMON.
+ * untouched. No arithmetic with pointers into the packet but by constants: it would need CAP_PERFMON.
  */
 #include "fastpath/fastpath_shared.h"
 #include "wire/gre_wire.h"
@@ -92,7 +92,7 @@ static __always_inline uint32_t fold(uint64_t sum)
 	return (uint32_t)sum;
 }
 
-static __always_inline int is_enhanced_gre(const struct frame *frame)
+static __always_inline int is_enhanced_gre(const struct frame *frame, uint32_t length)
 {
 	uint32_t first = bpf_ntohl(frame->gre[0]);
 	uint32_t total = bpf_ntohs(frame->ip->tot_len);
@@ -102,7 +102,7 @@ static __always_inline int is_enhanced_gre(const struct frame *frame)
 		return 0;
 	header += (first & GRE_FLAG_S ? 4 : 0) + (first & GRE_FLAG_A ? 4 : 0);
 	return total >= header + (bpf_ntohl(frame->gre[1]) >> 16) &&
-	       (void *)frame->ip + total <= frame->end;
+	       sizeof(struct ethhdr) + total <= length;
 }
 
 static __always_inline int is_intact(const struct iphdr *ip)
@@ -206,7 +206,7 @@ static __always_inline int relay(struct xdp_md *context, int native)
 
 	uint32_t zero = 0;
 	struct fastpath_setup *ours = bpf_map_lookup_elem(&setup, &zero);
-	if (!ours || !is_enhanced_gre(&frame) || !is_intact(frame.ip))
+	if (!ours || !is_enhanced_gre(&frame, bpf_xdp_get_buff_len(context)) || !is_intact(frame.ip))
 		return XDP_PASS;
 	struct fastpath_route *found = find_route(ours, &frame);
 	if (!found)

@@ -28,7 +28,8 @@ enum {
 struct fastpath_setup { /* one record */
 	uint32_t local_count;
 	uint32_t ttl; /* of what leaves */
-	uint32_t locals_be[FASTPATH_LOCALS];
+	/* One more than used: a pointer that walks along them may not leave the record. */
+	uint32_t locals_be[FASTPATH_LOCALS + 1];
 };
 
 /* The way of packets to (our address, call ID). One cache line. */
@@ -68,7 +69,7 @@ struct fastpath_counts {
 	uint64_t unused[2];
 };
 
-_Static_assert(sizeof(struct fastpath_setup) == 8 + 4 * FASTPATH_LOCALS, "both halves agree");
+_Static_assert(sizeof(struct fastpath_setup) == 12 + 4 * FASTPATH_LOCALS, "both halves agree");
 _Static_assert(sizeof(struct fastpath_route) == 64, "both halves agree");
 _Static_assert(sizeof(struct fastpath_hop) == 32, "both halves agree");
 _Static_assert(sizeof(struct fastpath_counts) == 64, "both halves agree");
