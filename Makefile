@@ -2,6 +2,7 @@
 # make check      the tests that need no root; `sudo ./tools/check` runs all
 # make lint       floors, names, warnings of two compilers, format, manual page
 # make format     formats the C files
+# make bench      what `sudo ./tools/bench` runs; needs clang and libbpf
 # make install    PREFIX, DESTDIR; make uninstall undoes it
 #
 # Objects go to $(B). A variant of everything lives beside the plain one: `make asan`, `make tsan`; V=1 shows commands.
@@ -72,7 +73,7 @@ ifdef V
 quiet =
 endif
 
-.PHONY: all units fuzzers tools asan tsan check lint format install uninstall clean
+.PHONY: all units fuzzers tools bench asan tsan check lint format install uninstall clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SECONDEXPANSION:
@@ -84,11 +85,11 @@ $(PROGRAM): $(sources:%.c=$(B)/%.o)
 
 # The eBPF half lies within the program.
 fastpath_object := build/bpf/fastpath.bpf.o
-bpf_includes := $(shell $(CC) -print-multiarch 2>/dev/null)
+# clang's BPF target does not look where Debian has the headers of this machine.
+clang_bpf = clang -O2 -g -target bpf -ffreestanding -Wall -Wextra -I. -I/usr/include/$(shell $(CC) -dumpmachine)
 build/bpf/%.bpf.o: fastpath/%.bpf.c fastpath/fastpath_shared.h wire/gre_wire.h Makefile
 	@mkdir -p $(@D)
-	$(call quiet,BPF)clang -O2 -g -target bpf -ffreestanding -Wall -Wextra -I. \
-		$(bpf_includes:%=-I/usr/include/%) -c -o $@ $<
+	$(call quiet,BPF)$(clang_bpf) -c -o $@ $<
 $(B)/fastpath/fastpath_maps.o: $(fastpath_object)
 $(B)/fastpath/fastpath_maps.o: CPPFLAGS += -DFASTPATH_OBJECT='"$(fastpath_object)"'
 
@@ -132,6 +133,18 @@ build/fuzz/%: tests/fuzz/fuzz_%.c $$(fuzz_$$*) $(wildcard *.h host/*.h wire/*.h)
 
 fuzzers: $(fuzzers:%=build/fuzz/%)
 
+# ---- benchmark ----
+
+build/bench/%.bpf.o: bench/%.bpf.c bench/rows.h Makefile
+	@mkdir -p $(@D)
+	$(call quiet,BPF)$(clang_bpf) -Wno-address-of-packed-member -c -o $@ $<
+
+build/bench/%: bench/%.c bench/rows.h wire/bytes.h Makefile
+	@mkdir -p $(@D)
+	$(call quiet,CC)$(CC) $(LANGUAGE) $(WARNINGS) -O2 -g -o $@ $< -lbpf
+
+bench: $(patsubst %.c,build/%,$(filter-out %.bpf.c,$(wildcard bench/*.c))) $(patsubst %.c,build/%.o,$(wildcard bench/*.bpf.c))
+
 check: $(PROGRAM) units
 	@CMOCKA_MESSAGE_OUTPUT=TAP tests/run -j 2 $(units:%=$(B)/tests/unit/test_%)
 
@@ -139,7 +152,7 @@ lint: $(PROGRAM)
 	@tests/run tests/lint
 
 format:
-	clang-format -i $(wildcard *.[ch] host/*.[ch] wire/*.[ch] tests/*/*.[ch])
+	clang-format -i $(wildcard *.[ch] host/*.[ch] wire/*.[ch] bench/*.[ch] tests/*/*.[ch])
 
 # ---- installing ----
 

@@ -126,7 +126,7 @@ static int set_fastpath(struct options *options, struct why *why)
 
 static int add_interface(struct options *options, struct why *why)
 {
-	const char *word;
+	const char *word = NULL;
 	if (set_word(&word, "--fastpath-interface", why) != 0)
 		return -1;
 	const char **interfaces = realloc(options->interfaces, (options->interface_count + 1) *

@@ -1,0 +1,24 @@
+# bench/results/packets.csv as a picture; results names the directory.
+set terminal svg size 820,480 font "sans-serif,13" background "#ffffff"
+set output results."/packets.svg"
+set datafile separator ","
+set datafile missing NaN
+set title "Packets carried, 64-octet payloads, client to server (medians)"
+set xlabel "calls"
+set ylabel "million packets a second"
+set logscale xy
+set xrange [0.8:80000]
+set format x "%.0f"
+set format y "%g"
+set grid ytics xtics lc "#dddddd"
+set key outside right top
+systems = "'no middle box' 'XDP that only redirects' 'pptpproxy, fast path' 'pptpproxy, raw sockets' 'Linux NAT with PPTP helper' 'naive relay'"
+colours = "#999999 #555555 #c62828 #1565c0 #ef6c00 #2e7d32"
+file = results."/packets.csv"
+stats file skip 1 using (strcol(1) eq "pptpproxy, fast path") nooutput
+name(i) = word(systems, i)
+present(i) = system(sprintf("grep -c '^\"\\?%s' '%s' || true", name(i), file)) + 0
+plot for [i = 1:words(systems)] file skip 1 \
+	using 2:((strcol(1) eq name(i) && strcol(3) eq "64" && strcol(4) eq "up") ? column(5) : NaN) \
+	with linespoints lw 2 pt 7 ps 0.6 lc rgb word(colours, i) \
+	title (present(i) ? name(i) : name(i)." (not available)")
