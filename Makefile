@@ -86,7 +86,8 @@ $(PROGRAM): $(sources:%.c=$(B)/%.o)
 # The eBPF half lies within the program.
 fastpath_object := build/bpf/fastpath.bpf.o
 # clang's BPF target does not look where Debian has the headers of this machine.
-clang_bpf = clang -O2 -g -target bpf -ffreestanding -Wall -Wextra -I. -I/usr/include/$(shell $(CC) -dumpmachine)
+# v2, as 32-bit registers spill in a way that the verifier allows only with CAP_PERFMON.
+clang_bpf = clang -O2 -g -target bpf -mcpu=v2 -ffreestanding -Wall -Wextra -I. -I/usr/include/$(shell $(CC) -dumpmachine)
 build/bpf/%.bpf.o: fastpath/%.bpf.c fastpath/fastpath_shared.h wire/gre_wire.h Makefile
 	@mkdir -p $(@D)
 	$(call quiet,BPF)$(clang_bpf) -c -o $@ $<

@@ -136,9 +136,9 @@ static void del_call(struct fastpath *fastpath, callid_ref call)
 		if (carried->hop[side] >= 0)
 			fastpath_hops_put(fastpath->hops, carried->hop[side]);
 	}
-	struct fastpath_counts counts;
-	fastpath_maps_counts(fastpath->maps, callid_slot(call), &counts);
-	fastpath->carried += counts.from[0].packets + counts.from[1].packets;
+	struct fastpath_sum sums[2];
+	fastpath_maps_counts(fastpath->maps, callid_slot(call), sums);
+	fastpath->carried += sums[0].packets + sums[1].packets;
 	carried->live = false; /* its counters can still be asked for */
 }
 
@@ -154,15 +154,15 @@ static void add_counts(void *arg, callid_ref call, struct callid_counts from[2])
 {
 	const struct fastpath *fastpath = arg;
 	const struct carried *carried = carried_of(fastpath, call);
-	struct fastpath_counts counts;
+	struct fastpath_sum sums[2];
 	if (!carried || carried->call != call)
 		return;
-	fastpath_maps_counts(fastpath->maps, callid_slot(call), &counts);
+	fastpath_maps_counts(fastpath->maps, callid_slot(call), sums);
 	for (int side = 0; side < 2; side++) {
-		uint64_t seen_ns = counts.from[side].seen_ns;
+		uint64_t seen_ns = sums[side].seen_ns;
 		uint64_t seen_at = seen_ns ? seen_ns / 1000000 + 1 : 0; /* as monotonic_ms */
-		from[side].packets += counts.from[side].packets;
-		from[side].octets += counts.from[side].octets;
+		from[side].packets += sums[side].packets;
+		from[side].octets += sums[side].octets;
 		if (seen_at > from[side].seen_at)
 			from[side].seen_at = seen_at;
 	}

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 __asm__(".section .rodata\n"
@@ -26,6 +27,7 @@ extern const char fastpath_object[], fastpath_object_end[];
 struct fastpath_maps {
 	struct bpf_object *object;
 	int cpus;
+	uint64_t clock_ns, tick_ns; /* the time of setup->jiffies, and how long one is */
 	int locals_fd, counters_fd, ports_fd;
 	struct fastpath_setup *setup;
 	struct fastpath_hop *hops;
@@ -140,35 +142,46 @@ int fastpath_maps_count_from_zero(struct fastpath_maps *maps, uint32_t slot)
 	return 0;
 }
 
+static uint64_t relaxed(const uint64_t *value)
+{
+	return __atomic_load_n(value, __ATOMIC_RELAXED);
+}
+
+static uint64_t time_of(const struct fastpath_maps *maps, uint64_t jiffies)
+{
+	int64_t ticks = (int64_t)(jiffies - maps->setup->jiffies);
+	return maps->clock_ns + (uint64_t)(ticks * (int64_t)maps->tick_ns);
+}
+
 void fastpath_maps_counts(const struct fastpath_maps *maps, uint32_t slot,
-			  struct fastpath_counts *sum)
+			  struct fastpath_sum from[static 2])
 {
 	const struct fastpath_counts *counts =
 	    __atomic_load_n(&maps->counts[slot / FASTPATH_COUNTS_CALLS], __ATOMIC_ACQUIRE);
-	*sum = (struct fastpath_counts){0};
-	if (!counts)
-		return;
-	counts += slot % FASTPATH_COUNTS_CALLS;
-	for (int cpu = 0; cpu < maps->cpus; cpu++, counts += FASTPATH_COUNTS_CALLS) {
-		for (int from = 0; from < 2; from++) {
-			uint64_t seen =
-			    __atomic_load_n(&counts->from[from].seen_ns, __ATOMIC_RELAXED);
-			sum->from[from].packets +=
-			    __atomic_load_n(&counts->from[from].packets, __ATOMIC_RELAXED);
-			sum->from[from].octets +=
-			    __atomic_load_n(&counts->from[from].octets, __ATOMIC_RELAXED);
-			if (seen > sum->from[from].seen_ns)
-				sum->from[from].seen_ns = seen;
+	for (int side = 0; side < 2; side++) {
+		const struct fastpath_counts *at = counts + slot % FASTPATH_COUNTS_CALLS;
+		uint64_t seen = 0;
+		from[side] = (struct fastpath_sum){0};
+		for (int cpu = 0; counts && cpu < maps->cpus; cpu++, at += FASTPATH_COUNTS_CALLS) {
+			from[side].packets += relaxed(&at->from[side].packets);
+			from[side].octets += relaxed(&at->from[side].octets);
+			if (relaxed(&at->from[side].seen_jiffies) > seen)
+				seen = relaxed(&at->from[side].seen_jiffies);
 		}
+		from[side].seen_ns = seen ? time_of(maps, seen) : 0;
 	}
 }
 
 /* ---- the object ---- */
 
+static int program_fd(const struct fastpath_maps *maps, const char *name)
+{
+	return bpf_program__fd(bpf_object__find_program_by_name(maps->object, name));
+}
+
 int fastpath_maps_program(const struct fastpath_maps *maps, bool native)
 {
-	return bpf_program__fd(bpf_object__find_program_by_name(
-	    maps->object, native ? "fastpath_native" : "fastpath_generic"));
+	return program_fd(maps, native ? "fastpath_native" : "fastpath_generic");
 }
 
 int fastpath_maps_set_port(struct fastpath_maps *maps, uint32_t port, unsigned ifindex)
@@ -218,6 +231,22 @@ static int load(struct fastpath_maps *maps, struct why *why)
 	return 0;
 }
 
+/* The kernel counts time in ticks, of which it tells the length, but not the number. */
+static int set_clock(struct fastpath_maps *maps, struct why *why)
+{
+	uint8_t frame[64] = {0};
+	struct timespec tick, now;
+	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame, .data_size_in = sizeof(frame));
+	int error = bpf_prog_test_run_opts(program_fd(maps, "fastpath_clock"), &options);
+	if (error != 0)
+		return why_set(why, "its clock cannot be read: %s", strerror(-error));
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_getres(CLOCK_MONOTONIC_COARSE, &tick);
+	maps->clock_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	maps->tick_ns = (uint64_t)tick.tv_sec * 1000000000 + (uint64_t)tick.tv_nsec;
+	return 0;
+}
+
 static int map_all(struct fastpath_maps *maps, struct why *why)
 {
 	maps->locals_fd = map_fd(maps, "locals");
@@ -228,7 +257,7 @@ static int map_all(struct fastpath_maps *maps, struct why *why)
 	if (!maps->setup || !maps->hops)
 		return why_set(why, "its maps cannot be mapped: %s", strerror(errno));
 	maps->setup->ttl = default_ttl();
-	return 0;
+	return set_clock(maps, why);
 }
 
 struct fastpath_maps *fastpath_maps_open(struct why *why)

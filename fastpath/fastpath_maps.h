@@ -33,9 +33,14 @@ struct fastpath_hop *fastpath_maps_hops(struct fastpath_maps *maps); /* FASTPATH
 /* Room for the counters of a call, all zero. 0, or -1 with errno. */
 int fastpath_maps_count_from_zero(struct fastpath_maps *maps, uint32_t slot);
 
-/* The sum of what all CPUs have counted; seen_ns is the latest. Any thread. */
+struct fastpath_sum {
+	uint64_t packets, octets;
+	uint64_t seen_ns; /* the latest; CLOCK_MONOTONIC, to a timer tick; 0: none */
+};
+
+/* The sums of what all CPUs have counted, by the side that packets came from. Any thread. */
 void fastpath_maps_counts(const struct fastpath_maps *maps, uint32_t slot,
-			  struct fastpath_counts *sum);
+			  struct fastpath_sum from[static 2]);
 
 static inline void fastpath_maps_write_begin(uint32_t *seq)
 {

@@ -27,9 +27,11 @@ enum {
 
 struct fastpath_setup { /* one record */
 	uint32_t local_count;
-	uint32_t ttl; /* of what leaves */
+	uint32_t ttl;	  /* of what leaves */
+	uint64_t jiffies; /* when fastpath_clock ran */
 	/* One more than used: a pointer that walks along them may not leave the record. */
 	uint32_t locals_be[FASTPATH_LOCALS + 1];
+	uint32_t unused;
 };
 
 /* The way of packets to (our address, call ID). One cache line. */
@@ -64,12 +66,12 @@ struct fastpath_hop {
 struct fastpath_counts {
 	struct {
 		uint64_t packets, octets; /* from the IP header on */
-		uint64_t seen_ns;	  /* CLOCK_MONOTONIC, coarse; 0: none */
+		uint64_t seen_jiffies;	  /* 0: none */
 	} from[2];
 	uint64_t unused[2];
 };
 
-_Static_assert(sizeof(struct fastpath_setup) == 12 + 4 * FASTPATH_LOCALS, "both halves agree");
+_Static_assert(sizeof(struct fastpath_setup) == 24 + 4 * FASTPATH_LOCALS, "both halves agree");
 _Static_assert(sizeof(struct fastpath_route) == 64, "both halves agree");
 _Static_assert(sizeof(struct fastpath_hop) == 32, "both halves agree");
 _Static_assert(sizeof(struct fastpath_counts) == 64, "both halves agree");
