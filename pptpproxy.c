@@ -211,8 +211,7 @@ static int open_fastpath(struct program *program, struct why *why)
 		control_relay_addresses(program->control, note_address, &addresses);
 		struct fastpath_config config = {
 		    .db = program->db,
-		    .mode =
-			options->log_level == LOG_LEVEL_DUMP ? FASTPATH_OFF : options->fastpath,
+		    .mode = options->log_level == LOG_LEVEL_DUMP ? FASTPATH_OFF : options->fastpath,
 		    .interfaces = options->interfaces,
 		    .interface_count = options->interface_count,
 		    .listen_addrs = addresses.listen,

@@ -3,7 +3,8 @@
  * redirected before the network stack sees them. RFC 2637 section 4.
  *
  * It knows nothing but its maps, and every doubt is XDP_PASS: such a packet goes to the raw sockets
- * untouched. No arithmetic with pointers into the packet but by constants: it would need CAP_PERFMON.
+ * untouched. No arithmetic with pointers into the packet but by constants: it would need
+ * CAP_PERFMON.
  */
 #include "fastpath/fastpath_shared.h"
 #include "wire/gre_wire.h"
@@ -112,7 +113,7 @@ static __always_inline int is_intact(const struct iphdr *ip)
 }
 
 static __always_inline struct fastpath_route *find_route(const struct fastpath_setup *ours,
-							  const struct frame *frame)
+							 const struct frame *frame)
 {
 	uint32_t local, id = bpf_ntohl(frame->gre[1]) & 0xFFFF;
 	uint32_t count = ours->local_count;
@@ -207,7 +208,8 @@ static __always_inline int relay(struct xdp_md *context, int native)
 
 	uint32_t zero = 0;
 	struct fastpath_setup *ours = bpf_map_lookup_elem(&setup, &zero);
-	if (!ours || !is_enhanced_gre(&frame, bpf_xdp_get_buff_len(context)) || !is_intact(frame.ip))
+	if (!ours || !is_enhanced_gre(&frame, bpf_xdp_get_buff_len(context)) ||
+	    !is_intact(frame.ip))
 		return XDP_PASS;
 	struct fastpath_route *found = find_route(ours, &frame);
 	if (!found)

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <time.h>
 
-_Static_assert(FASTPATH_COUNTS_CALLS * FASTPATH_COUNTS_CHUNKS ==
+_Static_assert(FASTPATH_COUNTS_CALLS *FASTPATH_COUNTS_CHUNKS ==
 		   CALLID_SLOTS_A_CHUNK * CALLID_CHUNKS_MAX,
 	       "each call of the table has counters");
 
@@ -119,8 +119,8 @@ static void add_call(struct fastpath *fastpath, callid_ref call)
 		return;
 	*carried = (struct carried){.call = call, .live = true};
 	for (int side = 0; side < 2; side++)
-		carried->hop[side] = fastpath_hops_get(
-		    fastpath->hops, info.legs[side].proxy_addr, info.legs[side].peer_addr);
+		carried->hop[side] = fastpath_hops_get(fastpath->hops, info.legs[side].proxy_addr,
+						       info.legs[side].peer_addr);
 	for (int side = 0; side < 2; side++)
 		add_way(fastpath, carried, &info, (enum callid_side)side);
 }

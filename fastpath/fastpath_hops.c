@@ -141,8 +141,8 @@ static void on_change(void *arg, enum fastpath_change change, uint32_t addr, uns
 }
 
 /* The record of the way that the host would take now; ifindex 0 where we cannot. */
-static struct fastpath_hop ask(struct fastpath_hops *hops, uint32_t proxy_addr,
-			       uint32_t peer_addr, struct fastpath_next *next)
+static struct fastpath_hop ask(struct fastpath_hops *hops, uint32_t proxy_addr, uint32_t peer_addr,
+			       struct fastpath_next *next)
 {
 	struct fastpath_hop record = {0};
 	struct fastpath_link link;

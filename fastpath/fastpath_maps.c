@@ -282,8 +282,7 @@ void fastpath_maps_close(struct fastpath_maps *maps)
 	for (int i = 0; i < FASTPATH_LOCALS; i++)
 		unmap_memory(maps->routes[i], FASTPATH_IDS * sizeof(*maps->routes[i]));
 	for (int i = 0; i < FASTPATH_COUNTS_CHUNKS; i++)
-		unmap_memory(maps->counts[i],
-			     counts_a_chunk(maps) * sizeof(*maps->counts[i]));
+		unmap_memory(maps->counts[i], counts_a_chunk(maps) * sizeof(*maps->counts[i]));
 	unmap_memory(maps->setup, sizeof(*maps->setup));
 	unmap_memory(maps->hops, FASTPATH_HOPS * sizeof(*maps->hops));
 	bpf_object__close(maps->object);

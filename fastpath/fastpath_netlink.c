@@ -23,7 +23,7 @@ enum { EVENTS_BUFFER = 1 << 20 };
 struct fastpath_netlink {
 	struct mnl_socket *questions, *features;    /* asked, and answered at once */
 	struct mnl_socket *events, *feature_events; /* listened to */
-	uint16_t netdev_family; /* 0: this kernel has none */
+	uint16_t netdev_family;			    /* 0: this kernel has none */
 	uint32_t netdev_group;
 	uint32_t seq;
 	char buffer[32768];
@@ -115,8 +115,8 @@ static int on_route(const struct nlmsghdr *message, void *arg)
 	return MNL_CB_OK;
 }
 
-bool fastpath_netlink_route(struct fastpath_netlink *netlink, uint32_t source,
-			    uint32_t destination, struct fastpath_next *next)
+bool fastpath_netlink_route(struct fastpath_netlink *netlink, uint32_t source, uint32_t destination,
+			    struct fastpath_next *next)
 {
 	struct route_answer answer = {.next = next};
 	struct rtmsg *route;
@@ -224,9 +224,8 @@ static int on_features(const struct nlmsghdr *message, void *arg)
 	struct fastpath_link *link = arg;
 	struct attributes found = attributes_of(message, sizeof(struct genlmsghdr));
 	if (has(&found, NETDEV_DEV_XDP_FEATURES, 8))
-		link->sends_native =
-		    (mnl_attr_get_u64(found.of[NETDEV_DEV_XDP_FEATURES]) & NETDEV_SENDS_NATIVE) !=
-		    0;
+		link->sends_native = (mnl_attr_get_u64(found.of[NETDEV_DEV_XDP_FEATURES]) &
+				      NETDEV_SENDS_NATIVE) != 0;
 	return MNL_CB_OK;
 }
 
@@ -361,8 +360,7 @@ static int on_family(const struct nlmsghdr *message, void *arg)
 static void find_features(struct fastpath_netlink *netlink)
 {
 	struct genlmsghdr *command;
-	struct nlmsghdr *message =
-	    question(netlink, GENL_ID_CTRL, 0, sizeof(*command), &command);
+	struct nlmsghdr *message = question(netlink, GENL_ID_CTRL, 0, sizeof(*command), &command);
 	command->cmd = CTRL_CMD_GETFAMILY;
 	command->version = 1;
 	mnl_attr_put_strz(message, CTRL_ATTR_FAMILY_NAME, "netdev");

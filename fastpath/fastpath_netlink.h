@@ -29,8 +29,8 @@ struct fastpath_next {
 
 /* The way that the host sends packets from source (0: any) to destination. False: none, or none
  * that is an interface and an IPv4 neighbour. */
-bool fastpath_netlink_route(struct fastpath_netlink *netlink, uint32_t source,
-			    uint32_t destination, struct fastpath_next *next);
+bool fastpath_netlink_route(struct fastpath_netlink *netlink, uint32_t source, uint32_t destination,
+			    struct fastpath_next *next);
 
 enum fastpath_neighbour {
 	FASTPATH_NEIGHBOUR_NONE, /* unknown to the host */

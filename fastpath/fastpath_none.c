@@ -5,8 +5,7 @@
 
 #include "host/log.h"
 
-int fastpath_open(struct fastpath **fastpath, const struct fastpath_config *config,
-		  struct why *why)
+int fastpath_open(struct fastpath **fastpath, const struct fastpath_config *config, struct why *why)
 {
 	*fastpath = NULL;
 	if (config->mode == FASTPATH_OFF)

@@ -15,7 +15,7 @@ enum {
 	FASTPATH_LOCALS = 64, /* addresses of ours that calls use */
 	FASTPATH_IDS = 65536, /* routes an address of ours, indexed by call ID */
 	FASTPATH_HOPS = 65536,
-	FASTPATH_PORTS = 64,	    /* interfaces */
+	FASTPATH_PORTS = 64,	     /* interfaces */
 	FASTPATH_COUNTS_CALLS = 256, /* a chunk of the counters */
 	FASTPATH_COUNTS_CHUNKS = 4096,
 };
@@ -37,13 +37,13 @@ struct fastpath_setup { /* one record */
 /* The way of packets to (our address, call ID). One cache line. */
 struct fastpath_route {
 	uint32_t seq;
-	uint32_t peer_be;	/* whence they must come; 0: no route */
+	uint32_t peer_be;		    /* whence they must come; 0: no route */
 	uint32_t source_be, destination_be; /* new */
-	uint16_t call_id_be;	/* new */
-	uint16_t from;		/* enum callid_side */
-	uint32_t slot;		/* of the call, for its counters */
-	uint32_t hop, back;	/* the next hop; the one towards the peer, whence it must come */
-	uint64_t raw_until_ns;	/* CLOCK_MONOTONIC: on the raw way until a gap reaches it; 0: not */
+	uint16_t call_id_be;		    /* new */
+	uint16_t from;			    /* enum callid_side */
+	uint32_t slot;			    /* of the call, for its counters */
+	uint32_t hop, back;    /* the next hop; the one towards the peer, whence it must come */
+	uint64_t raw_until_ns; /* CLOCK_MONOTONIC: on the raw way until a gap reaches it; 0: not */
 	uint64_t raw_at_most_ns; /* or until this, where nothing must go there */
 	uint64_t unused[2];
 };

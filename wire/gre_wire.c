@@ -13,7 +13,8 @@ enum gre_answer gre_wire_check(const uint8_t *octets, size_t length, uint16_t *c
 	uint32_t first = bytes_get32(octets);
 	if ((first & GRE_FIRST_MASK) != GRE_FIRST_VALUE)
 		return GRE_NOT_ENHANCED;
-	size_t header = GRE_HEADER_MIN + (first & GRE_FLAG_S ? 4 : 0) + (first & GRE_FLAG_A ? 4 : 0);
+	size_t header =
+	    GRE_HEADER_MIN + (first & GRE_FLAG_S ? 4 : 0) + (first & GRE_FLAG_A ? 4 : 0);
 	if (length < header + bytes_get16(octets + 4))
 		return GRE_TRUNCATED;
 	*call_id = bytes_get16(octets + 6);
