@@ -8,11 +8,10 @@ from signal import SIGCONT, SIGSTOP
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lab import messages, tap
-from lab.errors import Skip
 from lab.fake import Call, World
 from lab.messages import ICRP, ICRQ, OCRP, OCRQ, build
 from lab.proc import wait_until
-from lab.proxy import CALL_ENDED, NO_GRE, READY, program
+from lab.proxy import CALL_ENDED, NO_GRE
 from lab.sniff import Sniffer
 from lab.tools import gre_send
 
@@ -453,23 +452,6 @@ def test_no_icmp_under_a_flood():
         assert not _unreachable(inside)
         call.down()
         call.expect_down()
-
-
-def test_small_receive_buffer_is_told():
-    "where the system refuses a large receive buffer, a warning names the sysctl"
-    with World(proxy=False) as world:
-        with open("/proc/sys/net/core/rmem_max") as file:
-            limit = int(file.read())
-        argv = ["setpriv", "--bounding-set=-net_admin", program(), "-n", "-p", world.server.ip]
-        proc = world.net.firewall.popen(argv, name="pptpproxy")
-        try:
-            proc.wait_line(READY, 15)
-            told = proc.lines(r"warning: .*net\.core\.rmem_max")
-            if not told and limit >= 4 << 20:
-                raise Skip(f"net.core.rmem_max is {limit}: nothing to refuse")
-            assert len(told) == 1, proc.text()
-        finally:
-            assert proc.stop() == 0
 
 
 if __name__ == "__main__":

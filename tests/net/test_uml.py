@@ -4,7 +4,8 @@
     [ guest: pppd, pptp ] .10 ---- .1 firewall .1 ---- .10 [ guest: pptpd, pppd ]
                         10.1.0.0/24           10.2.0.0/24
 
-The first cases try the laboratory alone: if one of those fails, the proxy is not to blame.
+The first cases try the laboratory alone: if one of those fails, the proxy is not to blame. The last one needs a kernel
+whose settings are its own: there the proxy itself runs in a guest.
 """
 
 import json
@@ -17,7 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lab import tap
 from lab.netns import link
-from lab.proxy import CALL_ENDED, Proxy
+from lab.proxy import CALL_ENDED, READY, Proxy, guest_program
 from lab.topo import Topology
 from uml.guest import Guest, Link, build_preload, need_host
 
@@ -187,6 +188,36 @@ def test_mppe_through_the_proxy():
         carry(client, server)
         hang_up(client, server)
         proxy.log.wait(CALL_ENDED, 10)
+
+
+# One run of the program, to readiness and back. Prints what it said, and its exit status last.
+UP_AND_DOWN = """\
+"$@" >/run/said 2>&1 &
+until grep -q 'ready: ' /run/said || ! kill -0 $!; do sleep 0.05; done
+kill $!
+wait $!
+status=$?
+cat /run/said
+exit $status
+"""
+
+
+def test_small_receive_buffer_is_told():
+    "where the system refuses a large receive buffer, a warning names the sysctl; not where it grants one"
+    need_host()
+    program = guest_program()
+    drop = ["setpriv", "--bounding-set=-net_admin"]  # the capability that passes the limit
+    cases = [(1 << 20, drop, ["1024"]), ((4 << 20) - 2048, drop, ["4094"]), (4 << 20, drop, []), (1 << 20, [], [])]
+    with Topology() as net, Guest(net.add("limited"), programs=[program], name="limited") as guest:
+        guest.wait_ready()
+        for limit, before, expected in cases:
+            # The sysctl is a whole kernel's, and tests leave the host's alone; the guest has its own.
+            guest.check(["sh", "-c", f"echo {limit} >/proc/sys/net/core/rmem_max"])
+            said = guest.check(["sh", "-c", UP_AND_DOWN, "sh", *before, program.name, "-n", "-p", "192.0.2.1"])
+            assert re.search(READY, said) and said.endswith("stopped\n"), said
+            told = re.findall(r"^warning: the GRE receive buffer is (\d+) KiB .* net\.core\.rmem_max to 4194304$",
+                              said, re.M)
+            assert told == expected and said.count("rmem_max") == len(expected), (limit, before, said)
 
 
 if __name__ == "__main__":

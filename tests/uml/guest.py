@@ -101,15 +101,16 @@ def _processes_in(pid_namespace):
 class Guest:
     """One guest, booting from the moment it is made; wait_ready() before anything is asked of it.
 
-    ns       the namespace that it starts in
-    link     its network card (default: none)
-    files    texts to write inside, by their path, readable for root alone: below /etc/ppp, /run or /tmp
-    preload  shared objects to preload into linux.uml (default: the shim)
+    ns        the namespace that it starts in
+    link      its network card (default: none)
+    files     texts to write inside, by their path, readable for root alone: below /etc/ppp, /run or /tmp
+    programs  paths of programs from anywhere here, which the guest finds by their names
+    preload   shared objects to preload into linux.uml (default: the shim)
 
-    .log     its console: the kernel's messages and, as "name[pid]: text", what programs send to syslog
+    .log      its console: the kernel's messages and, as "name[pid]: text", what programs send to syslog
     """
 
-    def __init__(self, ns, link=None, files=None, preload=None, memory="128M", name=None):
+    def __init__(self, ns, link=None, files=None, programs=(), preload=None, memory="128M", name=None):
         need_host()
         self.name = name or ns.name
         self._proc = None
@@ -120,14 +121,15 @@ class Guest:
         try:
             if preload is None:
                 preload = [build_preload(self._directory)]
-            self._write_plan(link, files or {})
+            self._write_plan(link, files or {}, programs)
             self._boot(ns, self._command(link, preload, memory))
         except BaseException:
             self.stop()
             raise
 
-    def _write_plan(self, link, files):
-        plan = {"hostname": self.name, "modules": module_files(NEEDED), "files": files}
+    def _write_plan(self, link, files, programs):
+        plan = {"hostname": self.name, "modules": module_files(NEEDED), "files": files,
+                "programs": [str(path) for path in programs]}
         if link:
             plan["link"] = {"address": link.address, "gateway": link.gateway}
         (self._directory / "plan.json").write_text(json.dumps(plan))

@@ -6,8 +6,9 @@ whatever programs write to (/run, /tmp, /etc/ppp, /var/log) is a tmpfs of the gu
 /etc/resolv.conf. Requests and answers are lines of JSON on the guest's first serial line; the console carries the
 kernel's messages and, as `name[pid]: text`, what programs send to syslog.
 
-plan.json: hostname, modules (paths, in the order to load), files (path -> text), link (address with its prefix length,
-gateway; may be absent).
+plan.json: hostname, modules (paths, in the order to load), files (path -> text), programs (paths of the host's, which
+may be hidden by one of those tmpfs: they are copied to /run/bin), link (address with its prefix length, gateway; may be
+absent).
 """
 
 import ctypes
@@ -70,7 +71,17 @@ def own_file(path, text):
         check(LIBC.mount(own.encode(), path.encode(), None, MS_BIND, None), f"mount {path}")
 
 
+def write(path, octets, mode):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as out:
+        out.write(octets)
+
+
 def set_up(plan):
+    programs = {}
+    for path in plan["programs"]:
+        with open(path, "rb") as file:
+            programs["/run/bin/" + os.path.basename(path)] = file.read()
     mount("proc", "/proc")
     mount("sysfs", "/sys")
     mount("devpts", "/dev/pts", "mode=620,ptmxmode=666")
@@ -85,9 +96,9 @@ def set_up(plan):
     for path in plan["modules"]:
         load_module(path)
     for path, text in plan["files"].items():
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "w", opener=lambda name, flags: os.open(name, flags, 0o600)) as out:
-            out.write(text)
+        write(path, text.encode(), 0o600)
+    for path, octets in programs.items():
+        write(path, octets, 0o755)
     ip("link", "set", "lo", "up")
     if "link" in plan:
         ip("address", "add", plan["link"]["address"], "dev", "vec0")
@@ -141,7 +152,7 @@ def serve(line):
 
 
 def main():
-    os.environ.update(PATH="/usr/sbin:/usr/bin:/sbin:/bin", HOME="/run", LC_ALL="C")
+    os.environ.update(PATH="/run/bin:/usr/sbin:/usr/bin:/sbin:/bin", HOME="/run", LC_ALL="C")
     with open(os.path.join(os.path.dirname(os.path.abspath(sys.argv[0])), "plan.json")) as plan_file:
         plan = json.load(plan_file)
     line = os.open("/dev/ttyS0", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
