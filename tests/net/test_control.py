@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from lab import messages, tap, watch
+from lab import messages, tap, tcp, watch
 from lab.dns import Dns, Etc
 from lab.fake import Session, World
 from lab.messages import (CCRQ, CDN, ECHO_RP, ECHO_RQ, ICCN, ICRP, ICRQ, LENGTH, OCRP, OCRQ, SCCRP, SCCRQ, SLI, STOP_RP,
@@ -465,19 +465,7 @@ def test_end_of_one_leg_while_the_other_does_not_read():
     with World(debug=False) as world:
         session = world.session()
         session.call(5, 7)
-        session.client.sock.setblocking(False)
-        octets, went = build(ECHO_RQ) * 50, time.monotonic()
-
-        def full():
-            nonlocal went
-            try:
-                session.client.sock.send(octets)
-                went = time.monotonic()
-            except BlockingIOError:
-                pass
-            return time.monotonic() - went > 0.5
-
-        wait_until(full, 60, "the way to be full")
+        tcp.fill(world.proxy, [(session.client, session.server)], build(ECHO_RQ))
         session.client.reset()
         world.log.wait(f"{CALL_ENDED}.*one end closed the connection, the other does not read", 60)
 

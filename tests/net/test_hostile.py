@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from lab import tap, watch
+from lab import tap, tcp, watch
 from lab.errors import LabTimeout
 from lab.fake import PATIENCE, Ended, World
 from lab.messages import ECHO_RQ, OCRQ, SCCRP, SCCRQ, build
@@ -39,29 +39,6 @@ def _cpu_over(pid, seconds):
 # ---- stalled readers ----
 
 
-def _fill(sender, octets, limit=256 * MIB):
-    """Send until nothing has gone in for a while; answers how much did."""
-    sent, last = 0, time.monotonic()
-    sender.sock.setblocking(False)
-    rest = b""
-
-    def full():
-        nonlocal sent, last, rest
-        try:
-            while sent < limit:
-                rest = rest or octets * (65536 // len(octets))
-                done = sender.sock.send(rest)
-                rest = rest[done:]
-                sent += done
-                last = time.monotonic()
-        except BlockingIOError:
-            pass
-        return sent >= limit or time.monotonic() - last > 0.5
-
-    wait_until(full, 30, "the way to be full")
-    return sent, rest
-
-
 def test_stalled_reader_costs_bounded_memory():
     "a peer that does not read costs a bounded amount of memory and nobody else's time, and loses nothing once it reads"
     with World(clients=2, debug=False) as world:
@@ -71,8 +48,7 @@ def test_stalled_reader_costs_bounded_memory():
         before = watch.rss(world.proxy.pid)
         for sender, receiver in ((session.client, session.server), (session.server, session.client)):
             octets = build(ECHO_RQ, identifier=7, tail=bytes(500))
-            sent, rest = _fill(sender, octets)
-            assert sent < 64 * MIB, f"{sent} octets went in: nothing held the sender back"
+            [(sent, rest)] = tcp.fill(world.proxy, [(sender, receiver)], octets)
             assert watch.rss(world.proxy.pid) < before + watch.bound(4 * MIB)
             assert _cpu_over(world.proxy.pid, 0.5) < 0.3, "spinning"
             bystander.check()
@@ -109,21 +85,8 @@ def test_many_stalled_readers():
         call = bystander.call(5, 7)
         before = watch.rss(world.proxy.pid)
         sessions = [world.session() for _ in range(50)]
-        octets = build(ECHO_RQ, tail=bytes(1000))
-        began = time.monotonic()
-        for session in sessions:
-            session.client.sock.setblocking(False)
-
-        def flood():
-            went = 0
-            for session in sessions:
-                try:
-                    went += session.client.sock.send(octets * 60)
-                except BlockingIOError:
-                    pass
-            return not went and time.monotonic() - began > 0.5
-
-        wait_until(flood, 60, "all ways to be full")
+        ways = [(session.client, session.server) for session in sessions]
+        tcp.fill(world.proxy, ways, build(ECHO_RQ, tail=bytes(1000)))
         assert watch.rss(world.proxy.pid) < before + watch.bound(8 * MIB)
         call.check()
         bystander.check()
@@ -135,7 +98,7 @@ def test_one_sided_end_of_a_stalled_connection():
     with World(debug=False) as world:
         before = watch.descriptors(world.proxy.pid)
         session = world.session()
-        _fill(session.client, build(ECHO_RQ, tail=bytes(1000)))
+        tcp.fill(world.proxy, [(session.client, session.server)], build(ECHO_RQ, tail=bytes(1000)))
         session.server.reset()
         session.client.expect_end()
         world.wait_line(session.client, CLOSED)

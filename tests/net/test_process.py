@@ -16,7 +16,7 @@ from contextlib import closing
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from lab import tap, watch
+from lab import tap, tcp, watch
 from lab.fake import Ended, World, wait_listening
 from lab.messages import CCRQ, CDN, ECHO_RQ, OCRP, OCRQ, STOP_RQ, build
 from lab.netns import RUN_PREFIX, Room, private_mounts
@@ -483,7 +483,7 @@ def test_sigterm_with_peers_that_do_not_close():
     with World() as world:
         idle, stalled = world.session(), world.session()
         idle.call(5, 7)
-        _stall(stalled)
+        tcp.fill(world.proxy, [(stalled.client, stalled.server)], build(ECHO_RQ, tail=bytes(1000)))
         world.dial()
         began = time.monotonic()
         world.proxy.proc.signal(signal.SIGTERM)
@@ -492,22 +492,6 @@ def test_sigterm_with_peers_that_do_not_close():
         assert time.monotonic() - began < SHUTDOWN
         idle.client.expect(CDN)
         idle.client.expect(STOP_RQ, reason=LOCAL_SHUTDOWN)
-
-
-def _stall(session):
-    """Fill the way to a server that does not read, until nothing more goes in."""
-    session.client.sock.setblocking(False)
-    octets, quiet_since = build(ECHO_RQ, tail=bytes(1000)), time.monotonic()
-    def full():
-        nonlocal quiet_since
-        try:
-            # Whole messages only: the socket's own rest is of no interest here.
-            session.client.sock.send(octets * 64)
-            quiet_since = time.monotonic()
-        except BlockingIOError:
-            pass
-        return time.monotonic() - quiet_since > 0.3
-    wait_until(full, 20, "the way to be full")
 
 
 def test_sighup_reopens_the_log():
