@@ -65,14 +65,23 @@ def test_stalled_reader_costs_bounded_memory():
 def test_everything_arrives_before_the_end_of_a_stalled_connection():
     "a client that sends much and closes while its server does not read: all of it arrives, then the end"
     with World(debug=False) as world:
-        session = world.session()
+        session, bystander = world.session(), world.session()
         octets = build(ECHO_RQ, identifier=7, tail=bytes(100))
         session.server.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        count = 3000
+        count = 2000  # more than fits on the server's side of the proxy, less than on the client's
         session.client.send(octets * count)
         session.client.close()
-        overdue = time.monotonic() + 3  # longer than any patience with peers that do not close
-        wait_until(lambda: time.monotonic() > overdue, 5, "the clock")
+
+        def knows_of_the_end():
+            leg = tcp.leg(world.net.firewall, session.client)
+            return leg and leg.state == tcp.CLOSE_WAIT and leg.receive_queue
+
+        wait_until(knows_of_the_end, 10, "the client's end behind what the server does not read")
+        # Longer than any patience with peers that do not close: a later one of those has been given up meanwhile.
+        descriptors = watch.descriptors(world.proxy.pid)
+        bystander.client.close()
+        bystander.server.expect_end(how="EOF")
+        wait_until(lambda: watch.descriptors(world.proxy.pid) <= descriptors - 2, 10, "the bystander to be given up")
         for _ in range(count):
             session.server.expect_octets(octets)
         session.server.expect_end(how="EOF")
