@@ -1,33 +1,32 @@
-"""What the kernel tells about a namespace's TCP sockets: states, queues, timers; and ways that are full.
+"""What the kernel tells about the proxy's TCP sockets: state, queues, options; and ways that are full.
 
-    one = tcp.find(net.firewall, local=("10.1.0.1", 1723), remote=("10.1.0.10", 40000))
-    one.state, one.receive_queue, one.send_queue, one.timer, one.timer_in
+    tcp.leg(net.firewall, session.client).receive_queue        # of the proxy's end of that stream
+    with tcp.borrow(world.proxy.pid, session.client) as sock:  # the same as a socket of ours
+        sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
     [(sent, rest)] = tcp.fill(world.proxy, [(session.client, session.server)], octets)
 """
 
+import ctypes
+import errno
 import os
 import socket
 import struct
 from dataclasses import dataclass
 
 from . import tap, watch
+from .errors import Skip
 from .proc import wait_until
 
-ESTABLISHED, CLOSE_WAIT = 1, 8
-KEEPALIVE = 2  # of .timer; 0 none, 1 retransmission, 4 probe of a window
-TICKS = os.sysconf("SC_CLK_TCK")
+CLOSE_WAIT = 8  # of .state: the peer has closed
+SYS_pidfd_getfd = 438  # the same on every machine
 MIB = 1 << 20
 
 
 @dataclass(frozen=True)
 class Socket:
-    local: tuple
-    remote: tuple
     state: int
     send_queue: int  # octets that the peer has not acknowledged
     receive_queue: int  # octets that the program has not read
-    timer: int
-    timer_in: float  # seconds until it fires
 
 
 def _address(text):
@@ -43,19 +42,43 @@ def sockets(ns):
     for row in rows:
         local, remote = _address(row[1]), _address(row[2])
         send_queue, receive_queue = (int(word, 16) for word in row[4].split(":"))
-        timer, ticks = (int(word, 16) for word in row[5].split(":"))
-        found[local, remote] = Socket(local, remote, int(row[3], 16), send_queue, receive_queue, timer, ticks / TICKS)
+        found[local, remote] = Socket(int(row[3], 16), send_queue, receive_queue)
     return found
 
 
-def find(ns, local, remote):
-    """The one between these addresses, or None."""
-    return sockets(ns).get((local, remote))
-
-
 def leg(ns, stream):
-    """The other end of a fake peer's stream: the proxy's, in its namespace."""
-    return find(ns, stream.remote, stream.local)
+    """The other end of a fake peer's stream, in the proxy's namespace; None if there is none."""
+    return sockets(ns).get((stream.remote, stream.local))
+
+
+def _duplicate(pidfd, number):
+    fd = ctypes.CDLL(None, use_errno=True).syscall(SYS_pidfd_getfd, pidfd, number, 0)
+    if fd >= 0:
+        return fd
+    code = ctypes.get_errno()
+    if code in (errno.EPERM, errno.ENOSYS):
+        raise Skip(f"pidfd_getfd: {os.strerror(code)}")
+    raise OSError(code, os.strerror(code))
+
+
+def borrow(pid, stream):
+    """The process's end of a fake peer's stream as a socket of ours: the same one, so close it soon."""
+    pidfd = os.pidfd_open(pid)
+    try:
+        for number in map(int, os.listdir(f"/proc/{pid}/fd")):
+            if not os.readlink(f"/proc/{pid}/fd/{number}").startswith("socket:"):
+                continue
+            sock = socket.socket(fileno=_duplicate(pidfd, number))
+            try:
+                if sock.family == socket.AF_INET and (sock.getsockname(), sock.getpeername()) == (
+                        stream.remote, stream.local):
+                    return sock
+            except OSError:  # not connected
+                pass
+            sock.close()
+    finally:
+        os.close(pidfd)
+    raise AssertionError(f"process {pid} has no end of {stream.name}")
 
 
 class _Way:

@@ -2,6 +2,7 @@
 """The control connection as a stream: whole messages in any segmentation, lies, ends, deadlines."""
 
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
@@ -568,8 +569,22 @@ def test_handshake_deadline_while_a_name_is_looked_up():
         world.session().check()
 
 
+def test_keepalive_of_both_legs():
+    "both legs are probed after --keepalive seconds, by default 60, and given up after three times as long"
+    for words, seconds in (([], 60), (["--keepalive", "7"], 7), (["--keepalive", "10800"], 10800)):
+        with World(words) as world:
+            session = world.session()
+            for stream in (session.client, session.server):
+                with tcp.borrow(world.proxy.pid, stream) as leg:
+                    assert leg.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE), stream.name
+                    for option, expected in ((socket.TCP_KEEPIDLE, seconds), (socket.TCP_KEEPINTVL, seconds),
+                                             (socket.TCP_KEEPCNT, 2), (socket.TCP_USER_TIMEOUT, 3000 * seconds)):
+                        value = leg.getsockopt(socket.IPPROTO_TCP, option)
+                        assert value == expected, f"{stream.name}, option {option}: {value} instead of {expected}"
+
+
 def test_vanished_peers_are_found():
-    "a peer that vanishes without a word is found by --keepalive, idle or with messages on their way to it"
+    "a peer that vanishes without a word is given up after three times --keepalive, idle or with messages on their way to it"
     with World(["--keepalive", "1"], clients=3) as world:
         idle, busy, bystander = (world.session(client=i) for i in range(3))
         idle.call(5, 7)
@@ -577,10 +592,13 @@ def test_vanished_peers_are_found():
         idle.server.expect(ECHO_RQ)
         for ns in world.net.clients[:2]:
             ns.run(["ip", "link", "set", "eth0", "down"])
+        began = time.monotonic()
         busy.server.send(build(ECHO_RQ))
         for session in (idle, busy):
             session.server.expect_end(20)
             world.wait_line(session.client, CLOSED)
+        took = time.monotonic() - began
+        assert 2.5 < took < 4 + tap.slowdown(), f"{took:.1f} s"
         world.wait_line(idle.client, CALL_ENDED)
         bystander.check()
 
