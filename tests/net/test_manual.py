@@ -373,22 +373,56 @@ def test_firewall_lets_no_gre_out():
 # ---- the lists ----
 
 
+LITERAL = r'"(?:[^"\\\n]|\\.)*"(?:\s*"(?:[^"\\\n]|\\.)*")*'  # a string, of several pieces
+
+
+def joined(literal):
+    return re.sub(r'"\s*"', "", literal)[1:-1]
+
+
+def sources_text(*patterns):
+    """The sources without their comments."""
+    text = "".join(path.read_text() for pattern in patterns for path in sorted(ROOT.glob(pattern)))
+    return re.sub(r"/\*.*?\*/", "", text, flags=re.S)
+
+
 def said():
     """Everything that the sources can say: their string literals, neighbours joined."""
-    text = "".join(path.read_text() for path in sorted(ROOT.glob("*.c")) + sorted(ROOT.glob("host/*.c")))
-    text = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
-    literals = re.findall(r'"(?:[^"\\\n]|\\.)*"(?:\s*"(?:[^"\\\n]|\\.)*")*', text)
-    return [re.sub(r'"\s*"', "", literal)[1:-1] for literal in literals]
+    return [joined(literal) for literal in re.findall(LITERAL, sources_text("*.c", "host/*.c"))]
+
+
+def keys():
+    """What the page's section about the log explains."""
+    return re.findall(r'^\.It Li "(.*)"$', section("LOG"), re.M)
 
 
 def test_messages():
     "each message that the page explains is one that the program has"
-    keys = re.findall(r'^\.It Li "(.*)"$', section("LOG"), re.M)
-    assert len(keys) > 20
+    assert len(keys()) > 20
     known = said()
     # "%s: ending" and the like: the words around the blank.
-    unknown = [key for key in keys if not any(key.removeprefix("SIGTERM") in literal for literal in known)]
+    unknown = [key for key in keys() if not any(key.removeprefix("SIGTERM") in literal for literal in known)]
     assert not unknown, f"the program never says: {unknown}"
+
+
+def complaints():
+    """What the program can say as an error or a warning, as format strings."""
+    text = sources_text("*.c", "host/*.c")
+    calls = r"\blog_(?:error|warning)\(|\bline_begin\([^;]*LOG_LEVEL_(?:ERROR|WARNING)\);\s*line_set\([^\",]*,"
+    found = re.findall(rf"(?:{calls})\s*({LITERAL})", text)
+    assert len(found) == len(re.findall(rf"(?:{calls})(?!const)", text)), "one whose format is no string"
+    return [joined(literal) for literal in found]
+
+
+def test_warnings():
+    "each error and each warning of the program is explained in the page's section about the log"
+    # An error alone is the sentence that the program ends with at its start; EXIT STATUS tells of those.
+    found = [text for text in complaints() if text != "%s"]
+    assert len(found) > 8, found
+    # Of one word might be anybody's.
+    explained = [key for key in keys() if " " in key]
+    missing = [text for text in found if not any(key in text for key in explained)]
+    assert not missing, f"the page does not explain: {missing}"
 
 
 def test_options():
@@ -430,6 +464,83 @@ def test_readme():
     found = [shlex.split(line)[1:] for line in lines if line.startswith("pptpproxy -")]
     assert found, "README.md has no command line"
     assert all(words in known for words in found), [words for words in found if words not in known]
+
+
+def code(document):
+    """A document's code without its comments: the lines of its displays, and what stands in the text as such."""
+    text = (ROOT / document).read_text()
+    blocks = re.findall(r"^```[^\n]*\n(.*?)^```", text, re.M | re.S)
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    spans = re.findall(r"`([^`]+)`", re.sub(r"^```[^\n]*\n.*?^```", "", text, flags=re.M | re.S))
+    return [re.sub(r"\s+#.*", "", one) for one in lines + spans]
+
+
+def shell(document):
+    """The words of those of its lines that start something, each without its sudo and its variables."""
+    found = []
+    for command in (part for line in code(document) for part in re.split(r" && |; ", line)):
+        if re.match(r"sudo |\./|make( |$)|[\w/]+/\w[\w.]* \S", command):
+            words = shlex.split(command)
+            while words[0] == "sudo" or "=" in words[0]:
+                words = words[1:]
+            found.append(words)
+    return found
+
+
+def test_documents_commands():
+    "what README.md and HACKING.md tell to start can be started: scripts, make's targets, their words"
+    ours = [(document, words) for document in ("README.md", "HACKING.md") for words in shell(document)]
+    scripts = [words for _, words in ours if "/" in words[0] and not words[0].startswith("build/")]
+    for name in ("./tools/demo", "./tools/check", "./tools/deps", "tests/fuzz/run"):
+        assert any(words[0] == name for words in scripts), f"nobody tells of {name}"
+    for name, *words in scripts:
+        assert os.access(ROOT / name, os.X_OK), f"{name} cannot be started"
+        if name == "./tools/demo" and words:
+            process = Proc([program(), *words, "--help"])
+            assert process.wait() == 0, process.text()
+        if name == "./tools/deps" and words:
+            assert re.search(rf"\b{words[0]}\b", (ROOT / name).read_text()), words
+        if name == "./tools/check":
+            assert all(list(ROOT.glob(f"tests/net/test_*{word}*.py")) for word in words), words
+        if name == "tests/fuzz/run":
+            assert all((ROOT / f"tests/fuzz/fuzz_{word}.c").exists() for word in words[1:]), words
+    targets = {word for _, words in ours if words[0] == "make" for word in words[1:] if "=" not in word}
+    assert {"install", "check", "asan", "fuzzers"} <= targets, targets
+    for target in sorted(targets):
+        process = Proc(["make", "-n", target], cwd=ROOT)
+        assert process.wait(30) == 0, process.text()
+
+
+def test_documents_files():
+    "the files and directories that README.md, HACKING.md and ARCHITECTURE.md name are there"
+    for document in ("README.md", "HACKING.md", "ARCHITECTURE.md"):
+        names = [name for one in code(document) for name in re.findall(
+            r"(?<![\w./])(?:\./)?((?:tools|tests|packaging|man|host|wire)/[\w./-]*|[A-Z]+\.md|LICENSE)(?![\w/*\[])", one)]
+        assert len(names) > 3, names
+        missing = [name for name in names if not (ROOT / name).exists()]
+        assert not missing, f"{document}: {missing}"
+
+
+def test_readme_daemontools():
+    "README.md's lines for daemontools lead to a service directory where svscan looks, whose options are one line"
+    need()
+    [lines] = [block for block in readme() if "packaging/daemontools" in block]
+    with Machine() as machine:
+        (machine.etc / "service").mkdir()
+        edited = machine.directory / "edited"
+        editor = machine.directory / "editor"
+        editor.write_text(f'#!/bin/sh\ngrep -c "^set -- -p" "$1" >{edited}\n')
+        editor.chmod(0o755)
+        process = Proc(["sh", "-eu", "-c", lines], room=machine, cwd=ROOT,
+                       env={"PATH": f"{machine.directory}:{os.environ['PATH']}"})
+        assert process.wait(30) == 0, process.text()
+        assert edited.read_text() == "1\n"
+        link = machine.etc / "service/pptpproxy"
+        assert os.readlink(link) == "/etc/pptpproxy/service"
+        for name in ("run", "log/run"):
+            file = machine.etc / "pptpproxy/service" / name
+            assert file.read_text() == (ROOT / "packaging/daemontools" / name).read_text()
+            assert os.access(file, os.X_OK), name
 
 
 def sources():
