@@ -11,7 +11,7 @@ fake.py   a world of clients and servers that say exactly what a test wants, oct
 tcp.py    what the kernel tells about TCP sockets, and ways that are full because nobody reads
 sniff.py  packets as they were on the wire; watch.py  what the program uses: memory, descriptors, time
 dns.py    a small name server, a private resolv.conf and hosts file; tools.py  runs tests/tools
-demo.py   what tools/demo shows
+examples.py  the networks of the manual page's examples;  demo.py  what tools/demo shows
 
 A test file looks like this:
 

@@ -14,12 +14,11 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from lab import tap
+from lab import tap, watch
+from lab.examples import Lab
 from lab.netns import need
 from lab.proc import Proc, wait_until
 from lab.proxy import CALL_ENDED, READY, ROOT, program
-
-from test_manual import Lab, state
 
 PACKAGE = ROOT / "packaging/daemontools"
 # Passes SIGTERM on and notes the exit status, which supervise keeps to itself.
@@ -145,7 +144,7 @@ def test_stops():
         service.svc("-d")
         wait_until(lambda: ": down " in service.svstat(), 10, "the service to be down")
         assert service.status_file.read_text() == "0"
-        assert state(pid) is None
+        assert watch.gone(pid)
         service.wait_log("stopped$")
         assert not service.said("warning|error")
         service.svc("-u")

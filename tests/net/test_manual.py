@@ -2,31 +2,23 @@
 """The manual page's own words, tried: its command lines with real calls, its firewall rules, its lists.
 
 Everything that is run here is read from man/pptpproxy.8 as it stands there. The networks are those
-that the page's examples use; it draws them.
+that the page's examples use; lab/examples.py draws them.
 """
 
 import os
 import re
 import shlex
-import shutil
 import sys
-import tempfile
-from contextlib import ExitStack
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from lab import tap
-from lab.netns import RUN_PREFIX, ip, need, private_mounts
+from lab import tap, watch
+from lab.examples import Lab, Machine
+from lab.netns import need
 from lab.proc import Lines, Proc, wait_until
-from lab.proxy import CALL_ENDED, CONNECTED, NO_GRE, READY, REFUSED, ROOT, Proxy, program
-from lab.real import Call, Pptpd
-from lab.topo import Topology
+from lab.proxy import CALL_ENDED, CONNECTED, NO_GRE, READY, ROOT, program
+from lab.real import Call
 
-HOSTS = """\
-127.0.0.1 localhost
-203.0.113.10 vpn.example.com
-203.0.113.20 firewall.example.com
-"""
 SCENARIO_1 = "Scenario 1: a client behind a firewall"
 SCENARIO_2 = "Scenario 2: a server behind a firewall"
 SCENARIO_3 = "Scenario 3: both"
@@ -66,106 +58,6 @@ def commands(title, name="pptpproxy"):
     joined = (display.replace("\\\n", " ") for display in displays(section(title)))
     lines = (line for display in joined for line in display.splitlines())
     return [shlex.split(line)[1:] for line in lines if line.startswith(name + " ")]
-
-
-# ---- the networks ----
-
-
-class Internet(Topology):
-    """The networks of the page's examples.
-
-    workstation, home, office, vpn, traveller   namespaces;  servers: .27 and .28
-    """
-
-    def __init__(self):
-        super().__init__()
-        try:
-            self.workstation, self.home, self.office, self.vpn, self.traveller = map(
-                self.add, ("workstation", "home", "office", "vpn", "traveller"))
-            self.servers = [self.add("server27"), self.add("server28")]
-            self.wire(self.workstation, "eth0", "192.0.2.2/24", self.home, "inside", "192.0.2.1/24")
-            ip("-n", self.home.name, "addr", "add", "192.0.2.3/24", "dev", "inside")
-            self._switch("internet", [
-                (self.home, "outside", "203.0.113.1/24"), (self.office, "outside", "203.0.113.20/24"),
-                (self.vpn, "eth0", "203.0.113.10/24"), (self.traveller, "eth0", "203.0.113.99/24")])
-            self._switch("lan", [(self.office, "inside", "198.51.100.1/24")] + [
-                (server, "eth0", f"198.51.100.{27 + i}/24") for i, server in enumerate(self.servers)])
-        except BaseException:
-            self.close()
-            raise
-
-
-class Machine:
-    """A private mount namespace in which /etc, /run and /var/log are empty directories of its own,
-    but for the names in /etc/hosts. Outside they are .etc, .run and .log."""
-
-    def __init__(self, hosts=HOSTS):
-        self.directory = Path(tempfile.mkdtemp(prefix=RUN_PREFIX))
-        self.etc, self.run, self.log = (self.directory / name for name in ("etc", "run", "log"))
-        for path in (self.etc, self.run, self.log):
-            path.mkdir()
-        (self.etc / "hosts").write_text(hosts)
-
-    def enter(self):
-        """Move the calling thread, which must be one that may be spent, into it."""
-        private_mounts({"/etc": self.etc, "/run": self.run, "/var/log": self.log})
-
-    def close(self):
-        shutil.rmtree(self.directory, ignore_errors=True)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        self.close()
-
-
-class Lab:
-    """The networks, and what stands in them, all closed at once.
-
-    pptpd(ns, number)     a server whose tunnels have addresses 10.number.x.x
-    proxy(ns, words)      the program, with the names of the examples
-    call(ns, address)     a call that is up and answers pings
-    """
-
-    def __init__(self):
-        self._stack = ExitStack()
-        self.net = self.enter(Internet())
-
-    def enter(self, thing):
-        return self._stack.enter_context(thing)
-
-    def machine(self):
-        return self.enter(Machine())
-
-    def pptpd(self, ns, number):
-        return self.enter(Pptpd(ns, local=f"10.{number}.0.1-50", remote=f"10.{number}.1.1-50",
-                                name=f"pptpd {ns.ip}"))
-
-    def proxy(self, ns, words, room=None, **options):
-        return self.enter(Proxy(ns, words, room=room or self.machine(), name=f"proxy {ns.name}", **options))
-
-    def call(self, ns, address, number):
-        """... which the server with this number has taken."""
-        call = self.enter(Call(ns, address, name=f"call to {address}"))
-        call.wait_up()
-        assert call.remote.startswith(f"10.{number}."), f"the call to {address} arrived at {call.remote}"
-        call.ping(3)
-        return call
-
-    def refused(self, ns, address, proxy):
-        """A call that the proxy refuses."""
-        mark = proxy.log.mark()
-        call = self.enter(Call(ns, address, name="stranger's call"))
-        proxy.log.wait(rf"{ns.ip}\b.*{REFUSED}", after=mark)
-        call.wait_gone(30)
-        assert not call.ppp.lines("up device=")
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        return self._stack.__exit__(*exc)
 
 
 # ---- the examples ----
@@ -250,14 +142,6 @@ def test_external_command():
         lab.call(lab.net.traveller, "203.0.113.20", 27).hang_up()
 
 
-def state(pid):
-    """Of a process that may be gone: a letter, or None."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-
-
 def test_daemon():
     "the daemon with a log file: the command ends with 0 when calls are accepted; log rotation; the end"
     [words] = commands(DAEMON)
@@ -282,7 +166,7 @@ def test_daemon():
         mark = file.stat().st_size
         lab.call(lab.net.workstation, "192.0.2.1", 10).hang_up()
         os.kill(pid, 15)
-        wait_until(lambda: state(pid) in (None, "Z"), 10, "the daemon to end")
+        wait_until(lambda: watch.gone(pid), 10, "the daemon to end")
         assert re.search(CALL_ENDED, file.read_text()[mark:])
         assert file.read_text().endswith(" stopped\n")
         assert not (room.run / "pptpproxy.pid").exists()
