@@ -10,6 +10,7 @@ messages.py  all control messages and enhanced GRE packets, built and parsed
 fake.py   a world of clients and servers that say exactly what a test wants, octet by octet
 tcp.py    what the kernel tells about TCP sockets, and ways that are full because nobody reads
 sniff.py  packets as they were on the wire; watch.py  what the program uses: memory, descriptors, time
+sanitizers.py  their reports, of every process
 dns.py    a small name server, a private resolv.conf and hosts file; tools.py  runs tests/tools
 examples.py  the networks of the manual page's examples;  demo.py  what tools/demo shows
 

@@ -5,7 +5,7 @@
     # left the block: SIGTERM, and exit status 0 was asserted
 
 The program is $PPTPPROXY, by default pptpproxy in the repository's root. The environment is passed
-on, so ASAN_OPTIONS and the like work; a sanitizer's report fails the test.
+on, so ASAN_OPTIONS and the like work; tap.py fails the case that a sanitizer's report comes in.
 """
 
 import os
@@ -26,7 +26,6 @@ CLOSED = r": closed: "
 MALFORMED = r": closed: .*malformed"
 DROPPED = r": dropped "
 NO_GRE = r"warning: .*no GRE from (client|server) ([\d.]+) for 10 s"
-SANITIZER = re.compile(r"(ERROR|WARNING): \w*Sanitizer|runtime error: ")
 SANITIZED = re.compile(rb"__[amt]san_init\b")
 START = 15.0  # seconds to readiness: a sanitizer's build on a loaded machine is slow
 STOP = 10.0  # the program promises 3
@@ -89,30 +88,22 @@ class Proxy:
         return self.proc.running()
 
     def stop(self):
-        """SIGTERM; asserts that it ran until now, ends with status 0, and no sanitizer spoke up."""
+        """SIGTERM; asserts that it ran until now and ends with status 0."""
         assert self.proc.running(), f"the proxy ended by itself: {self.proc.wait()}\n{self.proc.log.tail(40)}"
         code = self.proc.stop(STOP)
         self._finish()
-        self.check_sanitizers()
         assert code == 0, f"the proxy ended with {code}\n{self.proc.log.tail(40)}"
 
     def wait(self, timeout=STOP):
         """The exit status of one that ends by itself."""
         code = self.proc.wait(timeout)
         self._finish()
-        self.check_sanitizers()
         return code
 
     def kill(self):
         """SIGKILL; asserts nothing."""
         self.proc.kill()
         self._finish()
-
-    def check_sanitizers(self):
-        lines = self.proc.log.all()
-        for number, line in enumerate(lines):
-            if SANITIZER.search(line):
-                raise AssertionError("a sanitizer reports:\n" + "\n".join(lines[number:number + 60]))
 
     def _finish(self):
         if self._unfollow:
@@ -127,7 +118,5 @@ class Proxy:
             self.stop()
         elif self.proc.popen.returncode is None:
             self.kill()
-            self.check_sanitizers()  # says more than the failure that it caused
         else:
             self._finish()
-            self.check_sanitizers()

@@ -2,8 +2,8 @@
 
 A case is named by the first line of its docstring, or by its function. Any exception fails it, with
 the traceback and the last lines of every process that the lab started for it as diagnostics; Skip
-skips it. Words on the command line are filters: a case runs if its function's name or its title
-holds one of them.
+skips it. A sanitizer's report, of whichever process, fails it as well. Words on the command line are
+filters: a case runs if its function's name or its title holds one of them.
 
 Each case has 120 s (@deadline(S) for another, PPTPPROXY_TEST_SLOWDOWN=N to stretch all of them, as a
 sanitizer's run wants). One that takes longer fails with the stacks of all threads; one that does
@@ -17,7 +17,7 @@ import threading
 import time
 import traceback
 
-from . import netns, proc
+from . import netns, proc, sanitizers
 from .errors import Skip
 
 DEADLINE = 120
@@ -105,7 +105,7 @@ def _run(number, function):
     proc.forget()
     watchdog = _Watchdog(label, seconds)
     began = time.monotonic()
-    trouble = None
+    trouble = skipped = None
     try:
         with watchdog:
             try:
@@ -115,13 +115,18 @@ def _run(number, function):
         if left:
             trouble = f"the test left these open: {', '.join(left)}"
     except Skip as reason:
-        say(f"ok {label} # SKIP {reason}")
-        return True
+        skipped = reason
     except _Overdue:
         _clean_up()
         trouble = f"not done within {seconds:g} s\n{watchdog.stacks}"
     except Exception:
         trouble = traceback.format_exc()
+    reports = sanitizers.taken()
+    if reports:
+        trouble = f"{trouble or ''}a sanitizer reports:\n{reports}"
+    if trouble is None and skipped is not None:
+        say(f"ok {label} # SKIP {skipped}")
+        return True
     if trouble is None:
         say(f"ok {label}")
         comment(f"{time.monotonic() - began:.1f} s")
@@ -150,6 +155,7 @@ def main(module=None):
     if wanted and not chosen:
         sys.exit(f"no case is called like {' or '.join(wanted)}")
     proc.exit_on_signals()
+    sanitizers.collect()
     say("TAP version 13")
     say(f"1..{len(chosen)}")
     good = True
