@@ -21,8 +21,6 @@
 #include <sys/random.h>
 
 enum {
-	CALLS_A_CHUNK = CALLID_SLOTS_A_CHUNK,
-	CHUNKS_MAX = CALLID_CHUNKS_MAX, /* 1 Mi calls */
 	IDS = 65536,
 	RANDOM_TRIES = 256, /* enough where one in sixteen is free */
 };
@@ -80,7 +78,7 @@ struct callid_db {
 	uint64_t seed[2];
 
 	/* the writer's own; chunks is read under the lock */
-	struct call *chunks[CHUNKS_MAX];
+	struct call *chunks[CALLID_CHUNKS_MAX];
 	size_t chunk_count;
 	SLIST_HEAD(, call) free_calls;
 	struct callid_index spaces, homes;
@@ -169,22 +167,23 @@ static callid_ref ref_of(const struct call *call)
 static struct call *call_of(const struct callid_db *db, callid_ref ref)
 {
 	uint32_t slot = (uint32_t)ref;
-	if (slot / CALLS_A_CHUNK >= db->chunk_count)
+	if (slot / CALLID_SLOTS_A_CHUNK >= db->chunk_count)
 		return NULL;
-	struct call *call = &db->chunks[slot / CALLS_A_CHUNK][slot % CALLS_A_CHUNK];
+	struct call *call = &db->chunks[slot / CALLID_SLOTS_A_CHUNK][slot % CALLID_SLOTS_A_CHUNK];
 	return call->live && call->generation == ref >> 32 ? call : NULL;
 }
 
 static int add_chunk(struct callid_db *db)
 {
-	struct call *chunk =
-	    db->chunk_count < CHUNKS_MAX ? calloc(CALLS_A_CHUNK, sizeof(*chunk)) : NULL;
+	struct call *chunk = db->chunk_count < CALLID_CHUNKS_MAX
+				 ? calloc(CALLID_SLOTS_A_CHUNK, sizeof(*chunk))
+				 : NULL;
 	if (!chunk) {
 		errno = ENOMEM;
 		return -1;
 	}
-	for (uint32_t i = CALLS_A_CHUNK; i-- > 0;) {
-		chunk[i].slot = (uint32_t)(db->chunk_count * CALLS_A_CHUNK) + i;
+	for (uint32_t i = CALLID_SLOTS_A_CHUNK; i-- > 0;) {
+		chunk[i].slot = (uint32_t)(db->chunk_count * CALLID_SLOTS_A_CHUNK) + i;
 		chunk[i].ways[0].call = chunk[i].ways[1].call = &chunk[i];
 		SLIST_INSERT_HEAD(&db->free_calls, &chunk[i], in_free);
 	}
@@ -476,8 +475,8 @@ struct callid_db *callid_db_new(void)
 
 static void free_spaces(struct callid_db *db)
 {
-	for (size_t i = 0; i < db->chunk_count * CALLS_A_CHUNK; i++) {
-		struct call *call = &db->chunks[i / CALLS_A_CHUNK][i % CALLS_A_CHUNK];
+	for (size_t i = 0; i < db->chunk_count * CALLID_SLOTS_A_CHUNK; i++) {
+		struct call *call = &db->chunks[i / CALLID_SLOTS_A_CHUNK][i % CALLID_SLOTS_A_CHUNK];
 		for (int side = 0; side < 2; side++) {
 			struct way *way = &call->ways[side];
 			if (way->state != WAY_NONE && --way->space->used == 0)

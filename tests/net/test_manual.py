@@ -272,7 +272,7 @@ def sources_text(*patterns):
 
 def said():
     """Everything that the sources can say: their string literals, neighbours joined."""
-    return [joined(literal) for literal in re.findall(LITERAL, sources_text("*.c", "host/*.c"))]
+    return [joined(literal) for literal in re.findall(LITERAL, sources_text("*.c", "host/*.c", "fastpath/*.c"))]
 
 
 def keys():
@@ -291,7 +291,7 @@ def test_messages():
 
 def complaints():
     """What the program can say as an error or a warning, as format strings."""
-    text = sources_text("*.c", "host/*.c")
+    text = sources_text("*.c", "host/*.c", "fastpath/*.c")
     calls = r"\blog_(?:error|warning)\(|\bline_begin\([^;]*LOG_LEVEL_(?:ERROR|WARNING)\);\s*line_set\([^\",]*,"
     found = re.findall(rf"(?:{calls})\s*({LITERAL})", text)
     assert len(found) == len(re.findall(rf"(?:{calls})(?!const)", text)), "one whose format is no string"
@@ -428,7 +428,7 @@ def test_readme_daemontools():
 
 
 def sources():
-    return [path for pattern in ("*.[ch]", "host/*.[ch]", "wire/*.[ch]") for path in sorted(ROOT.glob(pattern))]
+    return [path for pattern in ("*.[ch]", "host/*.[ch]", "wire/*.[ch]", "fastpath/*.[ch]") for path in sorted(ROOT.glob(pattern))]
 
 
 def test_architecture():
