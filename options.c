@@ -11,7 +11,6 @@ const char options_version[] = "pptpproxy " VERSION;
 
 const char options_help[] =
     "usage: pptpproxy [options] -p [listenAddress[:port],]peerAddress[:port] ...\n"
-    "Forwards PPTP calls through a firewall.\n"
     "\n"
     "  -p, --proxy PAIR           listen here, dial there; repeatable\n"
     "                             (listen address 0.0.0.0, ports 1723 unless given)\n"
@@ -23,9 +22,8 @@ const char options_help[] =
     "      --connect-timeout S    deadline for reaching the peer (10)\n"
     "      --handshake-timeout S  deadline for a client's start of a connection (60)\n"
     "      --keepalive S          idle time before a TCP peer is probed (60)\n"
-    "      --fastpath MODE        carry calls in the kernel: off, auto, native, generic\n"
-    "                             (off)\n"
-    "      --fastpath-interface IF  there only, not where the pairs lead; repeatable\n"
+    "      --fastpath MODE        calls in the kernel: auto, native, generic (off)\n"
+    "      --fastpath-interface IF  only there; repeatable\n"
     "  -l, --log FILE             log there; reopened on SIGHUP\n"
     "      --pid-file FILE        write the pid there\n"
     "      --control NAME         control socket, @NAME or a path (@pptpproxy)\n"

@@ -96,6 +96,26 @@ static void files(void **state)
 	assert_string_equal(options.control, "@pptpproxy");
 }
 
+static void fast_path(void **state)
+{
+	(void)state;
+	static const char *const words[] = {"off", "auto", "native", "generic"};
+	static const enum fastpath_mode modes[] = {FASTPATH_OFF, FASTPATH_AUTO, FASTPATH_NATIVE,
+						   FASTPATH_GENERIC};
+	for (int i = 0; i < 4; i++) {
+		assert_int_equal(PARSE("-p", "1.1.1.1", "--fastpath", words[i]), OPTIONS_RUN);
+		assert_int_equal(options.fastpath, modes[i]);
+	}
+	assert_int_equal(options.interface_count, 0);
+	assert_int_equal(PARSE("-p", "1.1.1.1", "--fastpath-interface", "eth0",
+			       "--fastpath-interface=eth1"),
+			 OPTIONS_RUN);
+	assert_int_equal(options.fastpath, FASTPATH_OFF);
+	assert_int_equal(options.interface_count, 2);
+	assert_string_equal(options.interfaces[0], "eth0");
+	assert_string_equal(options.interfaces[1], "eth1");
+}
+
 static void check_level(const char *word, enum log_level level)
 {
 	assert_int_equal(PARSE("-p", "1.1.1.1", word), OPTIONS_RUN);
@@ -183,6 +203,8 @@ static void bad_values_are_named(void **state)
 	BAD("--handshake-timeout 9999: must be 1 to 3600", "--handshake-timeout", "9999");
 	BAD("--keepalive 10801: must be 1 to 10800", "--keepalive", "10801");
 	BAD("--acl-mode some: must be all or any", "--acl-mode", "some");
+	BAD("--fastpath on: must be off, auto, native or generic", "--fastpath", "on");
+	BAD("--fastpath-interface needs a value that is not empty", "--fastpath-interface", "");
 	BAD("-l needs a value that is not empty", "-l", "");
 	BAD("--pid-file needs a value that is not empty", "--pid-file", "");
 	BAD("--control needs a value that is not empty", "--control", "");
@@ -231,6 +253,7 @@ int main(void)
 	    cmocka_unit_test_teardown(defaults, clear),
 	    cmocka_unit_test_teardown(everything_at_once, clear),
 	    cmocka_unit_test_teardown(files, clear),
+	    cmocka_unit_test_teardown(fast_path, clear),
 	    cmocka_unit_test_teardown(foreground_and_levels, clear),
 	    cmocka_unit_test_teardown(help_and_version, clear),
 	    cmocka_unit_test_teardown(bad_options_are_named, clear),
