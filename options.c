@@ -11,6 +11,7 @@ const char options_version[] = "pptpproxy " VERSION;
 
 const char options_help[] =
     "usage: pptpproxy [options] -p [listenAddress[:port],]peerAddress[:port] ...\n"
+    "Forwards PPTP calls through a firewall.\n"
     "\n"
     "  -p, --proxy PAIR           listen here, dial there; repeatable\n"
     "                             (listen address 0.0.0.0, ports 1723 unless given)\n"
