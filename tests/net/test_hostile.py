@@ -279,6 +279,49 @@ def test_flood_of_junk_leaves_a_call_untouched():
         session.check()
 
 
+def _raw_drops(ns):
+    """Packets that found a raw socket of this namespace full."""
+    with ns, open("/proc/thread-self/net/raw") as table:
+        return sum(int(line.split()[-1]) for line in table.readlines()[1:])
+
+
+def _pin(process, cpu):
+    for task in os.listdir(f"/proc/{process.pid}/task"):
+        os.sched_setaffinity(int(task), {cpu})
+
+
+def _calls_under_a_flood(cpus):
+    """New calls while an established one floods its receive buffer. cpus: of the program, of the flood."""
+    with World(clients=2, debug=False) as world:
+        flooding = world.session(client=0).call(5, 7)
+        _pin(world.proxy, cpus[0])
+        floods = [gre_send_start(world.net.client, "-s", world.client.ip, "-d", world.net.inside, "-c",
+                                 flooding.client_sees, "-q", 1, "-l", 20, "-n", 100000000, "-w", 60) for _ in range(2)]
+        for flood in floods:
+            _pin(flood, cpus[1])
+        for number in range(10):
+            drops = _raw_drops(world.net.firewall)
+            wait_until(lambda: _raw_drops(world.net.firewall) > drops, 30, "the flood to saturate the GRE thread")
+            began = time.monotonic()
+            session = world.session(client=1)
+            session.call(100 + number, 200 + number, settle=False)
+            took = time.monotonic() - began
+            assert took < tap.slowdown(), f"call {number} took {took:.2f} s"
+        assert all(flood.running() for flood in floods)
+
+
+def test_calls_come_up_while_packets_flood():
+    "a flood of a call's packets that saturates the GRE thread: new calls come up within a second"
+    cpus = sorted(os.sched_getaffinity(0))
+    _calls_under_a_flood((cpus[0], cpus[-1]))
+
+
+def test_calls_come_up_while_packets_flood_one_core():
+    "the same where one core does all of it"
+    cpus = sorted(os.sched_getaffinity(0))
+    _calls_under_a_flood((cpus[0], cpus[0]))
+
+
 def test_flood_of_silent_connections():
     "four hundred silent connections of one address: another's call comes up meanwhile, and the deadline ends the flood"
     with World(["--handshake-timeout", "3"], clients=2, debug=False) as world:

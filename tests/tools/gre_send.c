@@ -114,10 +114,10 @@ static void take(struct job *job, int option)
 		job->ttl = number(optarg, UINT8_MAX);
 		break;
 	case 'n':
-		job->count = number(optarg, 10000000);
+		job->count = number(optarg, 100000000);
 		break;
 	case 'r':
-		job->rate = number(optarg, 10000000);
+		job->rate = number(optarg, 100000000);
 		break;
 	case 'w':
 		job->seconds = number(optarg, SECONDS_MAX);
