@@ -379,6 +379,16 @@ static const struct golden packets[] = {
 	0x00, 0x00,             /* Payload Length: 0 */
 	0x00, 0x00,             /* Call ID */
     }},
+    {"unmarked again, behind a marked one", 0x00, 8, {
+	0x20, 0x01, 0x88, 0x0B, /* K, Ver=1 */
+	0x00, 0x00,             /* Payload Length: 0 */
+	0x00, 0x00,             /* Call ID */
+    }},
+    {"marked again, behind an unmarked one", 0x28, 8, {
+	0x20, 0x01, 0x88, 0x0B, /* K, Ver=1 */
+	0x00, 0x00,             /* Payload Length: 0 */
+	0x00, 0x00,             /* Call ID */
+    }},
 };
 /* clang-format on */
 
@@ -410,7 +420,7 @@ static void packets_pass_with_the_call_id_rewritten(void **state)
 	assert_true(callid_db_get(db, call, &info));
 	for (int side = 0; side < 2; side++) {
 		assert_int_equal(info.from[side].packets, each);
-		assert_int_equal(info.from[side].octets, each * 20 + 20 + 16 + 12 + 32 + 8);
+		assert_int_equal(info.from[side].octets, each * 20 + 20 + 16 + 12 + 32 + 8 + 8 + 8);
 		assert_int_equal(info.from[side].drops, 0);
 		assert_int_not_equal(info.from[side].seen_at, 0);
 	}
