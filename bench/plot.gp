@@ -8,17 +8,17 @@ set xlabel "calls"
 set ylabel "million packets a second"
 set logscale xy
 set xrange [0.8:80000]
-set format x "%.0f"
+set yrange [0.005:15]
+set xtics ("1" 1, "100" 100, "1,000" 1000, "3,000" 3000, "10,000" 10000, "60,000" 60000)
 set format y "%g"
 set grid ytics xtics lc "#dddddd"
-set key outside right top
-systems = "'no middle box' 'XDP that only redirects' 'pptpproxy, fast path' 'pptpproxy, raw sockets' 'Linux NAT with PPTP helper' 'naive relay'"
+set key outside bottom center horizontal maxcols 3
+systems = "'no middle box' 'XDP that only redirects' 'pptpproxy: fast path' 'pptpproxy: raw sockets' 'Linux NAT with PPTP helper' 'naive relay'"
 colours = "#999999 #555555 #c62828 #1565c0 #ef6c00 #2e7d32"
 file = results."/packets.csv"
-stats file skip 1 using (strcol(1) eq "pptpproxy, fast path") nooutput
 name(i) = word(systems, i)
-present(i) = system(sprintf("grep -c '^\"\\?%s' '%s' || true", name(i), file)) + 0
+present(i) = int(system(sprintf("grep -c '%s' '%s'", name(i), file)))
 plot for [i = 1:words(systems)] file skip 1 \
 	using 2:((strcol(1) eq name(i) && strcol(3) eq "64" && strcol(4) eq "up") ? column(5) : NaN) \
 	with linespoints lw 2 pt 7 ps 0.6 lc rgb word(colours, i) \
-	title (present(i) ? name(i) : name(i)." (not available)")
+	title (present(i) ? name(i) : name(i)." (n/a)")

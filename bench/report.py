@@ -92,6 +92,12 @@ def show_group(report, group):
     for system in by_system:
         cells = (_cell(group, system, calls) for calls in columns)
         report.say(system.name.ljust(NAME_WIDTH) + "".join(cell.rjust(COLUMN_WIDTH) for cell in cells))
+    report.say("CPU time of the relay's process, nanoseconds a packet")
+    for system in by_system:
+        costs = [group.cost(system, calls) for calls in columns]
+        if any(costs):
+            report.say(system.name.ljust(NAME_WIDTH)
+                       + "".join(f"{cost:.0f}".rjust(COLUMN_WIDTH) if cost else "-".rjust(COLUMN_WIDTH) for cost in costs))
 
 
 def _cell(group, system, calls):
@@ -102,6 +108,10 @@ def _cell(group, system, calls):
     return f"{rate / 1e6:.{digits}f}" + (f" ({delivered:.0%})" if delivered < 0.995 else "")
 
 
+def _whole(number):
+    return "" if number is None else f"{number:.0f}"
+
+
 def write_groups(report, groups):
     each, medians = [], []
     for group in groups:
@@ -110,9 +120,9 @@ def write_groups(report, groups):
                      for (system, calls), r in measured.items()]
         for system, counts in rounds.by_system(group.cells).items():
             medians += [(system.name, calls, group.payload, group.direction, f"{group.rate(system, calls) / 1e6:.4f}",
-                         f"{group.delivered(system, calls):.4f}") for calls in counts]
+                         f"{group.delivered(system, calls):.4f}", _whole(group.cost(system, calls))) for calls in counts]
     report.table("rounds.csv", ("round", "system", "calls", "payload", "direction", "seconds", "sent", "right"), each)
-    report.table("packets.csv", ("system", "calls", "payload", "direction", "mpps", "delivered"), medians)
+    report.table("packets.csv", ("system", "calls", "payload", "direction", "mpps", "delivered", "cpu_ns"), medians)
 
 
 def show_targets(report, results):

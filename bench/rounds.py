@@ -41,6 +41,11 @@ class Group:
         rounds = self._of(system, calls)
         return statistics.median(r.delivered for r in rounds) if rounds else None
 
+    def cost(self, system, calls):
+        """Nanoseconds of CPU time that a relay's process spent on each packet that came, or None."""
+        costs = [r.cost for r in self._of(system, calls) if r.cost]
+        return statistics.median(costs) if costs else None
+
     def ratio(self, one, other):
         """The median of one's rate by the other's in the same round, each a (system, calls); None if either is missing."""
         ratios = [measured[one].rate / measured[other].rate for measured in self.rounds

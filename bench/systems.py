@@ -33,12 +33,13 @@ class WrongPackets(Exception):
 
 
 class Round:
-    """What one round has shown: packets sent, and come right, within so many seconds."""
+    """What one round has shown: packets sent, and come right, within so many seconds; and what a relay's process spent."""
 
-    def __init__(self, words):
+    def __init__(self, words, cpu_ns):
         self.seconds = float(words["seconds"])
         self.sent, self.right = int(words["sent"]), int(words["right"])
         self.sent_in_all, self.right_in_all = int(words["sent_in_all"]), int(words["right_in_all"])
+        self.cost = cpu_ns / self.right_in_all if cpu_ns and self.right_in_all else None  # ns of CPU time a packet
 
     @property
     def rate(self):
@@ -65,6 +66,7 @@ class System:
         self.rows = directory / f"{type(self).__name__}-{calls}.rows"
         self.network = network.Network(f"{type(self).__name__.lower()}-{calls}")
         self.processes = []
+        self.relay = None  # pid of the process that carries the packets, where one does
         try:
             self.start()
         except BaseException:
@@ -123,14 +125,16 @@ class System:
         words = [BUILD / "source", "-o", BUILD, "-f", network.path(*source), "-t", network.path(*sink),
                  "-k", self.sink, "-r", self.rows, "-d", direction, "-m", network.mac(*middle), "-p", payload,
                  "-w", warm_ms, "-s", window_ms, "-c", SOURCE_CPU] + (["-u"] if self.unchanged else [])
+        before = cpu_time(self.relay)
         done = subprocess.run(list(map(str, words)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        spent = cpu_time(self.relay) - before
         if done.returncode:
             raise RuntimeError(f"{self.name}, {self.calls} calls: {done.stderr.strip()}")
         said = dict(re.findall(r"(\w+)=(\S+)", done.stdout))
         if int(said["wrong"]):
             raise WrongPackets(f"{self.name}, {self.calls} calls, {payload} octets, {direction}: {said['wrong']} packets "
                                f"came out wrong\n{done.stdout}")
-        return Round(said)
+        return Round(said, spent)
 
     def warm_up(self):
         """Each call's packets have come through at least once in each direction."""
@@ -151,6 +155,14 @@ class System:
 def pin(pid, cpu):
     for task in os.listdir(f"/proc/{pid}/task"):
         os.sched_setaffinity(int(task), {cpu})
+
+
+def cpu_time(pid):
+    """Nanoseconds that a process's threads have run, 0 for none."""
+    if pid is None:
+        return 0
+    tasks = os.listdir(f"/proc/{pid}/task")
+    return sum(int(Path(f"/proc/{pid}/task/{task}/schedstat").read_text().split()[0]) for task in tasks)
 
 
 class NoMiddleBox(System):
@@ -183,19 +195,20 @@ class Naive(System):
     def start(self):
         self.network.take_frames()
         self.invent_calls()
-        self._run(self.network.firewall, BUILD / "naive_relay", self.rows, cpu=PROGRAM_CPU)
+        self.relay = self._run(self.network.firewall, BUILD / "naive_relay", self.rows, cpu=PROGRAM_CPU).pid
 
 
 class Raw(System):
     """Two pairs, as there are two servers."""
 
-    name = "pptpproxy, raw sockets"
+    name = "pptpproxy: raw sockets"
     sink = "tc"
     options = []
 
     def start(self):
         self.network.take_frames()
-        self._start_proxy()
+        proxy = self._start_proxy()
+        self.relay = proxy.pid if self.sink == "tc" else None
         self.make_calls([f"{network.INNER}:1723", f"{network.INNER}:1724"])
 
     def _start_proxy(self):
@@ -208,10 +221,11 @@ class Raw(System):
             reasons = [line for line in said if "fastpath" in line or "fast path" in line or "error" in line] or said
             raise Unavailable(reasons[0].strip() if reasons else "it ended and said nothing")
         pin(proxy.pid, PROGRAM_CPU)
+        return proxy
 
 
 class Fast(Raw):
-    name = "pptpproxy, fast path"
+    name = "pptpproxy: fast path"
     sink = "xdp"
     options = ["--fastpath", "native", "--fastpath-interface", "inside", "--fastpath-interface", "outside"]
 
