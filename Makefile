@@ -140,7 +140,7 @@ fuzzers: $(fuzzers:%=build/fuzz/%)
 
 build/bench/%.bpf.o: bench/%.bpf.c bench/rows.h Makefile
 	@mkdir -p $(@D)
-	$(call quiet,BPF)$(clang_bpf) -Wno-address-of-packed-member -c -o $@ $<
+	$(call quiet,BPF)$(clang_bpf) -c -o $@ $<
 
 build/bench/%: bench/%.c bench/rows.h wire/bytes.h Makefile
 	@mkdir -p $(@D)

@@ -126,14 +126,15 @@ def write_groups(report, groups):
 
 
 def show_targets(report, results):
-    """results: (text, measured ratio or None, least)"""
+    """results: (text, measured ratio or None, least ratio or None)"""
     report.say()
     report.say("Targets, medians of paired rounds")
     rows = []
     for text, measured, least in results:
-        verdict = "not measured" if measured is None else "reached" if measured >= least else "MISSED"
+        verdict = ("not measured" if measured is None else "" if least is None
+                   else "reached" if measured >= least else "MISSED")
         figure = "" if measured is None else f"{measured:.2f}"
-        report.say(f"{text:58}{'>= ' + format(least, 'g'):>8}{figure:>9}  {verdict}")
+        report.say(f"{text:66}{'' if least is None else f'>= {least:g}':>8}{figure:>9}  {verdict}".rstrip())
         rows.append((text, least, figure, verdict))
     report.table("targets.csv", ("target", "least", "measured", "verdict"), rows)
 

@@ -42,10 +42,11 @@ int source(struct xdp_md *ctx)
 	struct sent_row *row = bpf_map_lookup_elem(&rows, &at);
 	__u64 *count = bpf_map_lookup_elem(&sent, &zero);
 
-	if (!row || !count || data + HEADERS > end)
+	if (!row || !count || data + sizeof(*row) > end)
 		return XDP_ABORTED;
 	next_row = at + 1 < row_count ? at + 1 : 0;
-	__builtin_memcpy(data, row->octets, HEADERS);
+	for (unsigned i = 0; i < sizeof(row->words) / sizeof(row->words[0]); i++)
+		((__u64 *)data)[i] = row->words[i];
 	++*count;
 	return bpf_redirect_map(&way_out, 0, 0);
 }

@@ -249,6 +249,7 @@ static void load_programs(struct run *run, const struct terms *terms, __u32 rows
 	struct sink_terms sink = {
 	    .rows = rows,
 	    .ip_length = htons((uint16_t)(HEADERS - 14 + terms->payload)),
+	    .gre_length = htons((uint16_t)terms->payload),
 	};
 	memcpy(sink.mac, terms->unchanged ? &terms->middle : &terms->to.mac, sizeof(sink.mac));
 	run->source = open_object(terms, "source.bpf.o");
