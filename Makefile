@@ -40,6 +40,7 @@ sources := pptpproxy.c options.c pair.c acl.c acl_cmd.c acl_cmd_words.c \
 # A unit test links its module and what that stands on, nothing else.
 log   := host/why.o host/log.o host/log_queue.o
 table := callid_db.o callid_index.o
+far   := tests/unit/loopback.o
 unit_why          := host/why.o
 unit_log          := $(log)
 unit_names        := host/names.o $(log)
@@ -54,8 +55,8 @@ unit_gre_wire     := wire/gre_wire.o
 unit_callid_index := callid_index.o
 unit_callid_db    := $(table)
 unit_call_snoop   := call_snoop.o $(table) wire/pptp_wire.o
-unit_control_leg  := control_leg.o
-unit_control_pump := control_pump.o control_leg.o call_snoop.o $(table) wire/pptp_wire.o $(log)
+unit_control_leg  := control_leg.o $(far)
+unit_control_pump := control_pump.o control_leg.o call_snoop.o $(table) wire/pptp_wire.o $(log) $(far)
 unit_limits       := host/limits.o
 unit_gre_hold     := gre_hold.o
 unit_gre_relay    := gre_relay.o gre_hold.o gre_socket.o $(table) wire/gre_wire.o $(log)
@@ -170,4 +171,4 @@ uninstall:
 clean:
 	rm -rf build pptpproxy
 
--include $(sources:%.c=$(B)/%.d) $(units:%=$(B)/tests/unit/test_%.d)
+-include $(sources:%.c=$(B)/%.d) $(units:%=$(B)/tests/unit/test_%.d) $(far:%.o=$(B)/%.d)

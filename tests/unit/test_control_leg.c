@@ -3,10 +3,10 @@
  */
 #include "control_leg.h"
 
-#include <arpa/inet.h>
+#include "tests/unit/loopback.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -18,11 +18,11 @@
 
 #include <cmocka.h>
 
-enum { DEADLINE_MS = 20000, CHUNK = 1000, STREAM_MAX = 4 * 1024 * 1024 };
+enum { CHUNK = 1000, STREAM_MAX = 4 * 1024 * 1024 };
 
 static struct event_base *base;
 static struct control_leg leg;
-static int peer; /* -1: closed */
+static int peer;
 static uint16_t listen_port;
 
 static struct {
@@ -38,45 +38,19 @@ static void on_leg(evutil_socket_t fd, short what, void *arg)
 	told.what |= what;
 }
 
-static struct sockaddr_in loopback(uint8_t host, uint16_t port)
-{
-	return (struct sockaddr_in){.sin_family = AF_INET,
-				    .sin_port = htons(port),
-				    .sin_addr.s_addr = htonl(0x7f000000U + host)};
-}
-
-static uint16_t port_of(int fd)
-{
-	struct sockaddr_in at;
-	socklen_t length = sizeof(at);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &length), 0);
-	return ntohs(at.sin_port);
-}
-
-static int tcp_socket(void)
-{
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_true(fd >= 0);
-	return fd;
-}
-
 /* A connected pair of sockets; ours has the options that a listener gave it. */
 static int connect_peer(void)
 {
-	struct sockaddr_in at = loopback(1, 0), from = loopback(2, 0);
-	int listener = tcp_socket(), small = 4096;
+	int listener = loopback_bind(1, 0), small = 4096;
 	control_leg_tune(listener, 7);
-	assert_int_equal(bind(listener, (struct sockaddr *)&at, sizeof(at)), 0);
 	assert_int_equal(listen(listener, 1), 0);
-	listen_port = port_of(listener);
-	at = loopback(1, listen_port);
-	peer = tcp_socket();
+	listen_port = loopback_port(listener);
+	struct sockaddr_in at = loopback_address(1, listen_port);
+	peer = loopback_bind(2, 0);
 	setsockopt(peer, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
-	assert_int_equal(bind(peer, (struct sockaddr *)&from, sizeof(from)), 0);
 	assert_int_equal(connect(peer, (struct sockaddr *)&at, sizeof(at)), 0);
-	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	assert_true(fd >= 0);
-	close(listener);
+	int fd = loopback_take(listener);
+	loopback_close(listener);
 	fcntl(peer, F_SETFL, O_NONBLOCK);
 	return fd;
 }
@@ -93,16 +67,9 @@ static int tear_down(void **state)
 {
 	(void)state;
 	control_leg_close(&leg);
-	if (peer >= 0)
-		close(peer);
+	loopback_close_all();
 	event_base_free(base);
 	return 0;
-}
-
-static void wait_for(int fd, short events)
-{
-	struct pollfd state = {.fd = fd, .events = events};
-	assert_int_equal(poll(&state, 1, DEADLINE_MS), 1);
 }
 
 static void turn(void)
@@ -113,24 +80,20 @@ static void turn(void)
 
 static void peer_says(const char *text)
 {
-	size_t length = strlen(text);
-	assert_int_equal(send(peer, text, length, MSG_NOSIGNAL), length);
-	wait_for(leg.fd, POLLIN);
+	loopback_send(peer, (const uint8_t *)text, strlen(text));
+	loopback_wait(leg.fd, POLLIN);
 }
 
 static void peer_resets(void)
 {
-	struct linger at_once = {.l_onoff = 1};
-	setsockopt(peer, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
-	close(peer);
-	peer = -1;
-	wait_for(leg.fd, POLLRDHUP);
+	loopback_reset(peer);
+	loopback_wait(leg.fd, POLLRDHUP);
 }
 
 static void peer_finishes(void)
 {
 	assert_int_equal(shutdown(peer, SHUT_WR), 0);
-	wait_for(leg.fd, POLLRDHUP);
+	loopback_wait(leg.fd, POLLRDHUP);
 }
 
 static void waits(const char *text)
@@ -183,7 +146,7 @@ static void addresses_are_read(void **state)
 	assert_int_equal(leg.proxy.addr, 0x7f000001);
 	assert_int_equal(leg.proxy.port, listen_port);
 	assert_int_equal(leg.peer.addr, 0x7f000002);
-	assert_int_equal(leg.peer.port, port_of(peer));
+	assert_int_equal(leg.peer.port, loopback_port(peer));
 	assert_false(leg.peer_closed);
 	assert_false(leg.shut);
 }
@@ -208,7 +171,7 @@ static void unconnected_descriptor_is_closed(void **state)
 {
 	(void)state;
 	struct control_leg other;
-	int fd = tcp_socket();
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(control_leg_open(&other, fd, base, on_leg, &told), -1);
 	assert_int_equal(errno, ENOTCONN);
 	assert_int_equal(fcntl(fd, F_GETFD), -1);
@@ -303,7 +266,7 @@ static void short_write_drains_in_order(void **state)
 	written += 100;
 	/* Nothing overtakes what waits, wherever there is room again. */
 	while (read_so_far < written) {
-		wait_for(peer, POLLIN);
+		loopback_wait(peer, POLLIN);
 		ssize_t got = recv(peer, octets, sizeof(octets), 0);
 		assert_true(got > 0);
 		for (ssize_t i = 0; i < got; i++, read_so_far++)
@@ -388,7 +351,7 @@ static void shut_sends_a_fin_and_still_reads(void **state)
 	char octet;
 	control_leg_shut(&leg);
 	assert_true(leg.shut);
-	wait_for(peer, POLLIN);
+	loopback_wait(peer, POLLIN);
 	assert_int_equal(recv(peer, &octet, 1, 0), 0);
 	control_leg_shut(&leg);
 	assert_true(leg.shut);
@@ -404,7 +367,7 @@ static void shut_leg_is_not_shut_again(void **state)
 	leg.shut = true;
 	control_leg_shut(&leg);
 	assert_int_equal(write_pattern(0, 1), 0);
-	wait_for(peer, POLLIN);
+	loopback_wait(peer, POLLIN);
 	assert_int_equal(recv(peer, &octet, 1, 0), 1);
 }
 

@@ -3,9 +3,10 @@
  */
 #include "control_pump.h"
 
-#include <arpa/inet.h>
+#include "tests/unit/loopback.h"
+#include "tests/unit/message.h"
+
 #include <errno.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,7 +20,6 @@
 
 #define CLIENT CALLID_CLIENT
 #define SERVER CALLID_SERVER
-enum { DEADLINE_MS = 5000 };
 
 static struct event_base *base;
 static struct callid_db *db;
@@ -57,17 +57,10 @@ static const char *label(const void *arg)
 
 static void connect_leg(int side)
 {
-	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t length = sizeof(at);
-	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(bind(listener, (struct sockaddr *)&at, sizeof(at)), 0);
-	assert_int_equal(listen(listener, 1), 0);
-	assert_int_equal(getsockname(listener, (struct sockaddr *)&at, &length), 0);
-	far[side] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(connect(far[side], (struct sockaddr *)&at, sizeof(at)), 0);
-	int near = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	assert_true(near >= 0);
-	close(listener);
+	int listener = loopback_listen(1, 0);
+	far[side] = loopback_connect(1, 1, loopback_port(listener));
+	int near = loopback_take(listener);
+	loopback_close(listener);
 	assert_int_equal(control_leg_open(&legs[side], near, base, ignore, NULL), 0);
 }
 
@@ -89,54 +82,31 @@ static int tear_down(void **state)
 	(void)state;
 	call_snoop_end(pump.snoop, 1, "test over");
 	call_snoop_free(pump.snoop);
-	for (int side = 0; side < 2; side++) {
+	for (int side = 0; side < 2; side++)
 		control_leg_close(&legs[side]);
-		if (far[side] >= 0)
-			close(far[side]);
-	}
+	loopback_close_all();
 	callid_db_free(db);
 	event_base_free(base);
 	return 0;
 }
 
-static size_t make(uint8_t *out, uint16_t type)
-{
-	size_t length = pptp_wire_shape(type)->length;
-	memset(out, 0, length);
-	out[1] = (uint8_t)length;
-	out[3] = 1;
-	memcpy(out + 4, "\x1A\x2B\x3C\x4D", 4);
-	out[9] = (uint8_t)type;
-	return length;
-}
-
 static void say(int side, const uint8_t *octets, size_t length)
 {
-	assert_int_equal(send(far[side], octets, length, MSG_NOSIGNAL), (ssize_t)length);
-	struct pollfd arrived = {.fd = legs[side].fd, .events = POLLIN};
-	assert_int_equal(poll(&arrived, 1, DEADLINE_MS), 1);
+	loopback_send(far[side], octets, length);
+	loopback_wait(legs[side].fd, POLLIN);
 }
 
 static void hear(int side, const uint8_t *octets, size_t length)
 {
-	uint8_t got[2 * PPTP_MESSAGE_MAX];
-	for (size_t at = 0; at < length;) {
-		struct pollfd arrived = {.fd = far[side], .events = POLLIN};
-		assert_int_equal(poll(&arrived, 1, DEADLINE_MS), 1);
-		ssize_t count = recv(far[side], got + at, length - at, 0);
-		assert_true(count > 0);
-		at += (size_t)count;
-	}
-	assert_memory_equal(got, octets, length);
-	assert_int_equal(recv(far[side], got, 1, MSG_DONTWAIT), -1);
+	loopback_hear(far[side], octets, length);
 }
 
 static void messages_joined_and_cut_pass_whole(void **state)
 {
 	(void)state;
 	uint8_t two[400];
-	size_t first = make(two, PPTP_START_REQUEST),
-	       both = first + make(two + first, PPTP_ECHO_REQUEST);
+	size_t first = message_make(two, PPTP_START_REQUEST),
+	       both = first + message_make(two + first, PPTP_ECHO_REQUEST);
 	say(CLIENT, two, both - 3);
 	assert_int_equal(control_pump_run(&pump, CLIENT, &failure), CONTROL_PUMP_WAIT);
 	hear(SERVER, two, first);
@@ -155,7 +125,7 @@ static void a_lie_fails_its_sender(void **state)
 	(void)state;
 	for (int side = 0; side < 2; side++) {
 		uint8_t message[200];
-		size_t length = make(message, PPTP_ECHO_REQUEST);
+		size_t length = message_make(message, PPTP_ECHO_REQUEST);
 		message[5] ^= 1;
 		say(side, message, length);
 		assert_int_equal(control_pump_run(&pump, (enum callid_side)side, &failure),
@@ -169,11 +139,11 @@ static void a_message_of_no_call_is_dropped_and_counted(void **state)
 {
 	(void)state;
 	uint8_t message[200];
-	size_t length = make(message, PPTP_CALL_CLEAR_REQUEST);
+	size_t length = message_make(message, PPTP_CALL_CLEAR_REQUEST);
 	say(CLIENT, message, length);
 	assert_int_equal(control_pump_run(&pump, CLIENT, &failure), CONTROL_PUMP_WAIT);
 	assert_int_equal(pump.dropped, 1);
-	length = make(message, PPTP_ECHO_REQUEST);
+	length = message_make(message, PPTP_ECHO_REQUEST);
 	say(CLIENT, message, length);
 	assert_int_equal(control_pump_run(&pump, CLIENT, &failure), CONTROL_PUMP_WAIT);
 	hear(SERVER, message, length);
@@ -188,7 +158,7 @@ static void established_by_a_good_start_reply_only(void **state)
 	} cases[] = {{2, false}, {0, true}, {1, true}};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		uint8_t message[200];
-		size_t length = make(message, PPTP_START_REPLY);
+		size_t length = message_make(message, PPTP_START_REPLY);
 		message[14] = cases[i].result;
 		pump.established = false;
 		say(CLIENT, message, length); /* from the wrong side it says nothing */
@@ -205,7 +175,7 @@ static void a_full_outbox_stops_both_directions(void **state)
 {
 	(void)state;
 	uint8_t message[200];
-	size_t length = make(message, PPTP_ECHO_REQUEST);
+	size_t length = message_make(message, PPTP_ECHO_REQUEST);
 	legs[SERVER].outbox = calloc(1, sizeof(*legs[SERVER].outbox));
 	memcpy(legs[SERVER].outbox->octets, message, length);
 	legs[SERVER].outbox->length = length;
@@ -226,10 +196,9 @@ static void the_end_comes_behind_what_was_sent(void **state)
 {
 	(void)state;
 	uint8_t message[200];
-	size_t length = make(message, PPTP_ECHO_REQUEST);
+	size_t length = message_make(message, PPTP_ECHO_REQUEST);
 	say(CLIENT, message, length);
-	close(far[CLIENT]);
-	far[CLIENT] = -1;
+	loopback_close(far[CLIENT]);
 	assert_int_equal(control_pump_run(&pump, CLIENT, &failure), CONTROL_PUMP_ENDED);
 	hear(SERVER, message, length);
 }
@@ -238,7 +207,7 @@ static void a_failed_write_names_the_other_side(void **state)
 {
 	(void)state;
 	uint8_t message[200];
-	size_t length = make(message, PPTP_ECHO_REQUEST);
+	size_t length = message_make(message, PPTP_ECHO_REQUEST);
 	control_leg_shut(&legs[SERVER]);
 	say(CLIENT, message, length);
 	assert_int_equal(control_pump_run(&pump, CLIENT, &failure), CONTROL_PUMP_FAILED);
@@ -261,14 +230,14 @@ static void a_written_reply_releases_the_way(void **state)
 	(void)state;
 	uint8_t message[200];
 	struct callid_key key = {.proxy_addr = 3, .peer_addr = 4};
-	size_t length = make(message, PPTP_OUTGOING_CALL_REQUEST);
+	size_t length = message_make(message, PPTP_OUTGOING_CALL_REQUEST);
 	pptp_wire_set12(message, 7);
 	say(CLIENT, message, length);
 	assert_int_equal(control_pump_run(&pump, CLIENT, &failure), CONTROL_PUMP_WAIT);
 	hear(SERVER, message, length);
 	key.call_id = 7;
 	assert_int_equal(look_up(&key), CALLID_HELD);
-	length = make(message, PPTP_OUTGOING_CALL_REPLY);
+	length = message_make(message, PPTP_OUTGOING_CALL_REPLY);
 	pptp_wire_set12(message, 9);
 	pptp_wire_set14(message, 7);
 	message[16] = PPTP_RESULT_OK;
