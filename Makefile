@@ -41,6 +41,7 @@ sources := pptpproxy.c options.c pair.c acl.c acl_cmd.c acl_cmd_words.c \
 log   := host/why.o host/log.o host/log_queue.o
 table := callid_db.o callid_index.o
 far   := tests/unit/loopback.o
+stage := tests/unit/stage.o $(far) host/names.o $(log)
 unit_why          := host/why.o
 unit_log          := $(log)
 unit_names        := host/names.o $(log)
@@ -57,6 +58,7 @@ unit_callid_db    := $(table)
 unit_call_snoop   := call_snoop.o $(table) wire/pptp_wire.o
 unit_control_leg  := control_leg.o $(far)
 unit_control_pump := control_pump.o control_leg.o call_snoop.o $(table) wire/pptp_wire.o $(log) $(far)
+unit_control_dial := control_dial.o control_leg.o pair.o $(stage)
 unit_limits       := host/limits.o
 unit_gre_hold     := gre_hold.o
 unit_gre_relay    := gre_relay.o gre_hold.o gre_socket.o $(table) wire/gre_wire.o $(log)
@@ -171,4 +173,4 @@ uninstall:
 clean:
 	rm -rf build pptpproxy
 
--include $(sources:%.c=$(B)/%.d) $(units:%=$(B)/tests/unit/test_%.d) $(far:%.o=$(B)/%.d)
+-include $(sources:%.c=$(B)/%.d) $(units:%=$(B)/tests/unit/test_%.d) $(stage:%.o=$(B)/%.d)
