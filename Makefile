@@ -59,6 +59,7 @@ unit_call_snoop   := call_snoop.o $(table) wire/pptp_wire.o
 unit_control_leg  := control_leg.o $(far)
 unit_control_pump := control_pump.o control_leg.o call_snoop.o $(table) wire/pptp_wire.o $(log) $(far)
 unit_control_dial := control_dial.o control_leg.o pair.o $(stage)
+unit_control_listen := control_listen.o control_leg.o pair.o $(stage)
 unit_limits       := host/limits.o
 unit_gre_hold     := gre_hold.o
 unit_gre_relay    := gre_relay.o gre_hold.o gre_socket.o $(table) wire/gre_wire.o $(log)
