@@ -42,6 +42,8 @@ log   := host/why.o host/log.o host/log_queue.o
 table := callid_db.o callid_index.o
 far   := tests/unit/loopback.o
 stage := tests/unit/stage.o $(far) host/names.o $(log)
+conn  := control_conn.o control_dial.o control_pump.o control_leg.o call_snoop.o $(table) wire/pptp_wire.o \
+	acl_cmd.o acl_cmd_words.o acl.o pair.o tests/unit/talk.o $(stage)
 unit_why          := host/why.o
 unit_log          := $(log)
 unit_names        := host/names.o $(log)
@@ -59,6 +61,7 @@ unit_call_snoop   := call_snoop.o $(table) wire/pptp_wire.o
 unit_control_leg  := control_leg.o $(far)
 unit_control_pump := control_pump.o control_leg.o call_snoop.o $(table) wire/pptp_wire.o $(log) $(far)
 unit_control_dial := control_dial.o control_leg.o pair.o $(stage)
+unit_control_conn := $(conn)
 unit_control_listen := control_listen.o control_leg.o pair.o $(stage)
 unit_limits       := host/limits.o
 unit_gre_hold     := gre_hold.o
@@ -174,4 +177,4 @@ uninstall:
 clean:
 	rm -rf build pptpproxy
 
--include $(sources:%.c=$(B)/%.d) $(units:%=$(B)/tests/unit/test_%.d) $(stage:%.o=$(B)/%.d)
+-include $(sources:%.c=$(B)/%.d) $(units:%=$(B)/tests/unit/test_%.d) $(conn:%.o=$(B)/%.d)

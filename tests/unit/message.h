@@ -19,4 +19,18 @@ static inline size_t message_make(uint8_t *out, uint16_t type)
 	return length;
 }
 
+/* With call IDs where its shape has them, and a successful result. */
+static inline size_t message_make_of_call(uint8_t *out, uint16_t type, uint16_t at12, uint16_t at14)
+{
+	const struct pptp_shape *shape = pptp_wire_shape(type);
+	size_t length = message_make(out, type);
+	if (shape->at12 != PPTP_ID_NONE)
+		pptp_wire_set12(out, at12);
+	if (shape->at14 != PPTP_ID_NONE)
+		pptp_wire_set14(out, at14);
+	if (shape->result_at != 0)
+		out[shape->result_at] = PPTP_RESULT_OK;
+	return length;
+}
+
 #endif

@@ -32,6 +32,7 @@ static char hosts_path[64], log_path[64];
 static size_t descriptors_before;
 static struct rlimit limit_before;
 static time_t wait_ends;
+static enum log_level level;
 
 /* ---- life ---- */
 
@@ -46,8 +47,7 @@ static void write_hosts(const char *text)
 static int open_log(void)
 {
 	struct why why;
-	struct log_config config = {
-	    .target = LOG_TO_FILE, .path = log_path, .level = LOG_LEVEL_DEBUG};
+	struct log_config config = {.target = LOG_TO_FILE, .path = log_path, .level = level};
 	return log_open(&config, &why);
 }
 
@@ -75,6 +75,7 @@ int stage_set_up(void **state)
 	getrlimit(RLIMIT_NOFILE, &limit_before);
 	descriptors_before = stage_descriptors();
 	write_hosts("");
+	level = LOG_LEVEL_DEBUG;
 	stage_base = event_base_new();
 	if (open_log() != 0)
 		return -1;
@@ -144,6 +145,13 @@ const char *stage_log(void)
 	fclose(file);
 	assert_int_equal(open_log(), 0);
 	return text;
+}
+
+void stage_log_without_debug(void)
+{
+	log_close();
+	level = LOG_LEVEL_INFO;
+	assert_int_equal(open_log(), 0);
 }
 
 int stage_log_count(const char *text)

@@ -30,8 +30,9 @@ int stage_events(void);		    /* that wait in the loop */
 /* No descriptor more can be opened, until it is told otherwise; the case's end undoes it. */
 void stage_exhaust_descriptors(bool exhausted);
 
-/* All lines of the case so far, debug ones included. */
+/* All lines of the case so far; debug ones too unless told otherwise. */
 const char *stage_log(void);
+void stage_log_without_debug(void);
 bool stage_logged(const char *text);
 int stage_log_count(const char *text); /* how often */
 
