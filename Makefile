@@ -11,7 +11,6 @@ PREFIX  ?= /usr/local
 SBINDIR ?= $(PREFIX)/sbin
 MANDIR  ?= $(PREFIX)/share/man
 INSTALL ?= install
-B       ?= build/plain
 PROGRAM ?= pptpproxy
 CFLAGS  ?= -O2 -g
 
@@ -24,9 +23,11 @@ LIBNET_LIBS = $(shell libnet-config --libs 2>/dev/null)
 # WITH_FASTPATH=no: without clang, libbpf, libmnl.
 WITH_FASTPATH ?= yes
 ifeq ($(WITH_FASTPATH),yes)
+B ?= build/plain
 fastpath := $(addprefix fastpath/,fastpath.c fastpath_maps.c fastpath_ports.c fastpath_hops.c fastpath_netlink.c)
 LDLIBS += -lbpf -lmnl
 else
+B ?= build/no-fastpath
 fastpath := fastpath/fastpath_none.c
 endif
 
@@ -66,6 +67,9 @@ unit_control_listen := control_listen.o control_leg.o pair.o $(stage)
 unit_limits       := host/limits.o
 unit_gre_hold     := gre_hold.o
 unit_gre_relay    := gre_relay.o gre_hold.o gre_socket.o $(table) wire/gre_wire.o $(log)
+ifeq ($(WITH_FASTPATH),yes)
+unit_fastpath_golden  := fastpath/fastpath_maps.o $(log)
+endif
 units := $(sort $(patsubst unit_%,%,$(filter unit_%,$(.VARIABLES))))
 
 fuzz_pair          := pair.c host/why.c
@@ -162,7 +166,7 @@ lint: $(PROGRAM)
 	@tests/run tests/lint
 
 format:
-	clang-format -i $(wildcard *.[ch] host/*.[ch] wire/*.[ch] bench/*.[ch] tests/*/*.[ch])
+	clang-format -i $(wildcard *.[ch] host/*.[ch] wire/*.[ch] fastpath/*.[ch] bench/*.[ch] tests/*/*.[ch])
 
 # ---- installing ----
 

@@ -20,7 +20,13 @@
 #define WRITE_ONCE(x, v) (*(volatile typeof(x) *)&(x) = (v))
 #define UNLIKELY(x)	 __builtin_expect(!!(x), 0)
 
-enum { IP_PLAIN = 0x45, PROTOCOL_GRE = 47, IP_FRAGMENT = 0x3FFF };
+enum {
+	IP_PLAIN = 0x45, /* version 4, no options */
+	PROTOCOL_GRE = 47,
+	IP_NOT_DF = 0xBFFF, /* a fragment, or the reserved flag: the raw way's business */
+	IP_MORE = 0x2000,
+	IP_OFFSET = 0x1FFF,
+};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -101,6 +107,9 @@ static __always_inline int is_enhanced_gre(const struct frame *frame, uint32_t l
 
 	if ((first & GRE_FIRST_MASK) != GRE_FIRST_VALUE)
 		return 0;
+	/* The whole packet's lengths are not known yet, but whose it is. */
+	if (UNLIKELY(frame->ip->frag_off & bpf_htons(IP_MORE)))
+		return 1;
 	header += (first & GRE_FLAG_S ? 4 : 0) + (first & GRE_FLAG_A ? 4 : 0);
 	return total >= header + (bpf_ntohl(frame->gre[1]) >> 16) &&
 	       sizeof(struct ethhdr) + total <= length;
@@ -203,7 +212,7 @@ static __always_inline int relay(struct xdp_md *context, int native)
 	if ((void *)frame.gre + GRE_HEADER_MIN > frame.end)
 		return XDP_PASS;
 	if (frame.ethernet->h_proto != bpf_htons(ETH_P_IP) || *(uint8_t *)frame.ip != IP_PLAIN ||
-	    frame.ip->protocol != PROTOCOL_GRE)
+	    frame.ip->protocol != PROTOCOL_GRE || frame.ip->frag_off & bpf_htons(IP_OFFSET))
 		return XDP_PASS;
 
 	uint32_t zero = 0;
@@ -241,8 +250,8 @@ static __always_inline int relay(struct xdp_md *context, int native)
 	if (hop_seq & 1 || READ_ONCE(hop->seq) != hop_seq || back_seq & 1 ||
 	    READ_ONCE(back->seq) != back_seq || !next.ifindex || !from_there)
 		return pass(found);
-	if (frame.ip->frag_off & bpf_htons(IP_FRAGMENT) ||
-	    bpf_ntohs(frame.ip->tot_len) > next.mtu || (native && !next.sends_native))
+	if (frame.ip->frag_off & bpf_htons(IP_NOT_DF) || bpf_ntohs(frame.ip->tot_len) > next.mtu ||
+	    (native && !next.sends_native))
 		return pass(found);
 	if (would_overtake(found))
 		return XDP_PASS;
