@@ -30,13 +30,20 @@ struct fastpath_ports {
 
 /* ---- which interfaces ---- */
 
+static bool is_port(const struct fastpath_ports *ports, unsigned ifindex)
+{
+	for (size_t i = 0; i < ports->count; i++) {
+		if (ports->of[i].link.ifindex == ifindex)
+			return true;
+	}
+	return false;
+}
+
 static void add_port(struct fastpath_ports *ports, unsigned ifindex)
 {
 	struct port *port = &ports->of[ports->count];
-	for (size_t i = 0; i < ports->count; i++) {
-		if (ports->of[i].link.ifindex == ifindex)
-			return;
-	}
+	if (is_port(ports, ifindex))
+		return;
 	if (ports->count == FASTPATH_PORTS) {
 		log_warning("fast path: more than %d interfaces: calls by the others stay on the "
 			    "raw way",
@@ -50,13 +57,15 @@ static void add_port(struct fastpath_ports *ports, unsigned ifindex)
 
 static int add_named(struct fastpath_ports *ports, const char *name, struct why *why)
 {
+	struct fastpath_link link;
 	unsigned ifindex = if_nametoindex(name);
-	size_t before = ports->count;
 	if (ifindex == 0)
 		return why_set(why, "--fastpath-interface %.64s: %s", name, strerror(errno));
-	add_port(ports, ifindex);
-	if (ports->count == before && before == 0)
+	if (fastpath_netlink_link(ports->netlink, ifindex, &link) && link.loopback)
 		return why_set(why, "--fastpath-interface %.64s: not for the loopback", name);
+	add_port(ports, ifindex);
+	if (!is_port(ports, ifindex))
+		return why_set(why, "--fastpath-interface %.64s: one too many, or gone", name);
 	return 0;
 }
 
