@@ -99,9 +99,10 @@ fastpath_object := build/bpf/fastpath.bpf.o
 # clang's BPF target does not look where Debian has the headers of this machine.
 # v2, as 32-bit registers spill in a way that the verifier allows only with CAP_PERFMON.
 clang_bpf = clang -O2 -g -target bpf -mcpu=v2 -ffreestanding -Wall -Wextra -I. -I/usr/include/$(shell $(CC) -dumpmachine)
+compile_ebpf = $(call quiet,BPF)$(clang_bpf) -c -o $@ $<
 build/bpf/%.bpf.o: fastpath/%.bpf.c fastpath/fastpath_shared.h wire/gre_wire.h Makefile
 	@mkdir -p $(@D)
-	$(call quiet,BPF)$(clang_bpf) -c -o $@ $<
+	$(compile_ebpf)
 $(B)/fastpath/fastpath_maps.o: $(fastpath_object)
 $(B)/fastpath/fastpath_maps.o: CPPFLAGS += -DFASTPATH_OBJECT='"$(fastpath_object)"'
 
@@ -126,6 +127,13 @@ build/tests/ppp_end: $(wildcard tests/ppp_end/*.[ch])
 build/tests/gre_send: tests/tools/gre_send.c
 	@mkdir -p $(@D)
 	$(call quiet,CC)$(CC) $(LANGUAGE) $(WARNINGS) -O2 -g $(LIBNET) -o $@ $< $(LIBNET_LIBS)
+
+ifeq ($(WITH_FASTPATH),yes)
+build/tests/%.bpf.o: tests/tools/%.bpf.c Makefile
+	@mkdir -p $(@D)
+	$(compile_ebpf)
+tools: build/tests/xdp_pass.bpf.o
+endif
 
 tools: build/tests/ppp_end build/tests/gre_send
 

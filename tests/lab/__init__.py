@@ -11,6 +11,7 @@ fake.py   a world of clients and servers that say exactly what a test wants, oct
 tcp.py    what the kernel tells about TCP sockets, and ways that are full because nobody reads
 sniff.py  packets as they were on the wire; watch.py  what the program uses: memory, descriptors, time
 sanitizers.py  their reports, of every process
+golden.py  the table of packets that both ways must satisfy
 dns.py    a small name server, a private resolv.conf and hosts file; tools.py  runs tests/tools
 examples.py  the networks of the manual page's examples;  demo.py  what tools/demo shows
 

@@ -6,6 +6,7 @@
         wire.all()
 """
 
+import errno
 import socket
 import struct
 import time
@@ -47,7 +48,11 @@ class Sniffer:
             octets, address = self.sock.recvfrom(65536)
         except (socket.timeout, BlockingIOError):
             return False
-        if address[1] == ETH_P_IP:
+        except OSError as error:
+            if error.errno != errno.ENETDOWN:  # told once; it may come up again
+                raise
+            return True
+        if address[1] == ETH_P_IP and len(octets) >= 20:
             self._seen.append(Seen(octets, address[2] == PACKET_OUTGOING))
         return True
 
