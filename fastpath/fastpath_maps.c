@@ -186,7 +186,7 @@ int fastpath_maps_program(const struct fastpath_maps *maps, bool native)
 
 int fastpath_maps_set_port(struct fastpath_maps *maps, uint32_t port, unsigned ifindex)
 {
-	return bpf_map_update_elem(maps->ports_fd, &port, &ifindex, BPF_ANY);
+	return bpf_map_update_elem(maps->ports_fd, &port, &ifindex, BPF_ANY) == 0 ? 0 : -1;
 }
 
 static int map_fd(const struct fastpath_maps *maps, const char *name)
