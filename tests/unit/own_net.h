@@ -76,13 +76,15 @@ static inline void own_net_enter(void)
 		snprintf(own_net_lacks, sizeof(own_net_lacks), "ip cannot make veth pairs");
 }
 
-/* Waits up to ten seconds for it to become true. */
+/* Asks until it is true, for up to ten seconds. */
 #define OWN_NET_WAIT(condition)                                                                    \
 	do {                                                                                       \
 		time_t until = time(NULL) + 10;                                                    \
-		while (!(condition) && time(NULL) <= until)                                        \
+		bool become;                                                                       \
+		while (!(become = (condition)) && time(NULL) <= until)                             \
 			usleep(2000);                                                              \
-		assert_true(condition);                                                            \
+		if (!become)                                                                       \
+			fail_msg("not within 10 s: %s", #condition);                               \
 	} while (0)
 
 #define OWN_NET_NEEDED()                                                                           \
