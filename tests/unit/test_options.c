@@ -107,9 +107,9 @@ static void fast_path(void **state)
 		assert_int_equal(options.fastpath, modes[i]);
 	}
 	assert_int_equal(options.interface_count, 0);
-	assert_int_equal(PARSE("-p", "1.1.1.1", "--fastpath-interface", "eth0",
-			       "--fastpath-interface=eth1"),
-			 OPTIONS_RUN);
+	assert_int_equal(
+	    PARSE("-p", "1.1.1.1", "--fastpath-interface", "eth0", "--fastpath-interface=eth1"),
+	    OPTIONS_RUN);
 	assert_int_equal(options.fastpath, FASTPATH_OFF);
 	assert_int_equal(options.interface_count, 2);
 	assert_string_equal(options.interfaces[0], "eth0");
