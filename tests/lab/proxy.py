@@ -63,7 +63,8 @@ class Proxy:
     def __init__(self, ns, words, debug=True, ready=True, env=None, log_file=None, name="pptpproxy", cwd=None,
                  room=None):
         words = shlex.split(words) if isinstance(words, str) else list(map(str, words))
-        argv = [program(), "-n", *(["-d"] if debug else []), *shlex.split(os.environ.get("PPTPPROXY_TEST_WORDS", "")), *words]
+        more = shlex.split(os.environ.get("PPTPPROXY_TEST_WORDS", ""))
+        argv = [program(), "-n", *(["-d"] if debug else []), *more, *words]
         self.ns = ns
         self.proc = Proc(argv, ns=ns, env=env, name=name, cwd=cwd, room=room)
         self.pid = self.proc.pid
