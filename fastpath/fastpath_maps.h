@@ -35,7 +35,7 @@ int fastpath_maps_count_from_zero(struct fastpath_maps *maps, uint32_t slot);
 
 struct fastpath_sum {
 	uint64_t packets, octets;
-	uint64_t seen_ns; /* the latest; CLOCK_MONOTONIC, to a timer tick; 0: none */
+	uint64_t seen_ns; /* the latest; CLOCK_MONOTONIC, up to three timer ticks early; 0: none */
 };
 
 /* The sums of what all CPUs have counted, by the side that packets came from. Any thread. */
