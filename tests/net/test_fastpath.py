@@ -6,6 +6,7 @@ What the fast path carries is not seen by the firewall's own packet sockets, so 
 packet went. veth takes frames from native XDP only if its other end has GRO (or XDP) on.
 """
 
+import os
 import re
 import signal
 import socket
@@ -71,6 +72,8 @@ def need_xdp():
     """Skip where the kernel or our rights lack XDP; found out without the program under test."""
     global _kernel_lacks
     need("ip", "ethtool")
+    if tuple(map(int, re.match(r"(\d+)\.(\d+)", os.uname().release).groups())) < (5, 18):
+        raise Skip("needs a kernel from 5.18 on")
     if not XDP_PASS_OBJECT.exists():
         raise Skip(f"{XDP_PASS_OBJECT.name} is not built: built without the fast path")
     if _kernel_lacks is None:

@@ -10,7 +10,9 @@
 #ifndef TESTS_OWN_NET_H
 #define TESTS_OWN_NET_H
 
+#include <bpf/bpf.h>
 #include <errno.h>
+#include <linux/bpf.h>
 #include <net/if.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -19,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -76,6 +79,29 @@ static inline void own_net_enter(void)
 		snprintf(own_net_lacks, sizeof(own_net_lacks), "ip cannot make veth pairs");
 }
 
+/* The same, where XDP is to be had at all; found out without what is tested. */
+static inline void own_net_enter_for_xdp(void)
+{
+	const struct bpf_insn pass[] = {
+	    {.code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = XDP_PASS},
+	    {.code = BPF_JMP | BPF_EXIT},
+	};
+	struct utsname kernel;
+	int major = 0, minor = 0;
+
+	own_net_enter();
+	if (own_net_lacks[0])
+		return;
+	int fd = bpf_prog_load(BPF_PROG_TYPE_XDP, NULL, "GPL", pass, 2, NULL);
+	if (fd < 0)
+		snprintf(own_net_lacks, sizeof(own_net_lacks), "no XDP here: %s", strerror(errno));
+	else
+		close(fd);
+	if (uname(&kernel) != 0 || sscanf(kernel.release, "%d.%d", &major, &minor) != 2 ||
+	    major < 5 || (major == 5 && minor < 18))
+		snprintf(own_net_lacks, sizeof(own_net_lacks), "needs a kernel from 5.18 on");
+}
+
 /* Asks until it is true, for up to ten seconds. */
 #define OWN_NET_WAIT(condition)                                                                    \
 	do {                                                                                       \
@@ -87,12 +113,17 @@ static inline void own_net_enter(void)
 			fail_msg("not within 10 s: %s", #condition);                               \
 	} while (0)
 
+#define OWN_NET_SKIP(...)                                                                          \
+	do {                                                                                       \
+		print_message("# skipped: " __VA_ARGS__);                                          \
+		print_message("\n");                                                               \
+		skip();                                                                            \
+	} while (0)
+
 #define OWN_NET_NEEDED()                                                                           \
 	do {                                                                                       \
-		if (own_net_lacks[0]) {                                                            \
-			print_message("# skipped: %s\n", own_net_lacks);                           \
-			skip();                                                                    \
-		}                                                                                  \
+		if (own_net_lacks[0])                                                              \
+			OWN_NET_SKIP("%s", own_net_lacks);                                         \
 	} while (0)
 
 #endif

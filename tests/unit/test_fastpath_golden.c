@@ -178,6 +178,12 @@ static void fill_routes(void)
 	};
 }
 
+static int cannot(const struct why *reason)
+{
+	print_message("# %s\n", reason->text);
+	return -1;
+}
+
 static int set_up(void **state)
 {
 	struct why why;
@@ -185,10 +191,8 @@ static int set_up(void **state)
 	if (own_net_lacks[0])
 		return 0;
 	maps = fastpath_maps_open(&why);
-	if (!maps) {
-		snprintf(own_net_lacks, sizeof(own_net_lacks), "%s", why.text);
-		return 0;
-	}
+	if (!maps)
+		return cannot(&why);
 	ifindex[CLIENT] = if_nametoindex("inside");
 	ifindex[SERVER] = if_nametoindex("outside");
 	if (fastpath_maps_set_port(maps, PORT_INSIDE, ifindex[CLIENT]) != 0 ||
@@ -474,6 +478,6 @@ int main(void)
 	    CASE(way_out_without_native), CASE(no_counters),	       CASE(only_behind_a_gap),
 	    CASE(what_makes_others_wait),
 	};
-	own_net_enter();
+	own_net_enter_for_xdp();
 	return cmocka_run_group_tests(cases, read_table, NULL);
 }

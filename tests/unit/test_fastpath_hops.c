@@ -17,6 +17,12 @@ static struct fastpath_ports *ports;
 static struct fastpath_hops *hops;
 static struct fastpath_hop *records;
 
+static int cannot(const struct why *reason)
+{
+	print_message("# %s\n", reason->text);
+	return -1;
+}
+
 static int set_up(void **state)
 {
 	static const uint32_t listens[] = {0};
@@ -30,10 +36,8 @@ static int set_up(void **state)
 	if (own_net_lacks[0])
 		return 0;
 	maps = fastpath_maps_open(&why);
-	if (!maps) {
-		snprintf(own_net_lacks, sizeof(own_net_lacks), "%s", why.text);
-		return 0;
-	}
+	if (!maps)
+		return cannot(&why);
 	netlink = fastpath_netlink_open(&why);
 	ports = netlink ? fastpath_ports_open(&config, maps, netlink, &why) : NULL;
 	hops = ports ? fastpath_hops_open(maps, netlink, ports, &why) : NULL;
@@ -306,6 +310,6 @@ int main(void)
 	    CASE(calls_come_and_go_meanwhile),
 	    CASE(none_is_fine),
 	};
-	own_net_enter();
+	own_net_enter_for_xdp();
 	return cmocka_run_group_tests(cases, NULL, NULL);
 }

@@ -107,7 +107,7 @@ static void route_by_a_neighbour_of_another_family(void **state)
 	(void)state;
 	OWN_NET_NEEDED();
 	if (!own_net_ip("route add 10.9.0.1 via inet6 fe80::1 dev outside"))
-		skip();
+		OWN_NET_SKIP("no such routes here");
 	assert_false(fastpath_netlink_route(netlink, 0, FAR, &next));
 	ip("route del 10.9.0.1");
 }
@@ -197,7 +197,7 @@ static void links_that_take_frames(void **state)
 	(void)state;
 	OWN_NET_NEEDED();
 	if (link_of("outside").sends_native || own_net_run("ethtool -K server gro on") != 0)
-		skip();
+		OWN_NET_SKIP("the kernel cannot tell, or ethtool is missing");
 	assert_true(link_of("outside").sends_native);
 	assert_false(link_of("inside").sends_native);
 	assert_int_equal(own_net_run("ethtool -K server gro off"), 0);

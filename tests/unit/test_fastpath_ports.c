@@ -18,6 +18,12 @@ static struct fastpath_ports *ports;
 static struct why why;
 static int other_fd = -1; /* somebody else's attachment */
 
+static int cannot(const struct why *reason)
+{
+	print_message("# %s\n", reason->text);
+	return -1;
+}
+
 static int set_up(void **state)
 {
 	(void)state;
@@ -26,7 +32,7 @@ static int set_up(void **state)
 	maps = fastpath_maps_open(&why);
 	netlink = fastpath_netlink_open(&why);
 	if (!maps || !netlink)
-		snprintf(own_net_lacks, sizeof(own_net_lacks), "%s", why.text);
+		return cannot(&why);
 	why.text[0] = '\0';
 	return 0;
 }
@@ -210,13 +216,13 @@ static void auto_takes_what_works(void **state)
 	struct fastpath_link link;
 	assert_true(fastpath_netlink_link(netlink, if_nametoindex("inside"), &link));
 	if (link.sends_native)
-		skip(); /* the kernel cannot tell */
+		OWN_NET_SKIP("the kernel cannot tell");
 	assert_non_null(open_found(FASTPATH_AUTO));
 	assert_true(generic_on("inside") && generic_on("outside"));
 	fastpath_ports_close(ports);
 	ports = NULL;
 	if (own_net_run("ethtool -K client gro on && ethtool -K server gro on") != 0)
-		skip();
+		OWN_NET_SKIP("the kernel cannot tell, or ethtool is missing");
 	assert_non_null(open_found(FASTPATH_AUTO));
 	assert_true(native_on("inside") && native_on("outside"));
 	assert_int_equal(own_net_run("ethtool -K client gro off && ethtool -K server gro off"), 0);
@@ -241,7 +247,7 @@ static void not_ethernet(void **state)
 	(void)state;
 	OWN_NET_NEEDED();
 	if (!own_net_ip("tuntap add dev tunnel mode tun"))
-		skip();
+		OWN_NET_SKIP("no TUN device");
 	assert_null(open_at(FASTPATH_GENERIC, names, 1));
 	assert_string_equal(why.text, "tunnel: not an Ethernet interface");
 	ip("link del tunnel");
@@ -335,6 +341,6 @@ int main(void)
 	    CASE(changes),
 	    CASE(gone),
 	};
-	own_net_enter();
+	own_net_enter_for_xdp();
 	return cmocka_run_group_tests(cases, NULL, NULL);
 }
