@@ -96,8 +96,14 @@ endif
 
 all: $(PROGRAM)
 
+# Linked anew where it was last linked from other objects: with and without the fast path there are two sets.
+linked_from := build/$(subst /,-,$(PROGRAM)).from
+ifneq ($(shell cat $(linked_from) 2>/dev/null),$(B))
+.PHONY: $(PROGRAM)
+endif
 $(PROGRAM): $(sources:%.c=$(B)/%.o)
 	$(call quiet,LD)$(CC) -pthread $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	@echo $(B) >$(linked_from)
 
 # The eBPF half lies within the program.
 fastpath_object := build/bpf/fastpath.bpf.o
