@@ -761,9 +761,16 @@ def neighbour_is_looked_for(mode):
         taps = Taps(world)
         call = call_carried(world, taps)
         stream = Stream(call)
+        # Deaf for a while, so that the first ones must wait for the answer.
+        world.net.server.sysctl("net.ipv4.conf.all.arp_ignore", 8)
         firewall.run(f"ip neigh del {world.server.ip} dev outside".split())
+        before = taps.count()
+        wait_until(lambda: (stream.send(), taps.count() > before)[1], PATIENCE, "the host to have one")
+        before = taps.count()
         for i in range(50):
             stream.send()
+        wait_until(lambda: taps.count() >= before + 50, PATIENCE, "the host to have them")
+        world.net.server.sysctl("net.ipv4.conf.all.arp_ignore", 0)
         stream.take_all()
         wait_carried(taps, call)
 
