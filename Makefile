@@ -146,7 +146,14 @@ build/tests/%.bpf.o: tests/tools/%.bpf.c Makefile
 tools: build/tests/xdp_pass.bpf.o
 endif
 
-tools: build/tests/ppp_end build/tests/gre_send
+# What the benchmarks, and tests of many connections, run beside the program.
+bench_tools := build/bench/sessions
+
+$(bench_tools): build/%: %.c
+	@mkdir -p $(@D)
+	$(call quiet,CC)$(CC) $(LANGUAGE) $(WARNINGS) -O2 -g -o $@ $<
+
+tools: build/tests/ppp_end build/tests/gre_send $(bench_tools)
 
 sanitize = -O1 -g -fno-omit-frame-pointer -fsanitize=$(1)
 variant = +@$(MAKE) --no-print-directory B=build/$@ PROGRAM=build/$@/pptpproxy \
