@@ -27,6 +27,7 @@
 enum {
 	CHUNK_OCTETS = 16 * 1024,
 	CLOSE_SECONDS = 1,
+	GATHER_MS = 5, /* for more lines, after some have been written */
 	DUMP_OCTETS_A_LINE = 16,
 	DUMP_LINE_MAX = 96,
 	DUMP_OCTETS_MAX = 65535,
@@ -41,6 +42,8 @@ struct writer {
 	pthread_t thread;
 	pthread_cond_t work, ended;
 	bool reopen, closing, done, abandoned;
+	bool idle;	/* waits for the next line, whatever it is */
+	bool gathering; /* waits for many, or until time is up */
 
 	/* The thread's own. */
 	int fd;
@@ -131,6 +134,12 @@ static void tell_lost(struct writer *writer)
 	log_queue_put(&writer->queue, line.text, line.length);
 }
 
+static void wake(struct writer *writer)
+{
+	writer->idle = writer->gathering = false;
+	pthread_cond_signal(&writer->work);
+}
+
 static void submit(const char *text, size_t length)
 {
 	pthread_mutex_lock(&lock);
@@ -141,7 +150,8 @@ static void submit(const char *text, size_t length)
 		    log_queue_room(&writer->queue) >= LOG_QUEUE_OCTETS / 4)
 			tell_lost(writer);
 		log_queue_put(&writer->queue, text, length);
-		pthread_cond_signal(&writer->work);
+		if (writer->idle || (writer->gathering && writer->queue.used >= CHUNK_OCTETS))
+			wake(writer);
 	}
 	pthread_mutex_unlock(&lock);
 	if (!writer && write(STDERR_FILENO, text, length) < 0) {
@@ -184,7 +194,7 @@ void log_info(const char *format, ...)
 	SUBMIT(LOG_LEVEL_INFO);
 }
 
-void log_debug(const char *format, ...)
+void(log_debug)(const char *format, ...)
 {
 	SUBMIT(LOG_LEVEL_DEBUG);
 }
@@ -367,13 +377,40 @@ static bool has_work(const struct writer *writer)
 	return writer->reopen || writer->closing || writer->queue.used > 0;
 }
 
+/* A line that comes alone is written at once; where they come in crowds, a wakeup and a write for
+ * each would cost more than all else that is done for them. */
+static void gather(struct writer *writer)
+{
+	struct timespec until;
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += GATHER_MS * 1000000L;
+	if (until.tv_nsec >= 1000000000L) {
+		until.tv_nsec -= 1000000000L;
+		until.tv_sec++;
+	}
+	writer->gathering =
+	    !writer->closing && !writer->reopen && writer->queue.used < CHUNK_OCTETS;
+	while (writer->gathering &&
+	       pthread_cond_timedwait(&writer->work, &lock, &until) != ETIMEDOUT)
+		;
+	writer->gathering = false;
+}
+
+static void await_work(struct writer *writer)
+{
+	while (!has_work(writer)) {
+		writer->idle = true;
+		pthread_cond_wait(&writer->work, &lock);
+	}
+	writer->idle = false;
+}
+
 static void *writer_main(void *arg)
 {
 	struct writer *writer = arg;
 	pthread_mutex_lock(&lock);
 	for (;;) {
-		while (!has_work(writer))
-			pthread_cond_wait(&writer->work, &lock);
+		await_work(writer);
 		bool reopen = writer->reopen;
 		writer->reopen = false;
 		size_t length =
@@ -393,6 +430,7 @@ static void *writer_main(void *arg)
 		pthread_mutex_lock(&lock);
 		if (writer->queue.used == 0 && writer->queue.lost > 0)
 			tell_lost(writer);
+		gather(writer);
 	}
 	writer->done = true;
 	pthread_cond_signal(&writer->ended);
@@ -416,7 +454,7 @@ static struct writer *writer_new(const struct log_config *config)
 	pthread_condattr_t attributes;
 	pthread_condattr_init(&attributes);
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&writer->work, NULL);
+	pthread_cond_init(&writer->work, &attributes);
 	pthread_cond_init(&writer->ended, &attributes);
 	pthread_condattr_destroy(&attributes);
 	if (log_queue_init(&writer->queue, LOG_QUEUE_OCTETS) < 0) {
@@ -479,7 +517,7 @@ void log_reopen(void)
 	pthread_mutex_lock(&lock);
 	if (current && current->config.target == LOG_TO_FILE) {
 		current->reopen = true;
-		pthread_cond_signal(&current->work);
+		wake(current);
 	}
 	pthread_mutex_unlock(&lock);
 }
@@ -499,7 +537,7 @@ void log_close(void)
 		return;
 	}
 	writer->closing = true;
-	pthread_cond_signal(&writer->work);
+	wake(writer);
 	int error = 0;
 	while (!writer->done && error == 0)
 		error = pthread_cond_timedwait(&writer->ended, &lock, &deadline);

@@ -3,8 +3,9 @@
  *
  * A line is formatted by the caller and put into a bounded queue; only the writer thread touches
  * the outside, so a full disk, a stopped reader or a slow syslog never holds a caller. What does
- * not fit is counted, and told ("N log lines were lost") as soon as there is room. There is one log
- * a process.
+ * not fit is counted, and told ("N log lines were lost") as soon as there is room. A line is
+ * written at once; those that come right behind it are gathered for some milliseconds. There is one
+ * log a process.
  *
  * Threads: log_open, log_reopen and log_close from the main thread; the rest from any.
  */
@@ -65,6 +66,8 @@ void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Its arguments are not even evaluated where nobody wants the line. */
+#define log_debug(...) (log_wants(LOG_LEVEL_DEBUG) ? (log_debug)(__VA_ARGS__) : (void)0)
 
 /* A line of text and then the octets, 16 a line, hexadecimal and text: the dump of -e. Queued as a
  * whole or not at all. */

@@ -197,6 +197,9 @@ static void levels_gate(void **state)
 	assert_false(log_wants(LOG_LEVEL_INFO));
 	log_info("no");
 	log_dump("no", (const uint8_t *)"x", 1);
+	int evaluated = 0;
+	log_debug("no %d", evaluated++);
+	assert_int_equal(evaluated, 0);
 	log_close();
 	assert_string_equal(contents(path), "");
 	open_log(LOG_TO_FILE, LOG_LEVEL_DUMP);
@@ -320,6 +323,30 @@ static char *drain(int fd, const char *marker)
 		text[used] = '\0';
 	}
 	return text;
+}
+
+/* The writer gathers what comes right behind a line, but not for ever. */
+static void lines_of_a_crowd_come_without_more_of_it(void **state)
+{
+	(void)state;
+	int ends[2];
+	open_pipe(ends);
+	int saved = divert(STDOUT_FILENO, ends[1]);
+	open_log(LOG_TO_STDOUT, LOG_LEVEL_INFO);
+	for (int crowd = 0; crowd < 20; crowd++) {
+		char last[32];
+		for (int i = 0; i < crowd; i++)
+			log_info("one of crowd %d", crowd);
+		log_info("last of crowd %d", crowd);
+		snprintf(last, sizeof(last), "last of crowd %d\n", crowd);
+		char *text = drain(ends[0], last);
+		assert_non_null(strstr(text, last));
+		free(text);
+	}
+	undo(STDOUT_FILENO, saved);
+	log_close();
+	close(ends[0]);
+	close(ends[1]);
 }
 
 /* Numbered lines, then a note about lines that are missing, then, perhaps, further numbers. */
@@ -570,6 +597,7 @@ int main(void)
 	    cmocka_unit_test_teardown(reopen_follows_the_path, remove_files),
 	    cmocka_unit_test_teardown(reopen_keeps_the_old_file_if_it_must, remove_files),
 	    cmocka_unit_test_teardown(unwritable_file_is_named, remove_files),
+	    cmocka_unit_test(lines_of_a_crowd_come_without_more_of_it),
 	    cmocka_unit_test(full_pipe),
 	    cmocka_unit_test(full_pipe_that_does_not_block),
 	    cmocka_unit_test_teardown(close_leaves_a_hanging_writer_behind, remove_files),
