@@ -27,7 +27,9 @@
 enum {
 	CHUNK_OCTETS = 16 * 1024,
 	CLOSE_SECONDS = 1,
-	GATHER_MS = 5, /* for more lines, after some have been written */
+	GATHER_MS = 5,	/* for more lines, after some have been written */
+	STAMP_MAX = 48, /* of any year that there is */
+	HEAD_MAX = 1 + STAMP_MAX + 16,
 	DUMP_OCTETS_A_LINE = 16,
 	DUMP_LINE_MAX = 96,
 	DUMP_OCTETS_MAX = 65535,
@@ -64,20 +66,33 @@ struct line {
 	size_t length;
 };
 
-static size_t put_stamp(char *out, size_t size)
+/* "2026-01-31T12:00:00.123 ": the part that lasts a second is made once in that second. */
+static size_t put_stamp(char *out)
 {
+	static _Thread_local struct {
+		time_t at;
+		size_t length;
+		char text[STAMP_MAX];
+	} second = {.at = -1};
 	struct timespec now;
-	struct tm tm;
 	clock_gettime(CLOCK_REALTIME, &now);
-	localtime_r(&now.tv_sec, &tm);
-	size_t length = strftime(out, size, "%Y-%m-%dT%H:%M:%S", &tm);
-	return length +
-	       (size_t)snprintf(out + length, size - length, ".%03ld ", now.tv_nsec / 1000000);
+	if (now.tv_sec != second.at) {
+		struct tm tm;
+		localtime_r(&now.tv_sec, &tm);
+		second.length = strftime(second.text, STAMP_MAX, "%Y-%m-%dT%H:%M:%S.", &tm);
+		second.at = now.tv_sec;
+	}
+	long ms = now.tv_nsec / 1000000;
+	char rest[] = {(char)('0' + ms / 100), (char)('0' + ms / 10 % 10), (char)('0' + ms % 10),
+		       ' '};
+	memcpy(out, second.text, second.length);
+	memcpy(out + second.length, rest, sizeof(rest));
+	return second.length + sizeof(rest);
 }
 
 /* What stands before the message. For syslog the line starts with its level as a digit, which the
  * writer takes off again. */
-static size_t put_head(char *out, size_t size, unsigned how, enum log_level level)
+static size_t put_head(char out[static HEAD_MAX], unsigned how, enum log_level level)
 {
 	static const char *const names[] = {
 	    [LOG_LEVEL_ERROR] = "error: ", [LOG_LEVEL_WARNING] = "warning: ",
@@ -88,13 +103,13 @@ static size_t put_head(char *out, size_t size, unsigned how, enum log_level leve
 	if (how & STYLE_PRIORITY)
 		out[length++] = (char)('0' + level);
 	if (how & STYLE_STAMP)
-		length += put_stamp(out + length, size - length);
-	return length + (size_t)snprintf(out + length, size - length, "%s", names[level]);
+		length += put_stamp(out + length);
+	return (size_t)(stpcpy(out + length, names[level]) - out);
 }
 
 static void line_begin(struct line *line, unsigned how, enum log_level level)
 {
-	line->length = put_head(line->text, sizeof(line->text), how, level);
+	line->length = put_head(line->text, how, level);
 }
 
 static void line_format(struct line *line, const char *format, va_list args)
