@@ -50,9 +50,9 @@ enum { ADDRESS_TEXT = INET_ADDRSTRLEN + 6, LABEL_TEXT = 2 * PAIR_TEXT_MAX + 32 }
 
 static const char *address_text(struct control_address address, char out[static ADDRESS_TEXT])
 {
-	char host[INET_ADDRSTRLEN];
-	inet_ntop(AF_INET, &(struct in_addr){htonl(address.addr)}, host, sizeof(host));
-	snprintf(out, ADDRESS_TEXT, "%s:%u", host, address.port);
+	uint32_t addr = address.addr;
+	snprintf(out, ADDRESS_TEXT, "%u.%u.%u.%u:%u", addr >> 24, addr >> 16 & 255, addr >> 8 & 255,
+		 addr & 255, address.port);
 	return out;
 }
 
@@ -156,10 +156,12 @@ static void linger(struct control_conn *conn)
 			continue;
 		}
 		if (control_leg_drained(leg)) {
-			control_leg_shut(leg);
-			control_leg_discard(leg);
+			if (!leg->quiet)
+				control_leg_discard(leg);
 			if (leg->peer_closed)
 				control_leg_close(leg);
+			else
+				control_leg_shut(leg);
 		}
 		open = open || control_leg_is_open(leg);
 	}
@@ -240,23 +242,45 @@ static void bound_the_wait(struct control_conn *conn)
 	}
 }
 
+/* True: a leg has failed; failure tells of the first one. */
+static bool flush_both(struct control_conn *conn, struct control_pump_failure *failure)
+{
+	for (int side = 0; side < 2; side++) {
+		if (control_pump_flush(&conn->pump, (enum callid_side)side, failure) ==
+		    CONTROL_PUMP_FAILED)
+			return true;
+	}
+	return false;
+}
+
+/* Passes on what has come, as far as events have told. Once a side has ended or failed, the other
+ * is asked in any case: what it has sent before is still delivered. As flush_both. */
+static bool pump_both(struct control_conn *conn, bool failed, struct control_pump_failure *failure,
+		      enum control_pump_answer answers[2])
+{
+	static const enum callid_side turns[] = {CALLID_CLIENT, CALLID_SERVER, CALLID_CLIENT};
+	bool over = failed, asked[2] = {false, false};
+
+	for (size_t i = 0; i < sizeof(turns) / sizeof(turns[0]); i++) {
+		enum callid_side side = turns[i];
+		struct control_pump_failure later;
+		if (asked[side] || (conn->legs[side].quiet && !over))
+			continue;
+		asked[side] = true;
+		answers[side] = control_pump_run(&conn->pump, side, failed ? &later : failure);
+		failed = failed || answers[side] == CONTROL_PUMP_FAILED;
+		over = over || answers[side] != CONTROL_PUMP_WAIT;
+	}
+	return failed;
+}
+
 static void relay(struct control_conn *conn)
 {
 	struct control_pump_failure failure;
-	enum control_pump_answer answers[2];
-	bool failed = false;
+	enum control_pump_answer answers[2] = {CONTROL_PUMP_WAIT, CONTROL_PUMP_WAIT};
+	bool failed = flush_both(conn, &failure);
 
-	for (int side = 0; side < 2 && !failed; side++)
-		failed = control_pump_flush(&conn->pump, (enum callid_side)side, &failure) ==
-			 CONTROL_PUMP_FAILED;
-	/* Both sides, before an end of one counts: what the other has sent before is still
-	 * delivered. */
-	for (int side = 0; side < 2; side++) {
-		struct control_pump_failure later;
-		answers[side] = control_pump_run(&conn->pump, (enum callid_side)side,
-						 failed ? &later : &failure);
-		failed = failed || answers[side] == CONTROL_PUMP_FAILED;
-	}
+	failed = pump_both(conn, failed, &failure, answers);
 	if (conn->pump.established && !conn->stalled)
 		event_del(&conn->deadline);
 	if (failed)
@@ -347,7 +371,7 @@ static void dial(struct control_conn *conn)
 {
 	struct control_dial_config config = conn->env->dial;
 	config.forbidden_arg = conn->loop_check;
-	config.label = label(conn);
+	config.label = conn->pair->peer.numeric ? "" : label(conn); /* names only have lines */
 	conn->state = DIALLING;
 	conn->dial = control_dial_start(&config, &conn->pair->peer, on_dialled, conn);
 	if (!conn->dial)
@@ -404,9 +428,15 @@ static void end_if_client_left(struct control_conn *conn)
 static void on_leg(evutil_socket_t fd, short what, void *arg)
 {
 	struct control_conn *conn = arg;
+	struct control_leg *leg =
+	    &conn->legs[fd == conn->legs[CALLID_CLIENT].fd ? CALLID_CLIENT : CALLID_SERVER];
+
 	if (what & EV_CLOSED)
-		conn->legs[fd == conn->legs[CALLID_CLIENT].fd ? CALLID_CLIENT : CALLID_SERVER]
-		    .peer_closed = true;
+		leg->peer_closed = true;
+	if (what & (EV_READ | EV_CLOSED))
+		leg->quiet = false;
+	else if (conn->state < RELAYING)
+		return;
 	switch (conn->state) {
 	case CHECKING:
 	case DIALLING:

@@ -98,8 +98,8 @@ static int dial_address(struct control_dial *dial, uint32_t addr)
 		close(fd);
 		return -1;
 	}
-	if (event_assign(&dial->connected, dial->config.base, fd, EV_WRITE, on_connected, dial) !=
-		0 ||
+	if (event_assign(&dial->connected, dial->config.base, fd, EV_READ | EV_WRITE, on_connected,
+			 dial) != 0 ||
 	    event_add(&dial->connected, NULL) != 0) {
 		say_why(dial, addr, "no memory");
 		close(fd);
@@ -124,9 +124,10 @@ static void on_connected(evutil_socket_t fd, short what, void *arg)
 	struct control_dial *dial = arg;
 	int error = 0;
 	socklen_t length = sizeof(error);
-	(void)what;
 
-	getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
+	/* An error makes it readable, too. */
+	if (what & EV_READ)
+		getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
 	if (error != 0) {
 		say_why(dial, dial->addresses[dial->next - 1], strerror(error));
 		forget_socket(dial);

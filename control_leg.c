@@ -61,6 +61,7 @@ int control_leg_open(struct control_leg *leg, int fd, struct event_base *base,
 	    event_add(&leg->event, NULL) != 0)
 		goto failed;
 	leg->fd = fd;
+	leg->quiet = true; /* a new event tells what is there already */
 	return 0;
 failed:
 	close(fd);
@@ -86,6 +87,8 @@ ssize_t control_leg_peek(struct control_leg *leg, uint8_t *out, size_t size)
 	while (got < 0 && errno == EINTR);
 	if (got == 0)
 		leg->peer_closed = true;
+	leg->seen = got > 0 && (size_t)got < size ? (size_t)got : 0;
+	leg->quiet = got == 0 || (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK));
 	return got;
 }
 
@@ -94,6 +97,9 @@ void control_leg_consume(struct control_leg *leg, size_t length)
 	/* MSG_TRUNC has TCP throw octets away without copying them. */
 	while (recv(leg->fd, NULL, length, MSG_TRUNC | MSG_DONTWAIT) < 0 && errno == EINTR)
 		;
+	if (length == leg->seen && !leg->peer_closed)
+		leg->quiet = true;
+	leg->seen -= length < leg->seen ? length : leg->seen;
 }
 
 void control_leg_discard(struct control_leg *leg)
@@ -105,6 +111,7 @@ void control_leg_discard(struct control_leg *leg)
 			continue;
 		if (got == 0 || (errno != EAGAIN && errno != EWOULDBLOCK))
 			leg->peer_closed = true;
+		leg->quiet = true;
 		return;
 	}
 	event_active(&leg->event, EV_READ, 0);

@@ -36,6 +36,10 @@ struct control_leg {
 	struct control_address proxy, peer;
 	bool peer_closed; /* its FIN, or an error, has been seen; octets before it may still wait */
 	bool shut;	  /* we have sent our FIN */
+	/* Nothing waits, and an event will tell when something comes, the end included: looking is
+	 * in vain. Set here; the callback clears it on EV_READ and EV_CLOSED. */
+	bool quiet;
+	size_t seen; /* octets that wait, where the last look has seen all; else 0 */
 	struct control_outbox *outbox; /* NULL: all was taken */
 };
 

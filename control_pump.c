@@ -153,6 +153,8 @@ enum control_pump_answer control_pump_run(struct control_pump *pump, enum callid
 			return CONTROL_PUMP_FAILED;
 		if (count == 0)
 			return leg->peer_closed ? CONTROL_PUMP_ENDED : CONTROL_PUMP_WAIT;
+		if (leg->quiet)
+			return CONTROL_PUMP_WAIT;
 	}
 	event_active(&leg->event, EV_READ, 0);
 	return CONTROL_PUMP_WAIT;

@@ -20,8 +20,9 @@ struct control_pump {
 };
 
 enum control_pump_answer {
-	CONTROL_PUMP_WAIT,   /* for octets, or until a leg has drained */
-	CONTROL_PUMP_ENDED,  /* all has been passed on, and the sender has closed */
+	CONTROL_PUMP_WAIT,  /* for octets, or until a leg has drained */
+	CONTROL_PUMP_ENDED, /* all has been passed on, and the sender has closed: seen here, or told
+			       by the leg's event (peer_closed) */
 	CONTROL_PUMP_FAILED, /* see failure */
 };
 

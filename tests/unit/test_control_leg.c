@@ -243,6 +243,30 @@ static void consume_takes_what_it_is_told(void **state)
 	nothing_waits();
 }
 
+/* A look is saved only where an event will tell of all that comes. */
+static void quiet_once_all_that_was_seen_is_consumed(void **state)
+{
+	(void)state;
+	uint8_t octets[8];
+	peer_says("onetwo");
+	assert_int_equal(control_leg_peek(&leg, octets, 3), 3);
+	control_leg_consume(&leg, 3);
+	assert_false(leg.quiet); /* there may be more than was looked at */
+	assert_int_equal(control_leg_peek(&leg, octets, sizeof(octets)), 3);
+	control_leg_consume(&leg, 1);
+	assert_false(leg.quiet);
+	control_leg_consume(&leg, 2);
+	assert_true(leg.quiet);
+	peer_says("three");
+	assert_int_equal(control_leg_peek(&leg, octets, sizeof(octets)), 5);
+	assert_false(leg.quiet);
+	leg.peer_closed = true; /* told by the event that told of the octets, too: no other comes */
+	control_leg_consume(&leg, 5);
+	assert_false(leg.quiet);
+	nothing_waits();
+	assert_true(leg.quiet);
+}
+
 static void end_of_the_stream(void **state)
 {
 	(void)state;
@@ -406,6 +430,7 @@ int main(void)
 	    CASE(each_change_is_told_once),
 	    CASE(peek_does_not_consume),
 	    CASE(consume_takes_what_it_is_told),
+	    CASE(quiet_once_all_that_was_seen_is_consumed),
 	    CASE(end_of_the_stream),
 	    CASE(short_write_drains_in_order),
 	    CASE(outbox_holds_no_more_than_its_size),
