@@ -828,6 +828,21 @@ def mtu_is_lowered(mode):
         assert max(p.total for p in wire.matching(lambda p: p.protocol == GRE and not p.out)[-3:]) <= 900
 
 
+@in_modes("native")
+def way_out_takes_no_frames_any_more(mode):
+    "an interface that stops taking frames from native XDP under a call: its packets go the raw way until it does again"
+    with fast_world(mode) as world:
+        taps = Taps(world)
+        call = call_carried(world, taps)
+        world.net.server.run("ethtool -K eth0 gro off".split())
+        wait_until(lambda: (call.up(b"raw"), _drained(call, b"raw"))[1], PATIENCE, "packets to arrive again")
+        _stop_strays(call)
+        assert not carried(taps, call, lambda: check_up(call))
+        wait_carried(taps, call, check_down)
+        gro(world.net.server)
+        wait_carried(taps, call)
+
+
 # ---- real peers ----
 
 
