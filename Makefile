@@ -63,6 +63,7 @@ unit_control_leg  := control_leg.o $(far)
 unit_control_pump := control_pump.o control_leg.o call_snoop.o $(table) wire/pptp_wire.o $(log) $(far)
 unit_control_dial := control_dial.o control_leg.o pair.o $(stage)
 unit_control_conn := $(conn)
+unit_control_relay := control_relay.o control_listen.o $(conn)
 unit_control_listen := control_listen.o control_leg.o pair.o $(stage)
 unit_limits       := host/limits.o
 unit_gre_hold     := gre_hold.o
@@ -125,6 +126,7 @@ $(B)/%.o: %.c Makefile
 
 $(B)/tests/unit/test_gre_relay.o: CPPFLAGS += $(LIBNET)
 $(B)/tests/unit/test_gre_relay: LDLIBS += $(LIBNET_LIBS)
+$(B)/tests/unit/test_control_relay: LDLIBS += -Wl,--wrap=clock_gettime
 $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $$(addprefix $(B)/,$$(unit_$$*))
 	$(call quiet,LD)$(CC) -pthread $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 
