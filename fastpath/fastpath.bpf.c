@@ -87,7 +87,6 @@ struct frame {
 	struct ethhdr *ethernet;
 	struct iphdr *ip;
 	uint32_t *gre; /* first word; call ID in the low half of the second one */
-	void *end;
 };
 
 static __always_inline uint32_t fold(uint64_t sum)
@@ -198,8 +197,63 @@ static __always_inline struct fastpath_counts *find_counts(uint32_t slot)
 	return counts ? bpf_map_lookup_elem(counts, &at) : 0;
 }
 
+static __always_inline int is_plain(const struct frame *frame)
+{
+	return frame->ethernet->h_proto == bpf_htons(ETH_P_IP) &&
+	       *(const uint8_t *)frame->ip == IP_PLAIN && frame->ip->protocol == PROTOCOL_GRE &&
+	       !(frame->ip->frag_off & bpf_htons(IP_OFFSET));
+}
+
+/* False: none, or it is being written. */
+static __always_inline int read_route(const struct fastpath_route *from,
+				      struct fastpath_route *route)
+{
+	uint32_t seq = READ_ONCE(from->seq);
+	route->peer_be = READ_ONCE(from->peer_be);
+	route->source_be = READ_ONCE(from->source_be);
+	route->destination_be = READ_ONCE(from->destination_be);
+	route->call_id_be = READ_ONCE(from->call_id_be);
+	route->from = READ_ONCE(from->from);
+	route->slot = READ_ONCE(from->slot);
+	route->hop = READ_ONCE(from->hop);
+	route->back = READ_ONCE(from->back);
+	return !(seq & 1) && READ_ONCE(from->seq) == seq && route->peer_be;
+}
+
+/* The next hop, where it is known, and the packet came from where it should. */
+static __always_inline int read_hop(const struct fastpath_route *route, const struct frame *frame,
+				    uint32_t ifindex, struct fastpath_hop *next)
+{
+	const struct fastpath_hop *hop = bpf_map_lookup_elem(&hops, &route->hop);
+	const struct fastpath_hop *back = bpf_map_lookup_elem(&hops, &route->back);
+	if (!hop || !back)
+		return 0;
+	uint32_t hop_seq = READ_ONCE(hop->seq), back_seq = READ_ONCE(back->seq);
+	*next = *hop;
+	int from_there = came_by(back, frame->ethernet, ifindex);
+	barrier();
+	return !(hop_seq & 1) && READ_ONCE(hop->seq) == hop_seq && !(back_seq & 1) &&
+	       READ_ONCE(back->seq) == back_seq && next->ifindex && from_there;
+}
+
 /* Native XDP hands frames to the driver that sends, which may not take any; generic XDP to the
  * stack's transmit queue, which takes all. */
+static __always_inline int can_leave(const struct frame *frame, const struct fastpath_hop *next,
+				     int native)
+{
+	return !(frame->ip->frag_off & bpf_htons(IP_NOT_DF)) &&
+	       bpf_ntohs(frame->ip->tot_len) <= next->mtu && (!native || next->sends_native);
+}
+
+static __always_inline void count(struct fastpath_counts *counts, const struct frame *frame,
+				  uint32_t from)
+{
+	counts->from[from & 1].packets++;
+	counts->from[from & 1].octets += bpf_ntohs(frame->ip->tot_len);
+	counts->from[from & 1].seen_jiffies =
+	    bpf_jiffies64(); /* a load; the time would be a call */
+}
+
 static __always_inline int relay(struct xdp_md *context, int native)
 {
 	void *data = (void *)(long)context->data;
@@ -207,12 +261,9 @@ static __always_inline int relay(struct xdp_md *context, int native)
 	    .ethernet = data,
 	    .ip = data + sizeof(struct ethhdr),
 	    .gre = data + sizeof(struct ethhdr) + sizeof(struct iphdr),
-	    .end = (void *)(long)context->data_end,
 	};
-	if ((void *)frame.gre + GRE_HEADER_MIN > frame.end)
-		return XDP_PASS;
-	if (frame.ethernet->h_proto != bpf_htons(ETH_P_IP) || *(uint8_t *)frame.ip != IP_PLAIN ||
-	    frame.ip->protocol != PROTOCOL_GRE || frame.ip->frag_off & bpf_htons(IP_OFFSET))
+	if ((void *)frame.gre + GRE_HEADER_MIN > (void *)(long)context->data_end ||
+	    !is_plain(&frame))
 		return XDP_PASS;
 
 	uint32_t zero = 0;
@@ -220,38 +271,13 @@ static __always_inline int relay(struct xdp_md *context, int native)
 	if (!ours || !is_enhanced_gre(&frame, bpf_xdp_get_buff_len(context)) ||
 	    !is_intact(frame.ip))
 		return XDP_PASS;
-	struct fastpath_route *found = find_route(ours, &frame);
-	if (!found)
-		return XDP_PASS;
 
-	uint32_t seq = READ_ONCE(found->seq);
-	struct fastpath_route route = {
-	    .peer_be = READ_ONCE(found->peer_be),
-	    .source_be = READ_ONCE(found->source_be),
-	    .destination_be = READ_ONCE(found->destination_be),
-	    .call_id_be = READ_ONCE(found->call_id_be),
-	    .from = READ_ONCE(found->from),
-	    .slot = READ_ONCE(found->slot),
-	    .hop = READ_ONCE(found->hop),
-	    .back = READ_ONCE(found->back),
-	};
-	if (seq & 1 || READ_ONCE(found->seq) != seq || !route.peer_be ||
-	    route.peer_be != frame.ip->saddr)
+	struct fastpath_route route, *found = find_route(ours, &frame);
+	if (!found || !read_route(found, &route) || route.peer_be != frame.ip->saddr)
 		return XDP_PASS;
-
-	struct fastpath_hop *hop = bpf_map_lookup_elem(&hops, &route.hop);
-	struct fastpath_hop *back = bpf_map_lookup_elem(&hops, &route.back);
-	if (!hop || !back)
-		return XDP_PASS;
-	uint32_t hop_seq = READ_ONCE(hop->seq), back_seq = READ_ONCE(back->seq);
-	struct fastpath_hop next = *hop;
-	int from_there = came_by(back, frame.ethernet, context->ingress_ifindex);
-	barrier();
-	if (hop_seq & 1 || READ_ONCE(hop->seq) != hop_seq || back_seq & 1 ||
-	    READ_ONCE(back->seq) != back_seq || !next.ifindex || !from_there)
-		return pass(found);
-	if (frame.ip->frag_off & bpf_htons(IP_NOT_DF) || bpf_ntohs(frame.ip->tot_len) > next.mtu ||
-	    (native && !next.sends_native))
+	struct fastpath_hop next;
+	if (!read_hop(&route, &frame, context->ingress_ifindex, &next) ||
+	    !can_leave(&frame, &next, native))
 		return pass(found);
 	if (would_overtake(found))
 		return XDP_PASS;
@@ -259,10 +285,7 @@ static __always_inline int relay(struct xdp_md *context, int native)
 	struct fastpath_counts *counts = find_counts(route.slot);
 	if (!counts)
 		return pass(found);
-	uint32_t from = route.from & 1;
-	counts->from[from].packets++;
-	counts->from[from].octets += bpf_ntohs(frame.ip->tot_len);
-	counts->from[from].seen_jiffies = bpf_jiffies64(); /* a load; the time would be a call */
+	count(counts, &frame, route.from);
 	rewrite(&frame, &route, &next, ours->ttl);
 	return bpf_redirect_map(&ports, next.port, XDP_DROP);
 }
