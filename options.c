@@ -295,6 +295,12 @@ static enum options_answer parse(struct options *options, int argc, char **argv,
 		why_set(why, "unexpected word '%.100s'", argv[optind]);
 		return OPTIONS_BAD;
 	}
+	if (options->interface_count > 0 && options->fastpath == FASTPATH_OFF) {
+		why_set(why,
+			"--fastpath-interface %.100s: it needs --fastpath auto, native or generic",
+			options->interfaces[0]);
+		return OPTIONS_BAD;
+	}
 	if (options->pair_count == 0) {
 		why_set(why, "nothing to forward: at least one -p is needed (try --help)");
 		return OPTIONS_BAD;

@@ -172,16 +172,21 @@ static __always_inline int came_by(const struct fastpath_hop *back, const struct
 	       ours[2] == theirs[2];
 }
 
+/* Without DF, as from the raw sockets: the ends of PPTP do not lower their MTU when a router
+ * further on asks them to. So the identification must tell packets between two addresses apart. */
 static __always_inline void rewrite(const struct frame *frame, const struct fastpath_route *route,
-				    const struct fastpath_hop *hop, uint32_t ttl)
+				    const struct fastpath_hop *hop, uint16_t identification)
 {
 	const uint32_t *words = (const uint32_t *)frame->ip;
 	/* Summed from what is written, not read back: that would wait for the stores. */
-	uint64_t sum = (uint64_t)words[0] + words[1] + bpf_htons(ttl << 8 | PROTOCOL_GRE) +
-		       route->source_be + route->destination_be;
+	uint64_t sum = (uint64_t)words[0] + identification +
+		       bpf_htons(hop->ttl << 8 | PROTOCOL_GRE) + route->source_be +
+		       route->destination_be;
 
 	__builtin_memcpy(frame->ethernet, hop->destination_mac, 2 * FASTPATH_MAC);
-	frame->ip->ttl = ttl;
+	frame->ip->id = identification;
+	frame->ip->frag_off = 0;
+	frame->ip->ttl = hop->ttl;
 	frame->ip->check = ~fold(sum);
 	frame->ip->saddr = route->source_be;
 	frame->ip->daddr = route->destination_be;
@@ -245,13 +250,16 @@ static __always_inline int can_leave(const struct frame *frame, const struct fas
 	       bpf_ntohs(frame->ip->tot_len) <= next->mtu && (!native || next->sends_native);
 }
 
-static __always_inline void count(struct fastpath_counts *counts, const struct frame *frame,
-				  uint32_t from)
+/* Returns an identification: one more with each packet of this way on this CPU. */
+static __always_inline uint16_t count(struct fastpath_counts *counts, const struct frame *frame,
+				      uint32_t from)
 {
-	counts->from[from & 1].packets++;
+	uint64_t packets = ++counts->from[from & 1].packets;
 	counts->from[from & 1].octets += bpf_ntohs(frame->ip->tot_len);
 	counts->from[from & 1].seen_jiffies =
 	    bpf_jiffies64(); /* a load; the time would be a call */
+	return packets + ((const uint16_t *)frame->gre)[3] * 0x9E37U +
+	       (bpf_get_smp_processor_id() << 13);
 }
 
 static __always_inline int relay(struct xdp_md *context, int native)
@@ -282,12 +290,12 @@ static __always_inline int relay(struct xdp_md *context, int native)
 	if (would_overtake(found))
 		return XDP_PASS;
 
+	/* The port may have gone while its news is on the way. */
 	struct fastpath_counts *counts = find_counts(route.slot);
-	if (!counts)
+	if (!counts || bpf_redirect_map(&ports, next.port, XDP_PASS) != XDP_REDIRECT)
 		return pass(found);
-	count(counts, &frame, route.from);
-	rewrite(&frame, &route, &next, ours->ttl);
-	return bpf_redirect_map(&ports, next.port, XDP_DROP);
+	rewrite(&frame, &route, &next, count(counts, &frame, route.from));
+	return XDP_REDIRECT;
 }
 
 SEC("xdp")

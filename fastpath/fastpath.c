@@ -9,11 +9,12 @@
 #include "fastpath/fastpath_netlink.h"
 #include "fastpath/fastpath_ports.h"
 #include "host/log.h"
+#include "host/monotonic.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 _Static_assert(FASTPATH_COUNTS_CALLS *FASTPATH_COUNTS_CHUNKS ==
 		   CALLID_SLOTS_A_CHUNK * CALLID_CHUNKS_MAX,
@@ -37,6 +38,7 @@ struct fastpath {
 	struct fastpath_ports *ports;
 	struct fastpath_hops *hops;
 	uint64_t carried;
+	bool full_told;
 	struct carried *chunks[CALLID_CHUNKS_MAX]; /* of CALLID_SLOTS_A_CHUNK */
 };
 
@@ -55,13 +57,6 @@ static struct carried *make_carried(struct fastpath *fastpath, callid_ref call)
 	return carried_of(fastpath, call);
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 /* ---- ways ---- */
 
 /* NULL: another peer's way has this call ID of this address of ours, or there is no room. */
@@ -70,6 +65,12 @@ static struct fastpath_route *free_route(struct fastpath *fastpath, const struct
 {
 	struct fastpath_route *routes =
 	    fastpath_maps_routes(fastpath->maps, info->legs[from].proxy_addr);
+	if (!routes && errno == ENOSPC && !fastpath->full_told) {
+		fastpath->full_told = true;
+		log_warning("fast path: calls at more than %d addresses of this host: those at "
+			    "others stay on the raw way",
+			    FASTPATH_LOCALS);
+	}
 	if (!routes || routes[info->shown[from]].peer_be != 0)
 		return NULL;
 	return &routes[info->shown[from]];
@@ -92,13 +93,14 @@ static void add_way(struct fastpath *fastpath, struct carried *carried,
 	route->slot = callid_slot(carried->call);
 	route->hop = (uint32_t)carried->hop[to];
 	route->back = (uint32_t)carried->hop[from];
-	route->raw_until_ns = now_ns() + SETTLE_NS;
+	route->raw_until_ns = monotonic_ns() + SETTLE_NS;
 	route->raw_at_most_ns = route->raw_until_ns + FASTPATH_HOLD_NS;
 	fastpath_maps_write_end(&route->seq);
+	fastpath_maps_use(fastpath->maps, route, true);
 	carried->way[from] = route;
 }
 
-static void del_way(struct carried *carried, enum callid_side from)
+static void del_way(struct fastpath *fastpath, struct carried *carried, enum callid_side from)
 {
 	struct fastpath_route *route = carried->way[from];
 	if (!route)
@@ -106,6 +108,7 @@ static void del_way(struct carried *carried, enum callid_side from)
 	fastpath_maps_write_begin(&route->seq);
 	route->peer_be = 0;
 	fastpath_maps_write_end(&route->seq);
+	fastpath_maps_use(fastpath->maps, route, false);
 }
 
 /* ---- calls ---- */
@@ -131,7 +134,7 @@ static void del_call(struct fastpath *fastpath, callid_ref call)
 	if (!carried || carried->call != call || !carried->live)
 		return;
 	for (int side = 0; side < 2; side++)
-		del_way(carried, (enum callid_side)side);
+		del_way(fastpath, carried, (enum callid_side)side);
 	for (int side = 0; side < 2; side++) {
 		if (carried->hop[side] >= 0)
 			fastpath_hops_put(fastpath->hops, carried->hop[side]);

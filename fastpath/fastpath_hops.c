@@ -67,14 +67,20 @@ static void write_record(struct fastpath_hops *hops, const struct hop *hop,
 	fastpath_maps_write_end(&record->seq);
 }
 
+/* To be asked for, but in use meanwhile. */
+static void doubt(struct fastpath_hops *hops, struct hop *hop)
+{
+	if (!hop->stale)
+		TAILQ_INSERT_TAIL(&hops->stale, hop, in_stale);
+	hop->stale = true;
+}
+
 /* Packets go the raw way until it has been asked for. */
 static void distrust(struct fastpath_hops *hops, struct hop *hop)
 {
 	static const struct fastpath_hop none;
 	write_record(hops, hop, &none);
-	if (!hop->stale)
-		TAILQ_INSERT_TAIL(&hops->stale, hop, in_stale);
-	hop->stale = true;
+	doubt(hops, hop);
 }
 
 static bool concerns(const struct hop *hop, enum fastpath_change change, uint32_t addr,
@@ -120,22 +126,20 @@ static struct hop *add(struct fastpath_hops *hops, uint32_t proxy_addr, uint32_t
 static void on_change(void *arg, enum fastpath_change change, uint32_t addr, unsigned prefix)
 {
 	struct fastpath_hops *hops = arg;
-	if (change == FASTPATH_CHANGE_LINK && !fastpath_ports_refresh(hops->ports))
-		return;
-	if (change == FASTPATH_CHANGE_ALL)
-		fastpath_ports_refresh(hops->ports);
+	/* Mostly all is as it was with a neighbour, and with a link that none of ours is. */
+	bool harmless = change == FASTPATH_CHANGE_NEIGHBOUR;
+
+	if (change == FASTPATH_CHANGE_LINK || change == FASTPATH_CHANGE_ALL)
+		harmless = !fastpath_ports_refresh(hops->ports) && change == FASTPATH_CHANGE_LINK;
 	pthread_mutex_lock(&hops->lock);
 	for (uint32_t i = 0; i < hops->used; i++) {
 		struct hop *hop = &hops->of[i];
 		if (hop->users == 0 || !concerns(hop, change, addr, prefix))
 			continue;
-		if (change == FASTPATH_CHANGE_NEIGHBOUR && !hop->stale) {
-			/* It mostly says that all is as it was, so it stays in use meanwhile. */
-			hop->stale = true;
-			TAILQ_INSERT_TAIL(&hops->stale, hop, in_stale);
-		} else if (change != FASTPATH_CHANGE_NEIGHBOUR) {
+		if (harmless)
+			doubt(hops, hop);
+		else
 			distrust(hops, hop);
-		}
 	}
 	pthread_mutex_unlock(&hops->lock);
 }
@@ -164,6 +168,7 @@ static struct fastpath_hop ask(struct fastpath_hops *hops, uint32_t proxy_addr, 
 	record.port = (uint32_t)port;
 	record.mtu = mtu > UINT16_MAX ? UINT16_MAX : (uint16_t)mtu;
 	record.sends_native = link.sends_native;
+	record.ttl = (uint8_t)next->ttl;
 	memcpy(record.source_mac, link.mac, FASTPATH_MAC);
 	return record;
 }
@@ -171,7 +176,7 @@ static struct fastpath_hop ask(struct fastpath_hops *hops, uint32_t proxy_addr, 
 static bool differs(const struct fastpath_hop *a, const struct fastpath_hop *b)
 {
 	return a->ifindex != b->ifindex || a->port != b->port || a->mtu != b->mtu ||
-	       a->sends_native != b->sends_native ||
+	       a->sends_native != b->sends_native || a->ttl != b->ttl ||
 	       memcmp(a->destination_mac, b->destination_mac, 2 * FASTPATH_MAC) != 0;
 }
 

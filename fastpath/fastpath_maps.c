@@ -5,6 +5,7 @@
 #include "fastpath/fastpath_maps.h"
 
 #include "host/log.h"
+#include "host/monotonic.h"
 
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
@@ -32,6 +33,7 @@ struct fastpath_maps {
 	struct fastpath_setup *setup;
 	struct fastpath_hop *hops;
 	struct fastpath_route *routes[FASTPATH_LOCALS];
+	unsigned used[FASTPATH_LOCALS]; /* of these */
 	/* of one chunk: FASTPATH_COUNTS_CALLS for each CPU */
 	struct fastpath_counts *counts[FASTPATH_COUNTS_CHUNKS];
 };
@@ -89,6 +91,17 @@ static void *add_inner(int outer_fd, uint32_t at, size_t record, uint32_t record
 	return memory;
 }
 
+/* A new one, else one whose address has no route any more. */
+static uint32_t free_local(const struct fastpath_maps *maps)
+{
+	uint32_t at = maps->setup->local_count;
+	if (at == FASTPATH_LOCALS) {
+		for (at = 0; at < FASTPATH_LOCALS && maps->used[at] > 0;)
+			at++;
+	}
+	return at;
+}
+
 struct fastpath_route *fastpath_maps_routes(struct fastpath_maps *maps, uint32_t addr)
 {
 	struct fastpath_setup *setup = maps->setup;
@@ -98,17 +111,28 @@ struct fastpath_route *fastpath_maps_routes(struct fastpath_maps *maps, uint32_t
 		at++;
 	if (at < setup->local_count)
 		return maps->routes[at];
+	at = free_local(maps);
 	if (at == FASTPATH_LOCALS) {
 		errno = ENOSPC;
 		return NULL;
 	}
-	maps->routes[at] =
-	    add_inner(maps->locals_fd, at, sizeof(struct fastpath_route), FASTPATH_IDS);
+	if (!maps->routes[at])
+		maps->routes[at] =
+		    add_inner(maps->locals_fd, at, sizeof(struct fastpath_route), FASTPATH_IDS);
 	if (!maps->routes[at])
 		return NULL;
-	setup->locals_be[at] = htonl(addr);
-	__atomic_store_n(&setup->local_count, at + 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&setup->locals_be[at], htonl(addr), __ATOMIC_RELEASE);
+	if (at == setup->local_count)
+		__atomic_store_n(&setup->local_count, at + 1, __ATOMIC_RELEASE);
 	return maps->routes[at];
+}
+
+void fastpath_maps_use(struct fastpath_maps *maps, const struct fastpath_route *route, bool used)
+{
+	for (uint32_t at = 0; at < maps->setup->local_count; at++) {
+		if (route >= maps->routes[at] && route < maps->routes[at] + FASTPATH_IDS)
+			maps->used[at] += used ? 1 : -1U;
+	}
 }
 
 struct fastpath_hop *fastpath_maps_hops(struct fastpath_maps *maps)
@@ -194,18 +218,6 @@ static int map_fd(const struct fastpath_maps *maps, const char *name)
 	return bpf_object__find_map_fd_by_name(maps->object, name);
 }
 
-/* What a router's kernel puts into packets of its own. */
-static uint32_t default_ttl(void)
-{
-	unsigned ttl = 0;
-	FILE *file = fopen("/proc/sys/net/ipv4/ip_default_ttl", "re");
-	if (file && fscanf(file, "%u", &ttl) != 1)
-		ttl = 0;
-	if (file)
-		fclose(file);
-	return ttl >= 1 && ttl <= 255 ? ttl : 64;
-}
-
 static int load(struct fastpath_maps *maps, struct why *why)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = "pptpproxy");
@@ -231,18 +243,6 @@ static int load(struct fastpath_maps *maps, struct why *why)
 	return 0;
 }
 
-static uint64_t ns_of(const struct timespec *time)
-{
-	return (uint64_t)time->tv_sec * 1000000000 + (uint64_t)time->tv_nsec;
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return ns_of(&now);
-}
-
 /* The kernel counts time in ticks, of which it tells the length, but not the number. */
 static int set_clock(struct fastpath_maps *maps, struct why *why)
 {
@@ -253,13 +253,13 @@ static int set_clock(struct fastpath_maps *maps, struct why *why)
 	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame, .data_size_in = sizeof(frame));
 
 	clock_getres(CLOCK_MONOTONIC_COARSE, &tick);
-	maps->tick_ns = ns_of(&tick);
+	maps->tick_ns = (uint64_t)tick.tv_sec * 1000000000 + (uint64_t)tick.tv_nsec;
 	for (int i = 0; i < TRIES && took > maps->tick_ns; i++) {
-		before = now_ns();
+		before = monotonic_ns();
 		int error = bpf_prog_test_run_opts(program_fd(maps, "fastpath_clock"), &options);
 		if (error != 0)
 			return why_set(why, "its clock cannot be read: %s", strerror(-error));
-		took = now_ns() - before;
+		took = monotonic_ns() - before;
 	}
 	/* The tick may have begun that long ago; a packet must not seem to come from the future. */
 	maps->clock_ns = before - maps->tick_ns;
@@ -275,7 +275,6 @@ static int map_all(struct fastpath_maps *maps, struct why *why)
 	maps->hops = map_memory(map_fd(maps, "hops"), FASTPATH_HOPS * sizeof(*maps->hops));
 	if (!maps->setup || !maps->hops)
 		return why_set(why, "its maps cannot be mapped: %s", strerror(errno));
-	maps->setup->ttl = default_ttl();
 	return set_clock(maps, why);
 }
 

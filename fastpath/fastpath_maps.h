@@ -25,8 +25,12 @@ int fastpath_maps_program(const struct fastpath_maps *maps, bool native); /* its
 int fastpath_maps_set_port(struct fastpath_maps *maps, uint32_t port, unsigned ifindex);
 
 /* The routes of one address of ours, FASTPATH_IDS of them, made at the first question. NULL: none
- * could be made (errno), or there are FASTPATH_LOCALS others (ENOSPC). */
+ * could be made (errno), or FASTPATH_LOCALS others are in use (ENOSPC). */
 struct fastpath_route *fastpath_maps_routes(struct fastpath_maps *maps, uint32_t addr);
+
+/* Another one of these is in use, or one is not any more. Where none is, they may be given to
+ * another address. */
+void fastpath_maps_use(struct fastpath_maps *maps, const struct fastpath_route *route, bool used);
 
 struct fastpath_hop *fastpath_maps_hops(struct fastpath_maps *maps); /* FASTPATH_HOPS */
 

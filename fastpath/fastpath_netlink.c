@@ -1,3 +1,6 @@
+/*
+ * rtnetlink and netdev's generic netlink, by libmnl.
+ */
 #include "fastpath/fastpath_netlink.h"
 
 #include <arpa/inet.h>
@@ -6,6 +9,7 @@
 #include <linux/genetlink.h>
 #include <linux/if_arp.h>
 #include <linux/rtnetlink.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -26,7 +30,8 @@ struct fastpath_netlink {
 	uint16_t netdev_family;			    /* 0: this kernel has none */
 	uint32_t netdev_group;
 	uint32_t seq;
-	char buffer[32768];
+	char buffer[32768]; /* of questions */
+	char news[32768];   /* a question may be asked while these are read */
 };
 
 /* ---- questions ---- */
@@ -50,7 +55,12 @@ static bool ask(struct fastpath_netlink *netlink, struct mnl_socket *socket,
 	uint32_t seq = message->nlmsg_seq;
 	if (mnl_socket_sendto(socket, message, message->nlmsg_len) < 0)
 		return false;
-	ssize_t length = mnl_socket_recvfrom(socket, netlink->buffer, sizeof(netlink->buffer));
+	/* What comes late for an earlier question is thrown away. */
+	const struct nlmsghdr *header = (const void *)netlink->buffer;
+	ssize_t length;
+	do
+		length = mnl_socket_recvfrom(socket, netlink->buffer, sizeof(netlink->buffer));
+	while (length >= (ssize_t)sizeof(*header) && header->nlmsg_seq != seq);
 	if (length <= 0)
 		return false;
 	return mnl_cb_run(netlink->buffer, (size_t)length, seq, mnl_socket_get_portid(socket),
@@ -110,9 +120,24 @@ static int on_route(const struct nlmsghdr *message, void *arg)
 		mnl_attr_parse_nested(found.of[RTA_METRICS], note_attribute, &metrics);
 		if (has(&metrics, RTAX_MTU, 4))
 			answer->next->mtu = mnl_attr_get_u32(metrics.of[RTAX_MTU]);
+		if (has(&metrics, RTAX_HOPLIMIT, 4))
+			answer->next->ttl = mnl_attr_get_u32(metrics.of[RTAX_HOPLIMIT]);
 	}
 	answer->usable = true;
 	return MNL_CB_OK;
+}
+
+/* What the kernel puts into packets of the host's own. */
+static unsigned default_ttl(void)
+{
+	enum { LINUX_DEFAULT = 64 };
+	unsigned ttl = 0;
+	FILE *file = fopen("/proc/sys/net/ipv4/ip_default_ttl", "re");
+	if (file && fscanf(file, "%u", &ttl) != 1)
+		ttl = 0;
+	if (file)
+		fclose(file);
+	return ttl >= 1 && ttl <= UINT8_MAX ? ttl : LINUX_DEFAULT;
 }
 
 bool fastpath_netlink_route(struct fastpath_netlink *netlink, uint32_t source, uint32_t destination,
@@ -129,7 +154,11 @@ bool fastpath_netlink_route(struct fastpath_netlink *netlink, uint32_t source, u
 		mnl_attr_put_u32(message, RTA_SRC, htonl(source));
 	}
 	*next = (struct fastpath_next){.gateway = destination};
-	return ask(netlink, netlink->questions, message, on_route, &answer) && answer.usable;
+	if (!ask(netlink, netlink->questions, message, on_route, &answer) || !answer.usable)
+		return false;
+	if (next->ttl == 0 || next->ttl > UINT8_MAX)
+		next->ttl = default_ttl();
+	return true;
 }
 
 /* ---- neighbours ---- */
@@ -309,15 +338,15 @@ void fastpath_netlink_news(struct fastpath_netlink *netlink, fastpath_netlink_ch
 	int fds[2], count = fastpath_netlink_fds(netlink, fds);
 	for (int i = 0; i < count; i++) {
 		ssize_t length;
-		while ((length = recv(fds[i], netlink->buffer, sizeof(netlink->buffer),
-				      MSG_DONTWAIT)) > 0 ||
+		while ((length = recv(fds[i], netlink->news, sizeof(netlink->news), MSG_DONTWAIT)) >
+			   0 ||
 		       (length < 0 && errno == ENOBUFS)) {
 			if (length < 0)
 				told(arg, FASTPATH_CHANGE_ALL, 0, 0);
 			else if (i == 1)
 				told(arg, FASTPATH_CHANGE_LINK, 0, 0);
 			else
-				mnl_cb_run(netlink->buffer, (size_t)length, 0, 0, on_news, &news);
+				mnl_cb_run(netlink->news, (size_t)length, 0, 0, on_news, &news);
 		}
 	}
 }
@@ -326,7 +355,11 @@ void fastpath_netlink_news(struct fastpath_netlink *netlink, fastpath_netlink_ch
 
 static struct mnl_socket *open_socket(int bus, unsigned groups)
 {
+	static const struct timeval patience = {.tv_sec = 5}; /* for an answer that got lost */
 	struct mnl_socket *socket = mnl_socket_open2(bus, SOCK_CLOEXEC);
+	if (socket)
+		setsockopt(mnl_socket_get_fd(socket), SOL_SOCKET, SO_RCVTIMEO, &patience,
+			   sizeof(patience));
 	if (socket && mnl_socket_bind(socket, groups, MNL_SOCKET_AUTOPID) < 0) {
 		mnl_socket_close(socket);
 		return NULL;

@@ -25,6 +25,7 @@ struct fastpath_next {
 	unsigned ifindex;
 	uint32_t gateway; /* the neighbour: the destination itself where it is on the link */
 	unsigned mtu;	  /* of the route; 0: the interface's */
+	unsigned ttl;	  /* of the route, or the host's */
 };
 
 /* The way that the host sends packets from source (0: any) to destination. False: none, or none

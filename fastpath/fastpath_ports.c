@@ -1,3 +1,7 @@
+/*
+ * An interface that goes takes its attachment with it; one of its name that comes is attached
+ * again.
+ */
 #include "fastpath/fastpath_ports.h"
 
 #include "host/log.h"
@@ -17,6 +21,7 @@ struct port {
 	struct fastpath_link link;
 	int link_fd; /* of the attachment; -1: none */
 	bool busy;   /* somebody else's program is there */
+	bool gone;   /* it was attached */
 	struct why why;
 };
 
@@ -103,6 +108,15 @@ static int find_ports(struct fastpath_ports *ports, const struct fastpath_config
 
 /* ---- attaching ---- */
 
+static void detach(struct port *port)
+{
+	int error = errno;
+	if (port->link_fd >= 0)
+		close(port->link_fd);
+	port->link_fd = -1;
+	errno = error;
+}
+
 static void attach(struct fastpath_ports *ports, size_t at, bool native)
 {
 	struct port *port = &ports->of[at];
@@ -116,9 +130,11 @@ static void attach(struct fastpath_ports *ports, size_t at, bool native)
 	}
 	port->link_fd = bpf_link_create(fastpath_maps_program(ports->maps, native),
 					(int)port->link.ifindex, BPF_XDP, &options);
-	if (port->link_fd >= 0 &&
-	    fastpath_maps_set_port(ports->maps, (uint32_t)at, port->link.ifindex) == 0)
-		return;
+	if (port->link_fd >= 0) {
+		if (fastpath_maps_set_port(ports->maps, (uint32_t)at, port->link.ifindex) == 0)
+			return;
+		detach(port);
+	}
 	port->busy = errno == EBUSY || errno == EEXIST;
 	if (port->busy)
 		why_set(&port->why, "an XDP program is there already, and left alone");
@@ -130,11 +146,8 @@ static void attach(struct fastpath_ports *ports, size_t at, bool native)
 
 static void detach_all(struct fastpath_ports *ports)
 {
-	for (size_t i = 0; i < ports->count; i++) {
-		if (ports->of[i].link_fd >= 0)
-			close(ports->of[i].link_fd);
-		ports->of[i].link_fd = -1;
-	}
+	for (size_t i = 0; i < ports->count; i++)
+		detach(&ports->of[i]);
 }
 
 static const char *mode_name(bool native)
@@ -170,6 +183,15 @@ static bool native_suffices(const struct fastpath_ports *ports)
 		return false;
 	}
 	return true;
+}
+
+static bool any_sends_native(const struct fastpath_ports *ports)
+{
+	for (size_t i = 0; i < ports->count; i++) {
+		if (ports->of[i].link_fd >= 0 && ports->of[i].link.sends_native)
+			return true;
+	}
+	return false;
 }
 
 static void tell_unattached(const struct fastpath_ports *ports)
@@ -216,6 +238,9 @@ static int attach_as_configured(struct fastpath_ports *ports, enum fastpath_mode
 		if (port->link_fd < 0 && (ports->named || attached == 0))
 			return why_set(why, "%s: %s", port->link.name, port->why.text);
 	}
+	if (native && !any_sends_native(ports))
+		return why_set(why, "%s: it takes no frames from native XDP, nor does another",
+			       ports->of[0].link.name);
 	tell_unattached(ports);
 	tell_attached(ports);
 	return 0;
@@ -268,18 +293,56 @@ static bool same(const struct fastpath_link *a, const struct fastpath_link *b)
 	       memcmp(a->mac, b->mac, sizeof(a->mac)) == 0;
 }
 
+/* Its interface has been deleted, or moved away; another may have its number by now. */
+static bool has_lost_its_interface(const struct port *port)
+{
+	struct bpf_link_info info = {0};
+	uint32_t size = sizeof(info);
+	return port->link_fd >= 0 && bpf_obj_get_info_by_fd(port->link_fd, &info, &size) == 0 &&
+	       info.xdp.ifindex == 0;
+}
+
+static bool come_back(struct fastpath_ports *ports, size_t at)
+{
+	struct port *port = &ports->of[at];
+	struct fastpath_link link;
+	if (!fastpath_netlink_link(ports->netlink, if_nametoindex(port->link.name), &link))
+		return false;
+	port->link = link;
+	attach(ports, at, ports->native);
+	if (port->link_fd < 0)
+		return false;
+	port->gone = false;
+	log_info("fast path: %s is back", port->link.name);
+	return true;
+}
+
+static bool refresh(struct fastpath_ports *ports, size_t at)
+{
+	struct port *port = &ports->of[at];
+	struct fastpath_link now;
+	bool lost = has_lost_its_interface(port);
+	if (lost) {
+		detach(port);
+		port->gone = true;
+		log_warning("fast path: %s is gone; its packets stay on the raw way",
+			    port->link.name);
+	}
+	if (port->gone)
+		return come_back(ports, at) || lost;
+	if (!fastpath_netlink_link(ports->netlink, port->link.ifindex, &now)) {
+		now = port->link;
+		now.up = false;
+	}
+	bool changed = !same(&now, &port->link);
+	port->link = now;
+	return changed;
+}
+
 bool fastpath_ports_refresh(struct fastpath_ports *ports)
 {
 	bool changed = false;
-	for (size_t i = 0; i < ports->count; i++) {
-		struct fastpath_link now, *before = &ports->of[i].link;
-		if (!fastpath_netlink_link(ports->netlink, before->ifindex, &now)) {
-			/* It is gone; its name is still worth telling. */
-			now = *before;
-			now.up = false;
-		}
-		changed |= !same(&now, before);
-		*before = now;
-	}
+	for (size_t i = 0; i < ports->count; i++)
+		changed |= refresh(ports, i);
 	return changed;
 }

@@ -4,7 +4,9 @@
  *
  * The user half writes records through mmap while packets pass, so each that is written more than
  * once has a sequence number: odd while it is written. The eBPF half takes a record for nothing
- * where the number is odd or differs afterwards. A value in network order ends in _be.
+ * where the number is odd or differs afterwards; on machines that reorder loads (not x86) it may
+ * miss that in the moment of a change, and send a packet the old way or a wrong one. A value in
+ * network order ends in _be.
  */
 #ifndef FASTPATH_SHARED_H
 #define FASTPATH_SHARED_H
@@ -25,13 +27,11 @@ enum {
 #define FASTPATH_GAP_NS	 1000000ULL
 #define FASTPATH_HOLD_NS 100000000ULL
 
-struct fastpath_setup { /* one record */
-	uint32_t local_count;
-	uint32_t ttl;	  /* of what leaves */
+struct fastpath_setup {	  /* one record */
 	uint64_t jiffies; /* when fastpath_clock ran */
+	uint32_t local_count;
 	/* One more than used: a pointer that walks along them may not leave the record. */
 	uint32_t locals_be[FASTPATH_LOCALS + 1];
-	uint32_t unused;
 };
 
 /* The way of packets to (our address, call ID). One cache line. */
@@ -57,7 +57,7 @@ struct fastpath_hop {
 	uint32_t port;
 	uint16_t mtu;
 	uint8_t sends_native; /* the interface takes frames from native XDP */
-	uint8_t unused;
+	uint8_t ttl;	      /* of what leaves */
 	uint8_t destination_mac[FASTPATH_MAC], source_mac[FASTPATH_MAC];
 	uint32_t unused2;
 };
@@ -71,7 +71,7 @@ struct fastpath_counts {
 	uint64_t unused[2];
 };
 
-_Static_assert(sizeof(struct fastpath_setup) == 24 + 4 * FASTPATH_LOCALS, "both halves agree");
+_Static_assert(sizeof(struct fastpath_setup) == 16 + 4 * FASTPATH_LOCALS, "both halves agree");
 _Static_assert(sizeof(struct fastpath_route) == 64, "both halves agree");
 _Static_assert(sizeof(struct fastpath_hop) == 32, "both halves agree");
 _Static_assert(sizeof(struct fastpath_counts) == 64, "both halves agree");

@@ -147,6 +147,7 @@ static void fill_hop(int side, uint32_t number, uint32_t port, uint16_t mtu)
 	    .port = port,
 	    .mtu = mtu,
 	    .sends_native = 1,
+	    .ttl = 64,
 	};
 	memcpy(hop[side]->destination_mac, theirs, FASTPATH_MAC);
 	memcpy(hop[side]->source_mac, ours, FASTPATH_MAC);
@@ -256,10 +257,34 @@ static void expect_passed(const struct frame *in, const struct frame *out, unsig
 	assert_memory_equal(out->octets, in->octets, in->length);
 }
 
-/* Octets behind the IP packet stay as they are. */
-static void expect_carried(const struct row *row, const struct frame *out, unsigned verdict)
+static uint16_t ip_sum(const uint8_t *header)
 {
-	const struct frame *in = &row->in[0], *expected = &row->out[0];
+	uint32_t sum = 0;
+	for (int i = 0; i < 20; i += 2)
+		sum += (uint32_t)header[i] << 8 | header[i + 1];
+	while (sum >> 16)
+		sum = (sum & 0xFFFF) + (sum >> 16);
+	return (uint16_t)sum;
+}
+
+/* Without IP identification, DF and, once it has been found right, the checksum. */
+static struct frame comparable(const struct frame *frame)
+{
+	struct frame plain = *frame;
+	uint8_t *header = plain.octets + ETHERNET;
+	assert_int_equal(ip_sum(header), 0xFFFF);
+	header[4] = header[5] = header[10] = header[11] = 0;
+	header[6] &= 0xBF;
+	return plain;
+}
+
+/* Octets behind the IP packet stay as they are. */
+static void expect_carried(const struct row *row, const struct frame *carried, unsigned verdict)
+{
+	const struct frame *in = &row->in[0];
+	struct frame left = comparable(carried), *out = &left;
+	struct frame wanted = comparable(&row->out[0]), *expected = &wanted;
+	assert_int_equal(carried->octets[ETHERNET + 6] & 0x40, 0); /* DF */
 	assert_int_equal(verdict, XDP_REDIRECT);
 	assert_int_equal(out->length, in->length);
 	assert_memory_equal(out->octets, expected->octets, expected->length);
@@ -340,6 +365,37 @@ static unsigned try_by(unsigned by, bool native)
 static unsigned try_good(void)
 {
 	return try_by(ifindex[CLIENT], true);
+}
+
+/* Packets that are fragmented further on must not be taken for each other's parts. */
+static void own_identifications(void **state)
+{
+	(void)state;
+	OWN_NET_NEEDED();
+	enum { PACKETS = 100, AT = ETHERNET + 4 };
+	static struct frame out[PACKETS];
+	const struct frame *in = &find_row(GOOD)->in[0];
+	for (int i = 0; i < PACKETS; i++) {
+		assert_int_equal(run(in, ifindex[CLIENT], true, &out[i]), XDP_REDIRECT);
+		for (int j = 0; j < i; j++)
+			assert_memory_not_equal(out[i].octets + AT, out[j].octets + AT, 2);
+	}
+}
+
+/* The kernel takes a port away with its interface, before its news are read. */
+static void port_that_has_gone(void **state)
+{
+	(void)state;
+	OWN_NET_NEEDED();
+	struct counts before = counts_now();
+	hop[SERVER]->port = PORT_OUTSIDE + 1;
+	assert_int_equal(try_good(), XDP_PASS);
+	assert_true(way[CLIENT]->raw_until_ns != 0);
+	struct counts after = counts_now();
+	assert_int_equal(packets_of(&after), packets_of(&before));
+	hop[SERVER]->port = PORT_OUTSIDE;
+	forget_doubts();
+	assert_int_equal(try_good(), XDP_REDIRECT);
 }
 
 static void other_interface(void **state)
@@ -476,7 +532,7 @@ int main(void)
 	    CASE(golden_native),	  CASE(golden_generic),	       CASE(other_interface),
 	    CASE(unresolved_hops),	  CASE(records_being_written), CASE(removed_route),
 	    CASE(way_out_without_native), CASE(no_counters),	       CASE(only_behind_a_gap),
-	    CASE(what_makes_others_wait),
+	    CASE(what_makes_others_wait), CASE(own_identifications),   CASE(port_that_has_gone),
 	};
 	own_net_enter_for_xdp();
 	return cmocka_run_group_tests(cases, read_table, NULL);

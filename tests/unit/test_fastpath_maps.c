@@ -119,12 +119,21 @@ static void so_many_addresses(void **state)
 	(void)state;
 	OWN_NET_NEEDED();
 	struct fastpath_route *first = fastpath_maps_routes(maps, 1);
+	fastpath_maps_use(maps, first, true);
 	for (uint32_t addr = 2; addr <= FASTPATH_LOCALS; addr++)
-		assert_non_null(fastpath_maps_routes(maps, addr));
+		fastpath_maps_use(maps, fastpath_maps_routes(maps, addr) + addr, true);
 	errno = 0;
 	assert_null(fastpath_maps_routes(maps, FASTPATH_LOCALS + 1));
 	assert_int_equal(errno, ENOSPC);
 	assert_ptr_equal(fastpath_maps_routes(maps, 1), first);
+
+	/* One has no route any more: another address gets its place. */
+	struct fastpath_route *third = fastpath_maps_routes(maps, 3);
+	fastpath_maps_use(maps, third + 3, false);
+	assert_ptr_equal(fastpath_maps_routes(maps, FASTPATH_LOCALS + 1), third);
+	fastpath_maps_use(maps, third, true);
+	assert_null(fastpath_maps_routes(maps, 3));
+	assert_ptr_equal(fastpath_maps_routes(maps, FASTPATH_LOCALS + 1), third);
 }
 
 static void hops_are_empty_at_first(void **state)

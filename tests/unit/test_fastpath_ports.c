@@ -199,13 +199,35 @@ static void named_ones_that_cannot(void **state)
 
 /* ---- modes ---- */
 
+static void set_gro(const char *device, const char *value)
+{
+	char command[64];
+	snprintf(command, sizeof(command), "ethtool -K %s gro %s", device, value);
+	if (own_net_run(command) != 0)
+		OWN_NET_SKIP("ethtool is missing, or the kernel is too old");
+}
+
 static void native_or_generic(void **state)
 {
 	(void)state;
 	OWN_NET_NEEDED();
+	set_gro("server", "on");
 	assert_non_null(open_found(FASTPATH_NATIVE));
 	assert_true(native_on("inside") && native_on("outside"));
 	assert_true(!generic_on("inside"));
+	set_gro("server", "off");
+}
+
+static void native_with_no_way_out(void **state)
+{
+	(void)state;
+	OWN_NET_NEEDED();
+	set_gro("server", "on"); /* skips where the kernel cannot tell */
+	set_gro("server", "off");
+	assert_null(open_found(FASTPATH_NATIVE));
+	assert_string_equal(why.text,
+			    "inside: it takes no frames from native XDP, nor does another");
+	assert_true(nothing_on("inside") && nothing_on("outside"));
 }
 
 /* veth takes frames from native XDP where its other end has a program, too, or GRO. */
@@ -262,6 +284,7 @@ static void busy(void **state)
 	static const char *const names[] = {"outside", "inside"};
 	(void)state;
 	OWN_NET_NEEDED();
+	set_gro("server", "on");
 	occupy("inside");
 	uint32_t there = attached("inside", XDP_FLAGS_SKB_MODE);
 	for (int i = 0; i < 3; i++) {
@@ -275,6 +298,7 @@ static void busy(void **state)
 		assert_int_equal(attached("inside", XDP_FLAGS_SKB_MODE), there);
 		assert_false(native_on("inside"));
 	}
+	set_gro("server", "off");
 }
 
 /* ---- changes ---- */
@@ -319,9 +343,32 @@ static void gone(void **state)
 	ip("link del passing");
 	assert_true(fastpath_ports_refresh(ports));
 	struct fastpath_link link;
-	assert_true(fastpath_ports_find(ports, ifindex, &link) >= 0);
-	assert_false(link.up);
+	assert_int_equal(fastpath_ports_find(ports, ifindex, &link), -1);
 	assert_false(fastpath_ports_refresh(ports));
+
+	ip("link add passing type veth peer by\nlink set by up\nlink set passing up");
+	assert_true(fastpath_ports_refresh(ports));
+	assert_true(link_of("passing").up);
+	assert_true(generic_on("passing"));
+	assert_false(fastpath_ports_refresh(ports));
+	ip("link del passing");
+}
+
+/* As if nothing had been: the number is the same, the attachment is not there. */
+static void another_with_its_number(void **state)
+{
+	static const char *const names[] = {"inside", "passing"};
+	(void)state;
+	OWN_NET_NEEDED();
+	ip("link add passing index 77 type veth peer by\nlink set by up\nlink set passing up");
+	assert_non_null(open_at(FASTPATH_GENERIC, names, 2));
+	ip("link del passing\nlink add passing index 77 type veth peer by\nlink set by up\n"
+	   "link set passing up");
+	assert_false(generic_on("passing"));
+	assert_true(fastpath_ports_refresh(ports));
+	assert_true(generic_on("passing"));
+	assert_int_equal(link_of("passing").ifindex, 77);
+	ip("link del passing");
 }
 
 int main(void)
@@ -334,12 +381,14 @@ int main(void)
 	    CASE(named),
 	    CASE(named_ones_that_cannot),
 	    CASE(native_or_generic),
+	    CASE(native_with_no_way_out),
 	    CASE(auto_takes_what_works),
 	    CASE(without_native),
 	    CASE(not_ethernet),
 	    CASE(busy),
 	    CASE(changes),
 	    CASE(gone),
+	    CASE(another_with_its_number),
 	};
 	own_net_enter_for_xdp();
 	return cmocka_run_group_tests(cases, NULL, NULL);

@@ -107,10 +107,9 @@ static void fast_path(void **state)
 		assert_int_equal(options.fastpath, modes[i]);
 	}
 	assert_int_equal(options.interface_count, 0);
-	assert_int_equal(
-	    PARSE("-p", "1.1.1.1", "--fastpath-interface", "eth0", "--fastpath-interface=eth1"),
-	    OPTIONS_RUN);
-	assert_int_equal(options.fastpath, FASTPATH_OFF);
+	assert_int_equal(PARSE("-p", "1.1.1.1", "--fastpath-interface", "eth0",
+			       "--fastpath-interface=eth1", "--fastpath=auto"),
+			 OPTIONS_RUN);
 	assert_int_equal(options.interface_count, 2);
 	assert_string_equal(options.interfaces[0], "eth0");
 	assert_string_equal(options.interfaces[1], "eth1");
@@ -205,6 +204,8 @@ static void bad_values_are_named(void **state)
 	BAD("--acl-mode some: must be all or any", "--acl-mode", "some");
 	BAD("--fastpath on: must be off, auto, native or generic", "--fastpath", "on");
 	BAD("--fastpath-interface needs a value that is not empty", "--fastpath-interface", "");
+	BAD("--fastpath-interface eth0: it needs --fastpath auto, native or generic", "-p",
+	    "1.1.1.1", "--fastpath-interface", "eth0");
 	BAD("-l needs a value that is not empty", "-l", "");
 	BAD("--pid-file needs a value that is not empty", "--pid-file", "");
 	BAD("--control needs a value that is not empty", "--control", "");
