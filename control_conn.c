@@ -332,19 +332,19 @@ static void say_farewell(struct control_conn *conn)
 
 static void on_leg(evutil_socket_t fd, short what, void *arg);
 
-static void on_dialled(void *arg, int fd, const char *failure)
+static void on_dialled(void *arg, const struct control_socket *server, const char *failure)
 {
 	struct control_conn *conn = arg;
 	struct control_leg *legs = conn->legs;
 
 	conn->dial = NULL;
-	if (fd < 0) {
+	if (!server) {
 		char reason[sizeof(struct why) + 16];
 		snprintf(reason, sizeof(reason), "no server: %s", failure);
 		end_conn(conn, reason);
 		return;
 	}
-	if (control_leg_open(&legs[CALLID_SERVER], fd, conn->env->base, on_leg, conn) != 0) {
+	if (control_leg_open(&legs[CALLID_SERVER], server, conn->env->base, on_leg, conn) != 0) {
 		end_conn(conn, strerror(errno));
 		return;
 	}
@@ -517,11 +517,12 @@ struct control_conn *control_conn_next(const struct control_conn *conn)
 	return LIST_NEXT(conn, in_env);
 }
 
-void control_conn_accept(struct control_env *env, const struct pair *pair, void *loop_check, int fd)
+void control_conn_accept(struct control_env *env, const struct pair *pair, void *loop_check,
+			 const struct control_socket *client)
 {
 	struct control_conn *conn = calloc(1, sizeof(*conn));
 	if (!conn) {
-		close(fd);
+		close(client->fd);
 		return;
 	}
 	conn->env = env;
@@ -530,7 +531,7 @@ void control_conn_accept(struct control_env *env, const struct pair *pair, void 
 	conn->number = ++env->last_number;
 	conn->legs[CALLID_SERVER] = CONTROL_LEG_NONE;
 	evtimer_assign(&conn->deadline, env->base, on_deadline, conn);
-	if (control_leg_open(&conn->legs[CALLID_CLIENT], fd, env->base, on_leg, conn) != 0) {
+	if (control_leg_open(&conn->legs[CALLID_CLIENT], client, env->base, on_leg, conn) != 0) {
 		free(conn); /* it went away before we looked */
 		return;
 	}

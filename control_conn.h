@@ -44,10 +44,10 @@ struct control_env {
 	void *arg;
 };
 
-/* Takes an accepted descriptor over and decides, now or later, whether it may stay. pair outlives
+/* Takes an accepted client over and decides, now or later, whether it may stay. pair outlives
  * the connection; loop_check is dial.forbidden_arg. */
 void control_conn_accept(struct control_env *env, const struct pair *pair, void *loop_check,
-			 int fd);
+			 const struct control_socket *client);
 
 /* Tells both ends what their peer would have told them, and closes in order. */
 void control_conn_shut_down(struct control_conn *conn);

@@ -50,14 +50,28 @@ void control_dial_cancel(struct control_dial *dial)
 	free(dial);
 }
 
-static void finish(struct control_dial *dial, int fd)
+static void succeed(struct control_dial *dial)
+{
+	control_dial_done *done = dial->done;
+	void *arg = dial->arg;
+	struct control_socket server = {
+	    .fd = dial->fd,
+	    .peer = {dial->addresses[dial->next - 1], dial->endpoint->port},
+	};
+	event_del(&dial->connected);
+	dial->fd = -1;
+	control_dial_cancel(dial);
+	done(arg, &server, NULL);
+}
+
+static void fail(struct control_dial *dial)
 {
 	control_dial_done *done = dial->done;
 	void *arg = dial->arg;
 	struct why why = dial->why;
 
 	control_dial_cancel(dial);
-	done(arg, fd, fd < 0 ? why.text : NULL);
+	done(arg, NULL, why.text);
 }
 
 static void set_timer(struct control_dial *dial, unsigned seconds)
@@ -116,7 +130,7 @@ static void dial_next(struct control_dial *dial)
 		if (dial_address(dial, dial->addresses[dial->next++]) == 0)
 			return;
 	}
-	finish(dial, -1);
+	fail(dial);
 }
 
 static void on_connected(evutil_socket_t fd, short what, void *arg)
@@ -134,9 +148,7 @@ static void on_connected(evutil_socket_t fd, short what, void *arg)
 		dial_next(dial);
 		return;
 	}
-	event_del(&dial->connected);
-	dial->fd = -1;
-	finish(dial, fd);
+	succeed(dial);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)

@@ -24,9 +24,9 @@ struct control_dial_config {
 	const char *label; /* heads log lines; valid during control_dial_start only */
 };
 
-/* fd: connected, the callee's from now on; or -1 with a sentence in failure, valid during the call
- * only. */
-typedef void control_dial_done(void *arg, int fd, const char *failure);
+/* server: connected, the callee's from now on, with its peer's address; or NULL, and a sentence in
+ * failure. Both are valid during the call only. */
+typedef void control_dial_done(void *arg, const struct control_socket *server, const char *failure);
 
 /* done is called once, from the event loop and never from within this call, unless cancelled. What
  * config points to, and the endpoint, outlive the dial; *config itself is copied. NULL: no memory.

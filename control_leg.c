@@ -39,23 +39,30 @@ void control_leg_tune(int fd, unsigned keepalive_s)
 	set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)(3 * keepalive_s * 1000));
 }
 
-static struct control_address address_of(const struct sockaddr_in *from)
+typedef int ask_name(int fd, struct sockaddr *address, socklen_t *length);
+
+static int learn(int fd, ask_name *ask, struct control_address *address)
 {
-	return (struct control_address){ntohl(from->sin_addr.s_addr), ntohs(from->sin_port)};
+	struct sockaddr_in at;
+	socklen_t length = sizeof(at);
+	if (address->port != 0)
+		return 0;
+	if (ask(fd, (struct sockaddr *)&at, &length) != 0)
+		return -1;
+	*address = (struct control_address){ntohl(at.sin_addr.s_addr), ntohs(at.sin_port)};
+	return 0;
 }
 
-int control_leg_open(struct control_leg *leg, int fd, struct event_base *base,
-		     event_callback_fn callback, void *arg)
+int control_leg_open(struct control_leg *leg, const struct control_socket *socket,
+		     struct event_base *base, event_callback_fn callback, void *arg)
 {
-	struct sockaddr_in local, peer;
-	socklen_t local_length = sizeof(local), peer_length = sizeof(peer);
+	int fd = socket->fd;
 
 	*leg = CONTROL_LEG_NONE;
-	if (getsockname(fd, (struct sockaddr *)&local, &local_length) != 0 ||
-	    getpeername(fd, (struct sockaddr *)&peer, &peer_length) != 0)
+	leg->proxy = socket->proxy;
+	leg->peer = socket->peer;
+	if (learn(fd, getsockname, &leg->proxy) != 0 || learn(fd, getpeername, &leg->peer) != 0)
 		goto failed;
-	leg->proxy = address_of(&local);
-	leg->peer = address_of(&peer);
 	if (event_assign(&leg->event, base, fd, EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST,
 			 callback, arg) != 0 ||
 	    event_add(&leg->event, NULL) != 0)

@@ -23,6 +23,12 @@ struct control_address {
 	uint16_t port;
 };
 
+/* A connected socket. Whoever made it knows one address, or both; port 0: not known. */
+struct control_socket {
+	int fd;
+	struct control_address proxy, peer;
+};
+
 enum { CONTROL_OUTBOX_MAX = 2048 }; /* octets kept for a peer that does not read */
 
 struct control_outbox {
@@ -52,10 +58,11 @@ struct control_leg {
  */
 void control_leg_tune(int fd, unsigned keepalive_s);
 
-/* Takes the descriptor over, reads both addresses off it, and has callback(fd, what, arg) called,
- * edge-triggered, on every change. 0, or -1 with errno; the descriptor is closed then. */
-int control_leg_open(struct control_leg *leg, int fd, struct event_base *base,
-		     event_callback_fn callback, void *arg);
+/* Takes the socket over, asks the system for an address that is not known, and has callback(fd,
+ * what, arg) called, edge-triggered, on every change. 0, or -1 with errno; the descriptor is closed
+ * then. */
+int control_leg_open(struct control_leg *leg, const struct control_socket *socket,
+		     struct event_base *base, event_callback_fn callback, void *arg);
 void control_leg_close(struct control_leg *leg); /* any state */
 
 static inline bool control_leg_is_open(const struct control_leg *leg)

@@ -5,7 +5,6 @@
  */
 #include "control_listen.h"
 
-#include "control_leg.h"
 #include "host/log.h"
 #include "host/names.h"
 
@@ -229,10 +228,17 @@ static void on_accept(struct evconnlistener *event, evutil_socket_t fd, struct s
 {
 	struct listener *listener = arg;
 	struct control_listen_config *config = &listener->all->config;
+	const struct sockaddr_in *peer = (const void *)from;
+	struct control_socket client = {
+	    .fd = fd,
+	    .peer = {ntohl(peer->sin_addr.s_addr), ntohs(peer->sin_port)},
+	};
 	(void)event;
-	(void)from;
 	(void)length;
-	config->accepted(config->arg, listener->pair, listener, fd);
+	if (listener->listen.addr != INADDR_ANY)
+		client.proxy =
+		    (struct control_address){listener->listen.addr, listener->listen.port};
+	config->accepted(config->arg, listener->pair, listener, &client);
 }
 
 static void on_accept_error(struct evconnlistener *event, void *arg)

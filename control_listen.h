@@ -7,6 +7,7 @@
 #ifndef CONTROL_LISTEN_H
 #define CONTROL_LISTEN_H
 
+#include "control_leg.h"
 #include "host/why.h"
 #include "pair.h"
 
@@ -15,8 +16,10 @@
 struct names;
 struct control_listen;
 
-/* An accepted descriptor, the callee's from now on. loop_check is for control_listen_forbidden. */
-typedef void control_listen_accepted(void *arg, const struct pair *pair, void *loop_check, int fd);
+/* An accepted client, the callee's from now on; valid during the call only. loop_check is for
+ * control_listen_forbidden. */
+typedef void control_listen_accepted(void *arg, const struct pair *pair, void *loop_check,
+				     const struct control_socket *client);
 
 /* The system is out of descriptors or memory: nobody can be accepted. The listeners are paused by
  * then. */

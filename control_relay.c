@@ -119,10 +119,11 @@ static void tell_waiting(struct control_relay *relay, const char *reason)
 	log_warning("new connections wait, at %zu: %s", relay->env.conn_count, reason);
 }
 
-static void on_accepted(void *arg, const struct pair *pair, void *loop_check, int fd)
+static void on_accepted(void *arg, const struct pair *pair, void *loop_check,
+			const struct control_socket *client)
 {
 	struct control_relay *relay = arg;
-	control_conn_accept(&relay->env, pair, loop_check, fd);
+	control_conn_accept(&relay->env, pair, loop_check, client);
 	if (relay->env.conn_count < relay->conn_max || relay->full)
 		return;
 	relay->full = true;

@@ -123,7 +123,8 @@ static struct ends come(void)
 {
 	struct ends ends = {{.client = loopback_connect(1, 1, loopback_port(entrance))}, ""};
 	uint64_t before = env.last_number;
-	control_conn_accept(&env, pair, pair, loopback_take(entrance));
+	struct control_socket client = {.fd = loopback_take(entrance)};
+	control_conn_accept(&env, pair, pair, &client);
 	assert_int_equal(env.last_number, before + 1);
 	snprintf(ends.label, sizeof(ends.label), "#%u 127.0.0.1:%u -> 127.0.0.2:%u",
 		 (unsigned)env.last_number, loopback_port(ends.talk.client), pair->peer.port);
@@ -545,8 +546,8 @@ static void a_descriptor_without_a_peer_is_closed(void **state)
 {
 	(void)state;
 	size_t descriptors = stage_descriptors();
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	control_conn_accept(&env, pair, pair, fd);
+	struct control_socket client = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+	control_conn_accept(&env, pair, pair, &client);
 	assert_int_equal(env.conn_count, 0);
 	assert_int_equal(stage_descriptors(), descriptors);
 	assert_int_equal(gone, 0);

@@ -25,6 +25,7 @@ enum { TIMEOUT_S = 1, KEEPALIVE_S = 7 };
 
 static struct {
 	int calls, fd;
+	struct control_address peer;
 	char failure[400]; /* empty: none */
 } told;
 
@@ -38,12 +39,13 @@ static struct pair_endpoint endpoint;
 static struct control_dial *dial;
 static uint16_t port; /* of all servers */
 
-static void on_done(void *arg, int fd, const char *failure)
+static void on_done(void *arg, const struct control_socket *server, const char *failure)
 {
 	assert_ptr_equal(arg, &told);
-	assert_int_equal(fd < 0, failure != NULL);
+	assert_int_equal(server == NULL, failure != NULL);
 	told.calls++;
-	told.fd = fd;
+	told.fd = server ? server->fd : -1;
+	told.peer = server ? server->peer : (struct control_address){0};
 	snprintf(told.failure, sizeof(told.failure), "%s", failure ? failure : "");
 	dial = NULL;
 }
@@ -113,6 +115,9 @@ static void assert_connected_to(int server)
 	assert_int_equal(getsockname(told.fd, (struct sockaddr *)&ours, &length), 0);
 	assert_int_equal(getpeername(accepted, (struct sockaddr *)&theirs, &length), 0);
 	assert_memory_equal(&ours, &theirs, sizeof(ours));
+	assert_int_equal(getpeername(told.fd, (struct sockaddr *)&theirs, &length), 0);
+	assert_int_equal(told.peer.addr, ntohl(theirs.sin_addr.s_addr));
+	assert_int_equal(told.peer.port, ntohs(theirs.sin_port));
 	assert_int_equal(send(told.fd, &octet, 1, MSG_NOSIGNAL), 1);
 	loopback_hear(accepted, &octet, 1);
 	assert_int_equal(close(told.fd), 0);

@@ -60,7 +60,8 @@ static int set_up(void **state)
 	(void)state;
 	memset(&told, 0, sizeof(told));
 	base = event_base_new();
-	return control_leg_open(&leg, connect_peer(), base, on_leg, &told);
+	struct control_socket near = {.fd = connect_peer()};
+	return control_leg_open(&leg, &near, base, on_leg, &told);
 }
 
 static int tear_down(void **state)
@@ -151,6 +152,23 @@ static void addresses_are_read(void **state)
 	assert_false(leg.shut);
 }
 
+static void known_addresses_are_not_asked_for(void **state)
+{
+	(void)state;
+	struct control_leg other;
+	struct control_socket lone = {
+	    .fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0),
+	    .proxy = {0x0a000001, 1},
+	    .peer = {0x0a000002, 2},
+	};
+	assert_int_equal(control_leg_open(&other, &lone, base, on_leg, &told), 0);
+	assert_int_equal(other.proxy.addr, 0x0a000001);
+	assert_int_equal(other.proxy.port, 1);
+	assert_int_equal(other.peer.addr, 0x0a000002);
+	assert_int_equal(other.peer.port, 2);
+	control_leg_close(&other);
+}
+
 static void close_copes_with_any_state(void **state)
 {
 	(void)state;
@@ -171,10 +189,10 @@ static void unconnected_descriptor_is_closed(void **state)
 {
 	(void)state;
 	struct control_leg other;
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(control_leg_open(&other, fd, base, on_leg, &told), -1);
+	struct control_socket lone = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+	assert_int_equal(control_leg_open(&other, &lone, base, on_leg, &told), -1);
 	assert_int_equal(errno, ENOTCONN);
-	assert_int_equal(fcntl(fd, F_GETFD), -1);
+	assert_int_equal(fcntl(lone.fd, F_GETFD), -1);
 	assert_false(control_leg_is_open(&other));
 	control_leg_close(&other);
 }
@@ -424,6 +442,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    CASE(addresses_are_read),
+	    CASE(known_addresses_are_not_asked_for),
 	    CASE(close_copes_with_any_state),
 	    CASE(unconnected_descriptor_is_closed),
 	    CASE(options_are_inherited),

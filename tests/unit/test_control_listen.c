@@ -31,6 +31,7 @@ static struct why why;
 
 static struct {
 	int calls, fd; /* of the last one; -1: none */
+	struct control_socket client;
 	const struct pair *pair;
 	void *loop_check;
 } accepted;
@@ -47,12 +48,14 @@ static void forget_accepted(void)
 	accepted.fd = -1;
 }
 
-static void on_accepted(void *arg, const struct pair *pair, void *loop_check, int fd)
+static void on_accepted(void *arg, const struct pair *pair, void *loop_check,
+			const struct control_socket *client)
 {
 	assert_ptr_equal(arg, &accepted);
 	forget_accepted();
 	accepted.calls++;
-	accepted.fd = fd;
+	accepted.fd = client->fd;
+	accepted.client = *client;
 	accepted.pair = pair;
 	accepted.loop_check = loop_check;
 }
@@ -123,10 +126,17 @@ static void assert_logged_once(const char *line)
 static void arrives(uint8_t host, const struct pair *pair)
 {
 	int before = accepted.calls;
-	loopback_connect(1, host, port);
+	int client = loopback_connect(1, host, port);
 	STAGE_UNTIL(accepted.calls > before);
 	assert_int_equal(accepted.calls, before + 1);
 	assert_ptr_equal(accepted.pair, pair);
+	assert_int_equal(accepted.client.peer.addr, 0x7f000001);
+	assert_int_equal(accepted.client.peer.port, loopback_port(client));
+	/* A listener of all addresses does not know which one was dialled. */
+	if (accepted.client.proxy.port != 0) {
+		assert_int_equal(accepted.client.proxy.addr, 0x7f000000 | host);
+		assert_int_equal(accepted.client.proxy.port, port);
+	}
 }
 
 static int set_up(void **state)

@@ -59,9 +59,9 @@ static void connect_leg(int side)
 {
 	int listener = loopback_listen(1, 0);
 	far[side] = loopback_connect(1, 1, loopback_port(listener));
-	int near = loopback_take(listener);
+	struct control_socket near = {.fd = loopback_take(listener)};
 	loopback_close(listener);
-	assert_int_equal(control_leg_open(&legs[side], near, base, ignore, NULL), 0);
+	assert_int_equal(control_leg_open(&legs[side], &near, base, ignore, NULL), 0);
 }
 
 static int set_up(void **state)
