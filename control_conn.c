@@ -25,6 +25,12 @@ enum {
 	UNOPENED_TOLD = 5, /* of a connection's calls that never opened; more only with -d */
 };
 
+enum {
+	ADDRESS_TEXT = INET_ADDRSTRLEN + 6,
+	LABEL_TEXT = 2 * PAIR_TEXT_MAX + 32,
+	LABEL_KEPT = 2 * ADDRESS_TEXT + 28, /* numeric: a number and two addresses */
+};
+
 enum state { CHECKING, WAITING, DIALLING, RELAYING, PARTING, CLOSING };
 
 struct control_conn {
@@ -42,11 +48,10 @@ struct control_conn {
 	struct control_pump pump;
 	bool stalled;	   /* one end is gone, what the other has not read yet has a deadline */
 	unsigned unopened; /* calls that ended before they opened */
+	char label[LABEL_KEPT]; /* made once the server is known; empty: not yet */
 };
 
 /* ---- what the log says ---- */
-
-enum { ADDRESS_TEXT = INET_ADDRSTRLEN + 6, LABEL_TEXT = 2 * PAIR_TEXT_MAX + 32 };
 
 static const char *address_text(struct control_address address, char out[static ADDRESS_TEXT])
 {
@@ -62,6 +67,8 @@ static const char *label(const void *arg)
 	const struct control_conn *conn = arg;
 	static char text[LABEL_TEXT];
 	char client[ADDRESS_TEXT], server[PAIR_TEXT_MAX];
+	if (conn->label[0] != '\0')
+		return conn->label;
 	if (conn->legs[CALLID_SERVER].peer.port != 0)
 		address_text(conn->legs[CALLID_SERVER].peer, server);
 	else
@@ -348,6 +355,7 @@ static void on_dialled(void *arg, const struct control_socket *server, const cha
 		end_conn(conn, strerror(errno));
 		return;
 	}
+	snprintf(conn->label, sizeof(conn->label), "%s", label(conn));
 	const struct callid_leg addresses[] = {
 	    [CALLID_CLIENT] = {legs[CALLID_CLIENT].proxy.addr, legs[CALLID_CLIENT].peer.addr},
 	    [CALLID_SERVER] = {legs[CALLID_SERVER].proxy.addr, legs[CALLID_SERVER].peer.addr},
@@ -439,8 +447,12 @@ static void on_leg(evutil_socket_t fd, short what, void *arg)
 		return;
 	switch (conn->state) {
 	case CHECKING:
-	case DIALLING:
 		end_if_client_left(conn);
+		break;
+	case DIALLING:
+		/* Its request waits, so a look would find no end: only the event can tell. */
+		if (leg->peer_closed)
+			end_conn(conn, "client closed the connection");
 		break;
 	case WAITING:
 		await_request(conn);
