@@ -35,7 +35,7 @@ void control_leg_tune(int fd, unsigned keepalive_s)
 	set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
 	set(fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)keepalive_s);
 	set(fd, IPPROTO_TCP, TCP_KEEPINTVL, (int)keepalive_s);
-	set(fd, IPPROTO_TCP, TCP_KEEPCNT, 2);
+	/* In place of TCP_KEEPCNT, too: with it set, tcp_keepalive_timer() counts no probes. */
 	set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)(3 * keepalive_s * 1000));
 }
 
