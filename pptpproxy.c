@@ -146,7 +146,9 @@ static int open_base(struct program *program, struct why *why)
 		 * tell a cut message from a slow one. */
 		event_config_require_features(config, EV_FEATURE_ET | EV_FEATURE_O1 |
 							  EV_FEATURE_EARLY_CLOSE);
-		/* Fewer system calls; no descriptor that events are for is ever duplicated. */
+		/* Fewer system calls: changes wait for the loop's next turn. A descriptor that is
+		 * duplicated into another process must not be closed in the same turn as its event
+		 * is deleted: the system would keep watching it, and nobody could take it out. */
 		event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK |
 						  EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
 		event_config_set_max_dispatch_interval(config, NULL, CALLBACKS_A_TURN, 0);
