@@ -13,8 +13,8 @@ set xtics ("1" 1, "100" 100, "1,000" 1000, "3,000" 3000, "10,000" 10000, "60,000
 set format y "%g"
 set grid ytics xtics lc "#dddddd"
 set key outside bottom center horizontal maxcols 3
-systems = "'no middle box' 'XDP that only redirects' 'pptpproxy: fast path' 'pptpproxy: raw sockets' 'Linux NAT with PPTP helper' 'naive relay'"
-colours = "#999999 #555555 #c62828 #1565c0 #ef6c00 #2e7d32"
+systems = "'no middle box' 'XDP that only redirects' 'pptpproxy: fast path' 'pptpproxy: generic XDP' 'pptpproxy: raw sockets' 'Linux NAT with PPTP helper' 'naive relay'"
+colours = "#999999 #555555 #c62828 #ad1457 #1565c0 #ef6c00 #2e7d32"
 file = results."/packets.csv"
 name(i) = word(systems, i)
 present(i) = int(system(sprintf("grep -c '%s' '%s'", name(i), file)))
