@@ -54,7 +54,7 @@ static int parse_word(const char *word, struct pair_endpoint *endpoint, struct w
 	if (inet_pton(AF_INET, word, &addr_be) == 1) {
 		endpoint->numeric = true;
 		endpoint->addr = ntohl(addr_be.s_addr);
-		if (is_multicast(endpoint->addr) || endpoint->addr == INADDR_BROADCAST)
+		if (endpoint->addr != INADDR_ANY && !pair_addr_is_hosts(endpoint->addr))
 			return why_set(why, WORD " is not the address of one host", word);
 	} else if (is_all(word, "0123456789.")) {
 		return why_set(why, WORD " is not an IPv4 address", word);
