@@ -48,6 +48,8 @@ void control_relay_addresses(const struct control_relay *relay,
  * which may be before this returns, or after a second. */
 void control_relay_shut_down(struct control_relay *relay, void (*done)(void *arg), void *arg);
 
-void control_relay_close(struct control_relay *relay); /* NULL is fine */
+/* NULL is fine. In the midst of a shutdown it ends what is left of the connections, and so calls
+ * done from within, unless there are none or the second is over. */
+void control_relay_close(struct control_relay *relay);
 
 #endif
