@@ -1,5 +1,5 @@
 # make            ./pptpproxy, optimized, self-sufficient
-# make check      the tests that need no root; `sudo ./tools/check` runs all
+# make check      the units, without root all but the fast path's; `sudo ./tools/check` runs all tests
 # make lint       floors, names, warnings of two compilers, format, manual page
 # make format     formats the C files
 # make bench      what `sudo ./tools/bench` runs; needs clang and libbpf
