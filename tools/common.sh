@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What tools/demo and tools/check share; sourced with the words of the command line.
+# What tools/demo, tools/check and tools/bench share; sourced with the words of the command line.
 
 need_root() {
 	if [ "$(id -u)" -ne 0 ]; then

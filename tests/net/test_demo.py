@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""tools/demo and tools/deps, run as a user runs them: what they say, how they end, and that nothing stays behind."""
+"""tools/demo, tools/deps and tools/bench's help, run as a user runs them: what they say, how they end, and that
+nothing stays behind."""
 
 import os
 import signal
@@ -138,17 +139,34 @@ def test_proxy_by_the_demo():
         assert process.stop() == 0
 
 
+@contextmanager
+def without(*names):
+    """A way to run something where these programs only say that they were asked for, and fail."""
+    with tempfile.TemporaryDirectory(prefix=netns.RUN_PREFIX) as directory:
+        for name in names:
+            stub = Path(directory) / name
+            stub.write_text(f'#!/bin/sh\necho "{name} $*"\nexit 1\n')
+            stub.chmod(0o755)
+        env = {**os.environ, "PATH": f"{directory}:{os.environ['PATH']}"}
+        yield lambda argv: subprocess.run(argv, env=env, capture_output=True, text=True, timeout=60)
+
+
 def test_deps():
     "tools/deps says nothing and changes nothing where all is installed"
-    with tempfile.TemporaryDirectory(prefix=netns.RUN_PREFIX) as directory:
-        # A test installs nothing; that it was asked to shall be seen.
-        stub = Path(directory) / "apt-get"
-        stub.write_text('#!/bin/sh\necho "apt-get $*"\nexit 1\n')
-        stub.chmod(0o755)
-        env = {**os.environ, "PATH": f"{directory}:{os.environ['PATH']}"}
+    with without("apt-get") as run:
         for words in ([], ["build", "calls"]):
-            done = subprocess.run([ROOT / "tools/deps", *words], env=env, capture_output=True, text=True, timeout=60)
+            done = run([ROOT / "tools/deps", *words])
             assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), done
+
+
+def test_bench_help():
+    "tools/bench --help tells how it is used, and neither installs nor builds nor measures"
+    with without("apt-get", "dpkg-query", "make") as run:
+        for words in (["--help"], ["-h"], ["--quick", "--help"]):
+            done = run([ROOT / "tools/bench", *words])
+            assert (done.returncode, done.stderr) == (0, ""), done
+            assert "\n  sudo ./tools/bench --quick " in done.stdout and "#" not in done.stdout, done.stdout
+            assert len(done.stdout.splitlines()) < 20, done.stdout
 
 
 if __name__ == "__main__":
