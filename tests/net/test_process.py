@@ -520,6 +520,18 @@ def test_sighup_reopens_the_log():
         world.session().check()
 
 
+def test_sigpipe_is_ignored():
+    "SIGPIPE ends nothing: calls go on, and new ones come up"
+    with World() as world:
+        session = world.session()
+        call = session.call(5, 7)
+        for _ in range(3):
+            world.proxy.proc.signal(signal.SIGPIPE)
+            session.check()
+            call.check()
+        world.session().call(6, 8).check()
+
+
 def test_closed_standard_output():
     "standard output whose reader is gone, and closed standard descriptors, end nothing"
     with World(proxy=False) as world:
