@@ -30,6 +30,7 @@ import termios
 import tty
 from pathlib import Path
 
+from . import tap
 from .errors import LabTimeout, Skip
 from .netns import RUN_PREFIX, Room, need
 from .proc import Lines, Proc, wait_until
@@ -218,12 +219,21 @@ class Call:
         self.up_ms = int(up[5])
         return self
 
-    def ping(self, count=3, size=56, interval=0.2):
-        """Every one of count pings through the tunnel is answered. Returns the mean time in ms."""
-        done = self.ns.run(["ping", "-n", "-I", self.device, "-c", count, "-i", interval, "-W", 3, "-s", size,
-                            self.remote], check=False)
-        assert f" {count} received" in done.stdout, f"pings of {self.name} got lost\n{done.stdout}{done.stderr}"
-        return float(re.search(r"= [\d.]+/([\d.]+)/", done.stdout)[1])
+    def ping(self, count=3, size=56, patience=None):
+        """Every one of count pings through the tunnel is answered. Returns the mean time in ms.
+
+        One after the other: of several, ping(8) waits for the last reply only as long as its interval, or
+        twice as long as the slowest took, whatever -W says; on a busy machine that may be too short.
+        """
+        patience = patience or 10 * tap.slowdown()
+        times = []
+        for number in range(1, count + 1):
+            done = self.ns.run(["ping", "-n", "-I", self.device, "-c", 1, "-W", patience, "-s", size, self.remote],
+                               check=False, timeout=patience + 30)
+            assert " 1 received" in done.stdout, (f"ping {number} of {self.name} got lost\n"
+                                                  f"{done.stdout}{done.stderr}")
+            times.append(float(re.search(r"= [\d.]+/([\d.]+)/", done.stdout)[1]))
+        return sum(times) / count
 
     def iperf(self, pptpd, seconds=5, reverse=False, window="64K", words=(), server_words=()):
         """TCP bulk traffic to the server's end (reverse: from it). Returns bits per second, at the receiver.

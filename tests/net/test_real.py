@@ -125,7 +125,7 @@ def flood(call, seconds):
 
 def answered(call):
     try:
-        return call.ping(1) >= 0
+        return call.ping(1, patience=3) >= 0
     except AssertionError:
         return False
 
