@@ -21,6 +21,9 @@
  */
 enum { SEND_BUFFER = 32 * 1024, RECEIVE_BUFFER = 256 * 1024 };
 
+/* So many times the keepalive a peer may be silent, or read nothing of what waits for it. */
+enum { KEEPALIVES = 3 };
+
 static void set(int fd, int level, int option, int value)
 {
 	setsockopt(fd, level, option, &value, sizeof(value));
@@ -36,7 +39,7 @@ void control_leg_tune(int fd, unsigned keepalive_s)
 	set(fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)keepalive_s);
 	set(fd, IPPROTO_TCP, TCP_KEEPINTVL, (int)keepalive_s);
 	/* In place of TCP_KEEPCNT, too: with it set, tcp_keepalive_timer() counts no probes. */
-	set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)(3 * keepalive_s * 1000));
+	set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)(KEEPALIVES * keepalive_s * 1000));
 }
 
 typedef int ask_name(int fd, struct sockaddr *address, socklen_t *length);

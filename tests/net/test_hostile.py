@@ -102,6 +102,42 @@ def test_many_stalled_readers():
         assert _cpu_over(world.proxy.pid, 0.5) < 0.3, "spinning"
 
 
+def test_stalled_readers_are_given_up():
+    "ends that live and read nothing of what waits for them are given up after three times --keepalive; others' calls go on"
+    with World(["--keepalive", "1"], clients=2, debug=False) as world:
+        bystander = world.session(client=1)
+        call = bystander.call(5, 7)
+        deaf_server, deaf_client = world.session(), world.session()
+        octets = build(ECHO_RQ, tail=bytes(1000)) * 64
+        rest = {deaf_server.client: b"", deaf_client.server: b""}
+        began = time.monotonic()
+
+        def push(stream):
+            stream.sock.setblocking(False)
+            try:
+                while True:
+                    rest[stream] = rest[stream] or octets
+                    rest[stream] = rest[stream][stream.sock.send(rest[stream]):]
+            except (BlockingIOError, ConnectionError):
+                pass
+
+        def given_up():
+            for stream in rest:
+                push(stream)
+            bystander.check()
+            call.check()
+            return len(world.log.matching(CLOSED)) >= 2
+
+        wait_until(given_up, 3 + 10 * tap.slowdown(), "both to be given up")
+        assert time.monotonic() - began > 2.5, "too soon"
+        for session, who in ((deaf_server, "server"), (deaf_client, "client")):
+            world.wait_line(session.client, rf"closed: {who} failed: Connection timed out$")
+        for stream in rest:
+            stream.expect_end()
+        bystander.check()
+        call.check()
+
+
 def test_one_sided_end_of_a_stalled_connection():
     "a stalled connection whose ends go away is forgotten"
     with World(debug=False) as world:
