@@ -529,8 +529,10 @@ def test_ten_thousand_connections_leak_nothing():
         # Calls rest for 30 s with their IDs: some hundred octets each.
         grown = watch.rss(pid) - before
         assert grown < watch.bound(2 * MIB), f"{grown >> 10} KiB more after 2000 connections with a call"
-        world.session().call(5, 7).check()
+        last = world.session()
+        last.call(5, 7).check()
         assert watch.descriptors(pid) == descriptors + 2, "a connection has two"
+        world.wait_line(last.client, CALL_OPENED)  # and so all lines before it are there
         assert not world.log.matching(r"lines? (was|were) lost")
         opened = 750 + 2000 + 1
         wait_until(lambda: len(world.log.matching(CALL_OPENED)) >= opened, 10, "the last call's line")
