@@ -843,6 +843,43 @@ def way_out_takes_no_frames_any_more(mode):
         wait_carried(taps, call)
 
 
+def _narrow_road(world):
+    """The server is 10.9.0.1 behind a router, whose link to it takes 1300 octets: firewall - router - server."""
+    net = world.net
+    router = net.add("router")
+    net.wire(net.firewall, "far", "10.4.0.1/24", router, "near", "10.4.0.2/24")
+    net.wire(router, "narrow", "10.5.0.1/24", net.server, "eth1", "10.5.0.10/24")
+    router.mtu("narrow", 1300)
+    net.server.mtu("eth1", 1300)
+    router.sysctl("net.ipv4.ip_forward", 1)
+    gro(router, "near")
+    ip("-n", net.server.name, "addr", "add", "10.9.0.1/32", "dev", "lo")
+    router.route("10.9.0.1", "10.5.0.10")
+    net.firewall.route("10.9.0.1", "10.4.0.2")
+    net.server.route("10.4.0.0/24", "10.5.0.1")
+
+
+@in_modes("off", "native", "generic")
+def narrow_link_behind_a_router(mode):
+    "packets of 1400 octets with DF all arrive, in fragments, where a router further on has a link of 1300"
+    with fast_world(mode, prepare=_narrow_road, pairs=["10.9.0.1"]) as world:
+        taps = Taps(world, "inside", "far")
+        call = world.session().call(5, 7) if mode == "off" else call_carried(world, taps)
+        wire = world.keep(Sniffer(world.net.server, "eth1"))
+        world.client.gre.df(True)
+        payload = b"n" * (1400 - 20 - 12)
+        before = taps.count()
+        stream = Stream(call)
+        for _ in range(5):
+            for _ in range(40):  # at once: their fragments are told apart by the identification
+                stream.send(len(payload))
+            stream.take_all()
+        assert taps.count() - before == (2 * 200 if mode == "off" else 0)
+        pieces = wire.matching(lambda packet: packet.protocol == GRE and not packet.out and (packet.mf or packet.offset))
+        assert len(pieces) == 2 * 200, f"{len(pieces)} fragments"
+        check_down(call)
+
+
 # ---- real peers ----
 
 
