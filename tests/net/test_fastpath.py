@@ -880,6 +880,38 @@ def narrow_link_behind_a_router(mode):
         check_down(call)
 
 
+@both_modes
+def unattached_link_takes_the_route(mode):
+    "a link that is not attached to comes up and has the better route: packets follow by the raw way, and come back"
+    def prepare(world):
+        net = world.net
+        _second_link(world)
+        net.firewall.sysctl("net.ipv4.conf.all.ignore_routes_with_linkdown", 1)
+        net.firewall.run("ip route replace 10.9.0.1 via 10.2.0.10 metric 20".split())
+        net.firewall.run("ip route add 10.9.0.1 via 10.4.0.10 metric 10".split())
+        net.firewall.run("ip route del 10.9.0.1 via 10.2.0.10 metric 0".split(), check=False)
+        ip("-n", net.server.name, "link", "set", "dev", "eth1", "down")
+
+    with fast_world(mode, NAMED[:4], prepare=prepare, pairs=["10.9.0.1"]) as world:
+        taps = Taps(world, "inside", "outside2")
+        call = call_carried(world, taps, check_up)
+        wire = world.keep(Sniffer(world.net.firewall, "outside2"))
+        by_it = lambda: len(wire.matching(lambda packet: packet.protocol == GRE and packet.out))
+        for _ in range(2):
+            before = by_it()
+            ip("-n", world.net.server.name, "link", "set", "dev", "eth1", "up")
+            wait_until(lambda: (check_up(call), by_it() > before)[1], PATIENCE, "packets to follow the route")
+            before = by_it()
+            for i in range(20):
+                check_up(call, b"by the link %d" % i)
+            assert by_it() == before + 20
+            ip("-n", world.net.server.name, "link", "set", "dev", "eth1", "down")
+            wait_until(lambda: (call.up(b"back"), _drained(call, b"back"))[1], PATIENCE, "packets to arrive again")
+            _stop_strays(call)
+            wait_carried(taps, call, check_up)
+        assert not world.log.matching(CALL_ENDED)
+
+
 # ---- real peers ----
 
 
