@@ -912,6 +912,38 @@ def unattached_link_takes_the_route(mode):
         assert not world.log.matching(CALL_ENDED)
 
 
+@in_modes("off", "native", "generic")
+def hop_limit_of_the_route(mode):
+    "a route's hop limit is the TTL of what leaves by it, by either way, and the host's again once it is taken back"
+    def route(world, *more):
+        world.net.firewall.run(["ip", "route", "replace", "10.2.0.0/24", "dev", "outside", "src", "10.2.0.1", *more])
+
+    with fast_world(mode) as world:
+        taps = Taps(world)
+        call = world.session().call(5, 7) if mode == "off" else call_carried(world, taps)
+
+        def leaves_with(ttl, payload=b"probe"):
+            call.up(payload)
+            return call.expect_up(payload).ttl == ttl
+
+        assert leaves_with(64)
+        for words, ttl in ((("hoplimit", 77), 77), ((), 64), (("hoplimit", 255), 255)):
+            route(world, *words)
+            wait_until(lambda: leaves_with(ttl), PATIENCE, f"TTL {ttl}")
+            if mode != "off":
+                wait_carried(taps, call)
+            for _ in range(20):
+                assert leaves_with(ttl)
+            call.down(b"the other way")
+            call.expect_down(b"the other way", ttl=64)
+        # Large ones go the raw way.
+        route(world, "hoplimit", 77, "mtu", 1000)
+        large = b"L" * 1200
+        wait_until(lambda: leaves_with(77) and not carried(taps, call, lambda: leaves_with(77, large)), PATIENCE, "the MTU")
+        for _ in range(20):
+            assert leaves_with(77, large) and leaves_with(77)
+
+
 # ---- real peers ----
 
 
