@@ -470,6 +470,31 @@ def test_named_interfaces():
         assert attached(net.firewall, "outside") == there and not attached(net.firewall, "inside")
 
 
+def test_native_without_a_way_out_is_fatal():
+    "native: status 1 where all interfaces attach but none takes frames from native XDP; with GRO at one end it starts"
+    need_xdp()
+    with DualHomed() as net:
+        for words in ([], ["--fastpath-interface", "outside"]):
+            said = _end_of_start(net, ["--fastpath", "native", *words])
+            assert re.search(r"fast path: (inside|outside): it takes no frames from native XDP, nor does another$", said, re.M), said
+            assert not attached(net.firewall, "inside") and not attached(net.firewall, "outside")
+        gro(net.server)
+        with Proxy(net.firewall, ["-p", net.server.ip, "--fastpath", "native"]) as proxy:
+            assert proxy.log.matching("fast path: inside takes no frames from native XDP"), proxy.log.text()
+            assert proxy.log.matching(ON_BOTH.format("native")), proxy.log.text()
+
+
+def test_interface_without_fastpath_is_fatal():
+    "--fastpath-interface without --fastpath, or with it off: status 1 and the reason"
+    need("ip")
+    with DualHomed() as net:
+        # Some words may come from the environment, but not behind --fastpath off.
+        without = [] if "--fastpath" in os.environ.get("PPTPPROXY_TEST_WORDS", "") else [[]]
+        for words in (["--fastpath", "off"], *without):
+            said = _end_of_start(net, [*words, "--fastpath-interface", "inside"])
+            assert "--fastpath-interface inside: it needs --fastpath auto, native or generic" in said, said
+
+
 @in_modes("auto", "native", "generic")
 def others_programs_are_left_alone(mode):
     "an XDP program that is there already stays, which is said; calls through it go the raw way"
