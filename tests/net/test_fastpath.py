@@ -905,6 +905,52 @@ def narrow_link_behind_a_router(mode):
         check_down(call)
 
 
+def _delete_and_make(world, *words):
+    """Delete the outside link and make it anew, with what it had."""
+    net = world.net
+    ip("-n", net.firewall.name, "link", "del", "dev", "outside")
+    ip("-n", net.firewall.name, "link", "add", "outside", *words, "type", "veth", "peer", "name", "eth0", "netns",
+       net.server.name)
+    _address_outside(world)
+
+
+def _address_outside(world):
+    net = world.net
+    net.firewall.address("outside", "10.2.0.1/24")
+    net.server.address("eth0", "10.2.0.10/24")
+    net.server.route("default", "10.2.0.1")
+    gro(net.server)
+
+
+def _index(ns, device):
+    return int(ip("-n", ns.name, "-o", "link", "show", "dev", device).split(":")[0])
+
+
+@both_modes
+def interface_is_made_anew(mode):
+    "an interface that is deleted under a call and made anew, with another index or its own: its packets follow, by the fast path"
+    with fast_world(mode) as world:
+        firewall = world.net.firewall
+        call = call_carried(world, Taps(world))
+        number = _index(firewall, "outside")
+        ways = (lambda: _delete_and_make(world),
+                lambda: _delete_and_make(world, "index", _index(firewall, "outside")))
+        for i, way in enumerate(ways):
+            number = _index(firewall, "outside")
+            way()
+            assert i != 1 or _index(firewall, "outside") == number
+            text = b"back %d" % i
+            wait_until(lambda: (call.up(text), _drained(call, text))[1], PATIENCE, "packets to arrive again")
+            world.log.wait("fast path: outside is gone; its packets stay on the raw way", PATIENCE, count=i + 1)
+            world.log.wait("fast path: outside is back", PATIENCE, count=i + 1)
+            assert attached(firewall, "outside")
+            _stop_strays(call)
+            taps = Taps(world)  # the one of before saw the interface that is no more
+            wait_carried(taps, call)
+            assert not world.log.matching(CALL_ENDED)
+            call.session.check()
+
+
 @both_modes
 def unattached_link_takes_the_route(mode):
     "a link that is not attached to comes up and has the better route: packets follow by the raw way, and come back"
