@@ -213,6 +213,12 @@ int fastpath_maps_set_port(struct fastpath_maps *maps, uint32_t port, unsigned i
 	return bpf_map_update_elem(maps->ports_fd, &port, &ifindex, BPF_ANY) == 0 ? 0 : -1;
 }
 
+bool fastpath_maps_has_port(const struct fastpath_maps *maps, uint32_t port)
+{
+	unsigned ifindex;
+	return bpf_map_lookup_elem(maps->ports_fd, &port, &ifindex) == 0;
+}
+
 static int map_fd(const struct fastpath_maps *maps, const char *name)
 {
 	return bpf_object__find_map_fd_by_name(maps->object, name);

@@ -24,6 +24,9 @@ int fastpath_maps_program(const struct fastpath_maps *maps, bool native); /* its
 /* Frames that go to this port leave by that interface. 0, or -1 with errno. */
 int fastpath_maps_set_port(struct fastpath_maps *maps, uint32_t port, unsigned ifindex);
 
+/* False: none was set, or its interface has been deleted or moved to another namespace since. */
+bool fastpath_maps_has_port(const struct fastpath_maps *maps, uint32_t port);
+
 /* The routes of one address of ours, FASTPATH_IDS of them, made at the first question. NULL: none
  * could be made (errno), or FASTPATH_LOCALS others are in use (ENOSPC). */
 struct fastpath_route *fastpath_maps_routes(struct fastpath_maps *maps, uint32_t addr);

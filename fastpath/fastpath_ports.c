@@ -293,13 +293,11 @@ static bool same(const struct fastpath_link *a, const struct fastpath_link *b)
 	       memcmp(a->mac, b->mac, sizeof(a->mac)) == 0;
 }
 
-/* Its interface has been deleted, or moved away; another may have its number by now. */
-static bool has_lost_its_interface(const struct port *port)
+/* Its interface has been deleted, or moved away; another may have its number by now. One that was
+ * moved has kept the attachment, even if it is back, but is a port no more. */
+static bool has_lost_its_interface(const struct fastpath_ports *ports, size_t at)
 {
-	struct bpf_link_info info = {0};
-	uint32_t size = sizeof(info);
-	return port->link_fd >= 0 && bpf_obj_get_info_by_fd(port->link_fd, &info, &size) == 0 &&
-	       info.xdp.ifindex == 0;
+	return ports->of[at].link_fd >= 0 && !fastpath_maps_has_port(ports->maps, (uint32_t)at);
 }
 
 static bool come_back(struct fastpath_ports *ports, size_t at)
@@ -321,7 +319,7 @@ static bool refresh(struct fastpath_ports *ports, size_t at)
 {
 	struct port *port = &ports->of[at];
 	struct fastpath_link now;
-	bool lost = has_lost_its_interface(port);
+	bool lost = has_lost_its_interface(ports, at);
 	if (lost) {
 		detach(port);
 		port->gone = true;

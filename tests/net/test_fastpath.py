@@ -914,6 +914,14 @@ def _delete_and_make(world, *words):
     _address_outside(world)
 
 
+def _move_away_and_back(world):
+    """The outside interface goes to another namespace and comes back."""
+    net = world.net
+    ip("-n", net.firewall.name, "link", "set", "dev", "outside", "netns", net.server.name)
+    ip("-n", net.server.name, "link", "set", "dev", "outside", "netns", net.firewall.name)
+    net.firewall.address("outside", "10.2.0.1/24")
+
+
 def _address_outside(world):
     net = world.net
     net.firewall.address("outside", "10.2.0.1/24")
@@ -928,13 +936,14 @@ def _index(ns, device):
 
 @both_modes
 def interface_is_made_anew(mode):
-    "an interface that is deleted under a call and made anew, with another index or its own: its packets follow, by the fast path"
+    "an interface that is deleted or moved away under a call and comes back: its packets follow, by the fast path"
     with fast_world(mode) as world:
         firewall = world.net.firewall
         call = call_carried(world, Taps(world))
         number = _index(firewall, "outside")
         ways = (lambda: _delete_and_make(world),
-                lambda: _delete_and_make(world, "index", _index(firewall, "outside")))
+                lambda: _delete_and_make(world, "index", _index(firewall, "outside")),
+                lambda: _move_away_and_back(world))
         for i, way in enumerate(ways):
             number = _index(firewall, "outside")
             way()
