@@ -94,6 +94,8 @@ static void ports_are_interfaces(void **state)
 	assert_int_equal(fastpath_maps_set_port(maps, FASTPATH_PORTS, if_nametoindex("inside")),
 			 -1);
 	assert_int_equal(fastpath_maps_set_port(maps, 1, 12345), -1);
+	assert_true(fastpath_maps_has_port(maps, 0));
+	assert_false(fastpath_maps_has_port(maps, 1));
 }
 
 static void routes_of_an_address_are_made_once(void **state)
