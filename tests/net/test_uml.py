@@ -192,6 +192,7 @@ def test_mppe_through_the_proxy():
 
 # One run of the program, to readiness and back. Prints what it said, and its exit status last.
 UP_AND_DOWN = """\
+: >/run/said
 "$@" >/run/said 2>&1 &
 until grep -q 'ready: ' /run/said || ! kill -0 $!; do sleep 0.05; done
 kill $!
