@@ -251,6 +251,9 @@ class Room:
         if self._fd >= 0:
             _call(_libc.unshare, CLONE_FS)
             _call(_libc.setns, self._fd, CLONE_NEWNS)
+            # Entering goes to the file system's own root, which in a chroot is not ours.
+            os.fchdir(self._root)
+            os.chroot(".")
             return
         private_mounts(tmpfs={"/run": "mode=755"})
         for directory in self.DIRECTORIES:
@@ -258,6 +261,7 @@ class Room:
         self._own_dev("/run/dev")
         self._log = proc.datagram_socket("/dev/log")
         self._reader = self.syslog.read_from_datagrams(self._log)
+        self._root = os.open("/", os.O_PATH | os.O_CLOEXEC)
         self._fd = os.open("/proc/thread-self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
 
     def _own_dev(self, new):
@@ -289,6 +293,7 @@ class Room:
         if self._fd >= 0:
             _end_members("mnt", os.fstat(self._fd).st_ino, self.name)
             os.close(self._fd)
+            os.close(self._root)
             self._fd = -1
         if self._log is not None:
             self._log.shutdown(2)
