@@ -37,7 +37,7 @@ static int server;
 static int finished;	     /* shutdowns */
 static size_t finished_with; /* descriptors that were open then */
 static uint64_t finished_at_ms;
-static time_t forward_s;
+static _Atomic time_t forward_s;
 
 int __real_clock_gettime(clockid_t clock, struct timespec *now);
 int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
