@@ -31,12 +31,12 @@ B ?= build/no-fastpath
 fastpath := fastpath/fastpath_none.c
 endif
 
-sources := pptpproxy.c options.c pair.c acl.c acl_cmd.c acl_cmd_words.c \
+sources := pptpproxy.c options.c options_help.c options_file.c pair.c acl.c acl_cmd.c acl_cmd_words.c \
 	control_relay.c control_listen.c control_conn.c control_pump.c control_dial.c control_leg.c \
 	call_snoop.c \
 	callid_db.c callid_index.c gre_relay.c gre_hold.c gre_socket.c $(fastpath) \
 	wire/pptp_wire.c wire/gre_wire.c \
-	$(addprefix host/,why.c log.c log_queue.c names.c instance.c background.c limits.c)
+	$(addprefix host/,why.c log.c log_queue.c names.c instance.c background.c limits.c file.c)
 
 # A unit test links its module and what that stands on, nothing else.
 log   := host/why.o host/log.o host/log_queue.o
@@ -53,7 +53,9 @@ unit_background   := host/background.o host/why.o
 unit_pair         := pair.o host/why.o
 unit_acl          := acl.o host/why.o
 unit_acl_cmd      := acl_cmd.o acl_cmd_words.o acl.o $(log)
-unit_options      := options.o pair.o acl.o acl_cmd_words.o host/why.o
+unit_file         := host/file.o host/why.o
+unit_options_file := options_file.o host/why.o
+unit_options      := options.o options_help.o options_file.o pair.o acl.o acl_cmd_words.o host/why.o
 unit_pptp_wire    := wire/pptp_wire.o
 unit_gre_wire     := wire/gre_wire.o
 unit_callid_index := callid_index.o
@@ -81,6 +83,7 @@ units := $(sort $(patsubst unit_%,%,$(filter unit_%,$(.VARIABLES))))
 fuzz_pair          := pair.c host/why.c
 fuzz_acl           := acl.c host/why.c
 fuzz_acl_cmd_split := acl_cmd_words.c host/why.c
+fuzz_options       := options.c options_file.c pair.c acl.c acl_cmd_words.c host/why.c
 fuzz_stream        := call_snoop.c callid_db.c callid_index.c wire/pptp_wire.c
 fuzz_gre           := wire/gre_wire.c
 fuzzers := $(sort $(patsubst fuzz_%,%,$(filter fuzz_%,$(.VARIABLES))))

@@ -1,6 +1,7 @@
 #include "options.h"
 
 #include <getopt.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,31 +9,6 @@
 #define VERSION "3.0.0"
 
 const char options_version[] = "pptpproxy " VERSION;
-
-const char options_help[] =
-    "usage: pptpproxy [options] -p [listenAddress[:port],]peerAddress[:port] ...\n"
-    "Forwards PPTP calls through a firewall.\n"
-    "\n"
-    "  -p, --proxy PAIR           listen here, dial there; repeatable\n"
-    "                             (listen address 0.0.0.0, ports 1723 unless given)\n"
-    "  -a, --acl SUBNET/MASK      an allowed source; also 10.0.0.0/8, 10.1.2.3\n"
-    "  -x, --aclCmd 'CMD [WORD]'  a command that allows a source by exit status 0\n"
-    "      --acl-mode all|any     with -a and -x: both must allow, or one\n"
-    "      --acl-timeout S        deadline of one command (10)\n"
-    "      --acl-parallel N       commands at once (16)\n"
-    "      --connect-timeout S    deadline for reaching the peer (10)\n"
-    "      --handshake-timeout S  deadline for a client's start of a connection (60)\n"
-    "      --keepalive S          idle time before a TCP peer is probed (60)\n"
-    "      --fastpath MODE        calls in the kernel: auto, native, generic (off)\n"
-    "      --fastpath-interface IF  only there; repeatable\n"
-    "  -l, --log FILE             log there; reopened on SIGHUP\n"
-    "      --pid-file FILE        write the pid there\n"
-    "      --control NAME         control socket, @NAME or a path (@pptpproxy)\n"
-    "  -n, --nofork               stay in the foreground, log to standard output\n"
-    "  -d, --debug                as -n, with every message and decision\n"
-    "  -e, --extensive            as -d, with a dump of every packet\n"
-    "  -h, --help                 this text\n"
-    "  -v, --version              the version\n";
 
 /* Values of options that have no letter. */
 enum {
@@ -42,18 +18,29 @@ enum {
 	OPT_CONNECT_TIMEOUT,
 	OPT_HANDSHAKE_TIMEOUT,
 	OPT_KEEPALIVE,
+	OPT_MAX_CONNECTIONS,
+	OPT_MAX_PER_SOURCE,
+	OPT_MAX_RATE_PER_SOURCE,
+	OPT_MAX_CALLS,
+	OPT_MAX_WAITING_CHECKS,
+	OPT_MAX_EARLY_PACKETS,
 	OPT_PID_FILE,
 	OPT_CONTROL,
+	OPT_USER,
 	OPT_FASTPATH,
 	OPT_FASTPATH_INTERFACE,
+	OPT_CHECK,
 };
 
 /* '-': words that are no options come as the value 1, where they stand; ':': a missing value is
  * told apart from an unknown option. */
-static const char short_options[] = "-:p:a:x:l:ndehv";
+static const char short_options[] = "-:p:a:x:c:l:ndehv";
 
+/* In the order of --help. Where an option has two names, sentences have the first one. */
 static const struct option long_options[] = {
     {"proxy", required_argument, NULL, 'p'},
+    {"config", required_argument, NULL, 'c'},
+    {"check", no_argument, NULL, OPT_CHECK},
     {"acl", required_argument, NULL, 'a'},
     {"aclCmd", required_argument, NULL, 'x'},
     {"acl-cmd", required_argument, NULL, 'x'},
@@ -63,11 +50,18 @@ static const struct option long_options[] = {
     {"connect-timeout", required_argument, NULL, OPT_CONNECT_TIMEOUT},
     {"handshake-timeout", required_argument, NULL, OPT_HANDSHAKE_TIMEOUT},
     {"keepalive", required_argument, NULL, OPT_KEEPALIVE},
-    {"pid-file", required_argument, NULL, OPT_PID_FILE},
-    {"control", required_argument, NULL, OPT_CONTROL},
+    {"max-connections", required_argument, NULL, OPT_MAX_CONNECTIONS},
+    {"max-per-source", required_argument, NULL, OPT_MAX_PER_SOURCE},
+    {"max-rate-per-source", required_argument, NULL, OPT_MAX_RATE_PER_SOURCE},
+    {"max-calls", required_argument, NULL, OPT_MAX_CALLS},
+    {"max-waiting-checks", required_argument, NULL, OPT_MAX_WAITING_CHECKS},
+    {"max-early-packets", required_argument, NULL, OPT_MAX_EARLY_PACKETS},
     {"fastpath", required_argument, NULL, OPT_FASTPATH},
     {"fastpath-interface", required_argument, NULL, OPT_FASTPATH_INTERFACE},
     {"log", required_argument, NULL, 'l'},
+    {"pid-file", required_argument, NULL, OPT_PID_FILE},
+    {"control", required_argument, NULL, OPT_CONTROL},
+    {"user", required_argument, NULL, OPT_USER},
     {"nofork", no_argument, NULL, 'n'},
     {"debug", no_argument, NULL, 'd'},
     {"extensive", no_argument, NULL, 'e'},
@@ -76,37 +70,87 @@ static const struct option long_options[] = {
     {NULL, 0, NULL, 0},
 };
 
+/* All start at 1. */
+static const struct number {
+	int option;
+	size_t offset; /* of an unsigned in struct options */
+	unsigned max, otherwise;
+} numbers[] = {
+    {OPT_ACL_TIMEOUT, offsetof(struct options, acl_timeout_s), 3600, 10},
+    {OPT_ACL_PARALLEL, offsetof(struct options, acl_parallel), 1024, 16},
+    {OPT_CONNECT_TIMEOUT, offsetof(struct options, connect_timeout_s), 3600, 10},
+    {OPT_HANDSHAKE_TIMEOUT, offsetof(struct options, handshake_timeout_s), 3600, 60},
+    {OPT_KEEPALIVE, offsetof(struct options, keepalive_s), 10800, 60},
+    {OPT_MAX_CONNECTIONS, offsetof(struct options, max_connections), 1000000, 0},
+    {OPT_MAX_PER_SOURCE, offsetof(struct options, max_per_source), 1000000, 0},
+    {OPT_MAX_RATE_PER_SOURCE, offsetof(struct options, max_rate_per_source), 100000, 0},
+    {OPT_MAX_CALLS, offsetof(struct options, max_calls), 65535, 1000},
+    {OPT_MAX_WAITING_CHECKS, offsetof(struct options, max_waiting_checks), 65535, 1000},
+    {OPT_MAX_EARLY_PACKETS, offsetof(struct options, max_early_packets), 2048, 2048},
+};
+enum { NUMBERS = sizeof(numbers) / sizeof(*numbers) };
+
+/* An option as it was given. */
+struct given {
+	int option;	   /* its letter or OPT_... */
+	char name[32];	   /* for sentences: "-p", "--acl-mode"; of a file "proxy" */
+	const char *value; /* "" where it takes none */
+};
+
 /* Values. */
 
-static int set_number(unsigned *number, const char *name, unsigned max, struct why *why)
+static unsigned *number_in(struct options *options, const struct number *number)
 {
-	size_t length = strlen(optarg);
+	return (unsigned *)((char *)options + number->offset);
+}
+
+static int set_number(struct options *options, const struct number *number,
+		      const struct given *given, struct why *why)
+{
+	size_t length = strlen(given->value);
 	unsigned long value = 0;
-	if (length <= 9 && strspn(optarg, "0123456789") == length)
-		value = strtoul(optarg, NULL, 10);
-	if (value < 1 || value > max)
-		return why_set(why, "%s %.100s: must be 1 to %u", name, optarg, max);
-	*number = (unsigned)value;
+	if (length <= 9 && strspn(given->value, "0123456789") == length)
+		value = strtoul(given->value, NULL, 10);
+	if (value < 1 || value > number->max)
+		return why_set(why, "%s %.100s: must be 1 to %u", given->name, given->value,
+			       number->max);
+	*number_in(options, number) = (unsigned)value;
 	return 0;
 }
 
-static int set_word(const char **word, const char *name, struct why *why)
+/* Puts the option before a sentence that is about its value. */
+static int blame(const struct given *given, struct why *why)
 {
-	if (*optarg == '\0')
-		return why_set(why, "%s needs a value that is not empty", name);
-	*word = optarg;
-	return 0;
+	struct why reason = *why;
+	return why_set(why, "%s %.80s: %s", given->name, given->value, reason.text);
 }
 
-static int set_acl_mode(struct options *options, struct why *why)
+static int no_memory(const struct given *given, struct why *why)
 {
-	options->acl_any = strcmp(optarg, "any") == 0;
-	if (!options->acl_any && strcmp(optarg, "all") != 0)
-		return why_set(why, "--acl-mode %.100s: must be all or any", optarg);
+	return why_set(why, "%s %.80s: no memory", given->name, given->value);
+}
+
+static int set_text(char **text, const struct given *given, struct why *why)
+{
+	if (*given->value == '\0')
+		return why_set(why, "%s needs a value that is not empty", given->name);
+	char *copy = strdup(given->value);
+	if (!copy)
+		return no_memory(given, why);
+	free(*text);
+	*text = copy;
 	return 0;
 }
 
-static int set_fastpath(struct options *options, struct why *why)
+static int set_acl_mode(struct options *options, const struct given *given, struct why *why)
+{
+	options->acl_any = strcmp(given->value, "any") == 0;
+	if (!options->acl_any && strcmp(given->value, "all") != 0)
+		return why_set(why, "%s %.100s: must be all or any", given->name, given->value);
+	return 0;
+}
+
+static int set_fastpath(struct options *options, const struct given *given, struct why *why)
 {
 	static const char *const modes[] = {
 	    [FASTPATH_OFF] = "off",
@@ -115,25 +159,27 @@ static int set_fastpath(struct options *options, struct why *why)
 	    [FASTPATH_GENERIC] = "generic",
 	};
 	for (int mode = FASTPATH_OFF; mode <= FASTPATH_GENERIC; mode++) {
-		if (strcmp(optarg, modes[mode]) == 0) {
+		if (strcmp(given->value, modes[mode]) == 0) {
 			options->fastpath = (enum fastpath_mode)mode;
+			options->fastpath_given = true;
 			return 0;
 		}
 	}
-	return why_set(why, "--fastpath %.100s: must be off, auto, native or generic", optarg);
+	return why_set(why, "%s %.100s: must be off, auto, native or generic", given->name,
+		       given->value);
 }
 
-static int add_interface(struct options *options, struct why *why)
+static int add_interface(struct options *options, const struct given *given, struct why *why)
 {
-	const char *word = NULL;
-	if (set_word(&word, "--fastpath-interface", why) != 0)
-		return -1;
 	const char **interfaces = realloc(options->interfaces, (options->interface_count + 1) *
 								   sizeof(*options->interfaces));
 	if (!interfaces)
-		return why_set(why, "--fastpath-interface %.80s: no memory", word);
-	interfaces[options->interface_count++] = word;
+		return no_memory(given, why);
 	options->interfaces = interfaces;
+	char *interface = NULL;
+	if (set_text(&interface, given, why) < 0)
+		return -1;
+	interfaces[options->interface_count++] = interface;
 	return 0;
 }
 
@@ -144,54 +190,67 @@ static void set_foreground(struct options *options, enum log_level level)
 		options->log_level = level;
 }
 
-/* Puts the option before a sentence that is about its value. */
-static int blame(const char *name, struct why *why)
-{
-	struct why reason = *why;
-	return why_set(why, "%s %.80s: %s", name, optarg, reason.text);
-}
-
-static int add_pair(struct options *options, struct why *why)
+static int add_pair(struct options *options, const struct given *given, struct why *why)
 {
 	struct pair pair;
-	if (pair_parse(optarg, &pair, why) < 0)
-		return blame("-p", why);
+	if (pair_parse(given->value, &pair, why) < 0)
+		return blame(given, why);
 	struct pair *pairs =
 	    realloc(options->pairs, (options->pair_count + 1) * sizeof(*options->pairs));
 	if (!pairs)
-		return why_set(why, "-p %.80s: no memory", optarg);
+		return no_memory(given, why);
 	pairs[options->pair_count++] = pair;
 	options->pairs = pairs;
 	return 0;
 }
 
-static int add_command(struct options *options, struct why *why)
+static int add_command(struct options *options, const struct given *given, struct why *why)
 {
 	struct acl_cmd_words words;
-	if (acl_cmd_split(optarg, &words, why) < 0)
-		return blame("-x", why);
+	if (acl_cmd_split(given->value, &words, why) < 0)
+		return blame(given, why);
 	struct acl_cmd_words *commands =
 	    realloc(options->commands, (options->command_count + 1) * sizeof(*options->commands));
 	if (!commands) {
 		acl_cmd_words_free(&words);
-		return why_set(why, "-x %.80s: no memory", optarg);
+		return no_memory(given, why);
 	}
 	commands[options->command_count++] = words;
 	options->commands = commands;
 	return 0;
 }
 
-static int take(struct options *options, int option, struct why *why)
+static int take_text(struct options *options, const struct given *given, struct why *why)
 {
-	switch (option) {
-	case 'p':
-		return add_pair(options, why);
-	case 'a':
-		return acl_add(&options->acl, optarg, why) < 0 ? blame("-a", why) : 0;
-	case 'x':
-		return add_command(options, why);
+	switch (given->option) {
+	case 'c':
+		return set_text(&options->config, given, why);
 	case 'l':
-		return set_word(&options->log_file, "-l", why);
+		return set_text(&options->log_file, given, why);
+	case OPT_PID_FILE:
+		return set_text(&options->pid_file, given, why);
+	case OPT_CONTROL:
+		return set_text(&options->control, given, why);
+	case OPT_USER:
+		return set_text(&options->user, given, why);
+	default:
+		return why_set(why, "unexpected word '%.100s'", given->value);
+	}
+}
+
+static int take(struct options *options, const struct given *given, struct why *why)
+{
+	for (int i = 0; i < NUMBERS; i++) {
+		if (numbers[i].option == given->option)
+			return set_number(options, &numbers[i], given, why);
+	}
+	switch (given->option) {
+	case 'p':
+		return add_pair(options, given, why);
+	case 'a':
+		return acl_add(&options->acl, given->value, why) < 0 ? blame(given, why) : 0;
+	case 'x':
+		return add_command(options, given, why);
 	case 'n':
 		set_foreground(options, LOG_LEVEL_INFO);
 		return 0;
@@ -201,28 +260,17 @@ static int take(struct options *options, int option, struct why *why)
 	case 'e':
 		set_foreground(options, LOG_LEVEL_DUMP);
 		return 0;
+	case OPT_CHECK:
+		options->check = true;
+		return 0;
 	case OPT_ACL_MODE:
-		return set_acl_mode(options, why);
-	case OPT_ACL_TIMEOUT:
-		return set_number(&options->acl_timeout_s, "--acl-timeout", 3600, why);
-	case OPT_ACL_PARALLEL:
-		return set_number(&options->acl_parallel, "--acl-parallel", 1024, why);
-	case OPT_CONNECT_TIMEOUT:
-		return set_number(&options->connect_timeout_s, "--connect-timeout", 3600, why);
-	case OPT_HANDSHAKE_TIMEOUT:
-		return set_number(&options->handshake_timeout_s, "--handshake-timeout", 3600, why);
-	case OPT_KEEPALIVE:
-		return set_number(&options->keepalive_s, "--keepalive", 10800, why);
-	case OPT_PID_FILE:
-		return set_word(&options->pid_file, "--pid-file", why);
-	case OPT_CONTROL:
-		return set_word(&options->control, "--control", why);
+		return set_acl_mode(options, given, why);
 	case OPT_FASTPATH:
-		return set_fastpath(options, why);
+		return set_fastpath(options, given, why);
 	case OPT_FASTPATH_INTERFACE:
-		return add_interface(options, why);
+		return add_interface(options, given, why);
 	default:
-		return why_set(why, "unexpected word '%.100s'", optarg);
+		return take_text(options, given, why);
 	}
 }
 
@@ -258,23 +306,70 @@ static void explain(int answer, const char *word, struct why *why)
 
 /* Words. */
 
-static enum options_answer parse(struct options *options, int argc, char **argv, struct why *why)
+/* The next option among the words, as getopt_long answers; *at is the word that it is in. */
+static int next_option(int argc, char **argv, int *at)
+{
+	/* getopt moves on while it reads the word. */
+	*at = optind > 0 ? optind : 1;
+	return getopt_long(argc, argv, short_options, long_options, NULL);
+}
+
+static void start_over(void)
 {
 	opterr = 0;
 	/* Not 1: glibc then starts anew, even in the middle of a word of the last time. */
 	optind = 0;
+}
+
+const char *options_config(int argc, char **argv)
+{
+	const char *path = NULL;
+	int option, at;
+	start_over();
+	while ((option = next_option(argc, argv, &at)) != -1) {
+		if (option == 'c')
+			path = *optarg != '\0' ? optarg : NULL;
+	}
+	return path;
+}
+
+/* By its letter if it has one, however it was given. */
+static void name_given(struct given *given)
+{
+	const struct option *option = long_options;
+	if (given->option < OPT_ACL_MODE) {
+		snprintf(given->name, sizeof(given->name), "-%c", given->option);
+		return;
+	}
+	while (option->val != given->option)
+		option++;
+	snprintf(given->name, sizeof(given->name), "--%s", option->name);
+}
+
+static int take_option(struct options *options, int option, struct why *why)
+{
+	struct given given = {.option = option, .value = optarg ? optarg : ""};
+	name_given(&given);
+	return take(options, &given, why);
+}
+
+/* What an error is to be told with, and how; it may stand behind what is bad. */
+static bool matters_to_errors(int option)
+{
+	return option == 'l' || option == OPT_CHECK;
+}
+
+static enum options_answer take_words(struct options *options, int argc, char **argv,
+				      struct why *why)
+{
 	struct why ignored;
 	bool bad = false;
-	for (;;) {
-		/* The word that the next option is in; getopt moves on while it reads it. */
-		int at = optind > 0 ? optind : 1;
-		int option = getopt_long(argc, argv, short_options, long_options, NULL);
-		if (option == -1)
-			break;
+	int option, at;
+	start_over();
+	while ((option = next_option(argc, argv, &at)) != -1) {
 		if (bad) {
-			/* Where the log is may stand behind what it is to be told of. */
-			if (option == 'l')
-				take(options, option, &ignored);
+			if (matters_to_errors(option))
+				take_option(options, option, &ignored);
 			continue;
 		}
 		if (option == 'h')
@@ -284,51 +379,157 @@ static enum options_answer parse(struct options *options, int argc, char **argv,
 		if (option == '?' || option == ':') {
 			explain(option, argv[at], why);
 			bad = true;
-		} else if (take(options, option, why) < 0) {
+		} else if (take_option(options, option, why) < 0) {
 			bad = true;
 		}
 	}
-	if (bad)
-		return OPTIONS_BAD;
-	if (optind < argc) {
+	if (!bad && optind < argc) {
 		/* What follows "--". */
 		why_set(why, "unexpected word '%.100s'", argv[optind]);
-		return OPTIONS_BAD;
+		bad = true;
 	}
-	if (options->interface_count > 0 && options->fastpath == FASTPATH_OFF) {
-		why_set(why,
-			"--fastpath-interface %.100s: it needs --fastpath auto, native or generic",
-			options->interfaces[0]);
-		return OPTIONS_BAD;
-	}
-	if (options->pair_count == 0) {
-		why_set(why, "nothing to forward: at least one -p is needed (try --help)");
-		return OPTIONS_BAD;
-	}
-	return OPTIONS_RUN;
+	return bad ? OPTIONS_BAD : OPTIONS_RUN;
 }
 
-enum options_answer options_parse(struct options *options, int argc, char **argv, struct why *why)
+/* The file. */
+
+/* No abbreviations: what is unambiguous today need not be so tomorrow. */
+static const struct option *find_option(const char *name)
+{
+	for (const struct option *option = long_options; option->name; option++)
+		if (strcmp(option->name, name) == 0)
+			return option;
+	return NULL;
+}
+
+static int reject_name(const char *name, struct why *why)
+{
+	if (name[0] == '-')
+		return why_set(why, "'%.100s': an option stands here without its dashes", name);
+	if (strchr(name, '='))
+		return why_set(why, "'%.100s': a blank is between option and value, not '='", name);
+	return why_set(why, "unknown option '%.100s'", name);
+}
+
+static bool is_for_words_only(const struct option *option)
+{
+	return option->val == 'c' || option->val == OPT_CHECK || option->val == 'h' ||
+	       option->val == 'v';
+}
+
+static int check_value(const struct option *option, const struct given *given, struct why *why)
+{
+	if (option->has_arg == no_argument && *given->value != '\0')
+		return why_set(why, "option %s takes no value", given->name);
+	if (option->has_arg != no_argument && *given->value == '\0')
+		return why_set(why, "option %s needs a value", given->name);
+	if (*given->value == '=')
+		return why_set(why, "option %s: a blank is between option and value, not '='",
+			       given->name);
+	/* Out of habit from the shell; it would become part of a file's name. */
+	if (given->option != 'x' && (*given->value == '"' || *given->value == '\''))
+		return why_set(why, "%s %.100s: only commands have quotes here", given->name,
+			       given->value);
+	return 0;
+}
+
+/* errors_only: there was a bad line before. */
+static int take_line(struct options *options, struct options_reader *reader, bool errors_only,
+		     struct why *why)
+{
+	const struct option *option = find_option(reader->name);
+	if (!option)
+		return reject_name(reader->name, why);
+	if (is_for_words_only(option))
+		return why_set(why, "option %s is for the command line only", option->name);
+	if (errors_only && !matters_to_errors(option->val))
+		return 0;
+	struct given given = {
+	    .option = option->val,
+	    .value = options_file_value(reader->rest, option->val == 'x'),
+	};
+	snprintf(given.name, sizeof(given.name), "%s", option->name);
+	return check_value(option, &given, why) < 0 ? -1 : take(options, &given, why);
+}
+
+static int take_file(struct options *options, const struct options_file *file, struct why *why)
+{
+	struct options_reader reader = {.file = file};
+	struct why ignored;
+	bool bad = false;
+	int found;
+	while ((found = options_file_next(&reader, bad ? &ignored : why)) != 0) {
+		if (found > 0 && take_line(options, &reader, bad, bad ? &ignored : why) < 0) {
+			found = -1;
+			options_file_blame(&reader, bad ? &ignored : why);
+		}
+		bad = bad || found < 0;
+	}
+	return bad ? -1 : 0;
+}
+
+/* Both. */
+
+static int check_whole(const struct options *options, const struct options_file *file,
+		       struct why *why)
+{
+	/* With an off that was asked for they may stay where they are. */
+	if (options->interface_count > 0 && !options->fastpath_given)
+		return why_set(
+		    why, "--fastpath-interface %.100s: it needs --fastpath auto, native or generic",
+		    options->interfaces[0]);
+	if (options->pair_count == 0 && file)
+		return why_set(why,
+			       "nothing to forward: at least one -p is needed, or a line with "
+			       "proxy in %.100s",
+			       file->path);
+	if (options->pair_count == 0)
+		return why_set(why, "nothing to forward: at least one -p is needed (try --help)");
+	return 0;
+}
+
+static int set_defaults(struct options *options, struct why *why)
 {
 	*options = (struct options){
 	    .log_level = LOG_LEVEL_INFO,
-	    .control = "@pptpproxy",
-	    .acl_timeout_s = 10,
-	    .acl_parallel = 16,
-	    .connect_timeout_s = 10,
-	    .handshake_timeout_s = 60,
-	    .keepalive_s = 60,
+	    .control = strdup("@pptpproxy"),
 	};
-	return parse(options, argc, argv, why);
+	for (int i = 0; i < NUMBERS; i++)
+		*number_in(options, &numbers[i]) = numbers[i].otherwise;
+	return options->control ? 0 : why_set(why, "no memory for the options");
+}
+
+enum options_answer options_parse(struct options *options, int argc, char **argv,
+				  const struct options_file *file, struct why *why)
+{
+	struct why file_why;
+	if (set_defaults(options, why) < 0)
+		return OPTIONS_BAD;
+	bool file_bad = file && take_file(options, file, &file_why) < 0;
+	enum options_answer answer = take_words(options, argc, argv, why);
+	if (answer != OPTIONS_RUN)
+		return answer;
+	if (file_bad)
+		*why = file_why;
+	if (file_bad || check_whole(options, file, why) < 0)
+		return OPTIONS_BAD;
+	return options->check ? OPTIONS_CHECK : OPTIONS_RUN;
 }
 
 void options_clear(struct options *options)
 {
 	free(options->pairs);
-	free(options->interfaces);
 	acl_clear(&options->acl);
 	for (size_t i = 0; i < options->command_count; i++)
 		acl_cmd_words_free(&options->commands[i]);
 	free(options->commands);
+	for (size_t i = 0; i < options->interface_count; i++)
+		free((char *)options->interfaces[i]);
+	free(options->interfaces);
+	free(options->config);
+	free(options->log_file);
+	free(options->pid_file);
+	free(options->control);
+	free(options->user);
 	*options = (struct options){0};
 }

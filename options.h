@@ -1,6 +1,7 @@
 /*
- * options: words (argv) -> one struct, or one sentence that names the bad word. Pure: prints
- * nothing, opens nothing.
+ * options: words (argv, and the lines of a configuration file) -> one struct, or one sentence that
+ * names the bad word. Pure: prints nothing, opens nothing; who calls reads the file. getopt is in
+ * it: one thread at a time.
  */
 #ifndef OPTIONS_H
 #define OPTIONS_H
@@ -10,13 +11,15 @@
 #include "fastpath/fastpath.h"
 #include "host/log.h"
 #include "host/why.h"
+#include "options_file.h"
 #include "pair.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 
-enum options_answer { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_VERSION, OPTIONS_BAD };
+enum options_answer { OPTIONS_RUN, OPTIONS_CHECK, OPTIONS_HELP, OPTIONS_VERSION, OPTIONS_BAD };
 
+/* Everything that a pointer leads to is the struct's own. */
 struct options {
 	struct pair *pairs; /* in the order given */
 	size_t pair_count;
@@ -25,26 +28,46 @@ struct options {
 	size_t command_count;
 	bool acl_any;	 /* --acl-mode any: a rule or a command is enough; else both where both are
 			    given */
+	bool check;	 /* --check was given */
 	bool foreground; /* -n, -d or -e */
-	enum log_level log_level; /* info; debug with -d; dump with -e */
-	/* NULL: standard output in the foreground, else syslog; points into argv */
-	const char *log_file;
-	const char *pid_file;	      /* or NULL; points into argv */
-	const char *control;	      /* "@NAME" or a path; default "@pptpproxy" */
+	enum log_level log_level;     /* info; debug with -d; dump with -e */
+	char *config;		      /* path of the configuration file, or NULL */
+	char *log_file;		      /* NULL: standard output in the foreground, else syslog */
+	char *pid_file;		      /* or NULL */
+	char *control;		      /* "@NAME" or a path; default "@pptpproxy" */
+	char *user;		      /* whom to become; NULL: the default of whoever does it */
 	unsigned acl_timeout_s;	      /* 1 to 3600, default 10 */
 	unsigned acl_parallel;	      /* 1 to 1024, default 16 */
 	unsigned connect_timeout_s;   /* 1 to 3600, default 10 */
 	unsigned handshake_timeout_s; /* 1 to 3600, default 60 */
 	unsigned keepalive_s;	      /* 1 to 10800, default 60 */
-	enum fastpath_mode fastpath;  /* default off */
-	const char **interfaces;      /* of --fastpath-interface; words point into argv */
+	/* Of clients' connections; 1 to 1000000. */
+	unsigned max_connections; /* default 0: as the limit of descriptors allows */
+	unsigned max_per_source;  /* default 0: off */
+	/* New ones in a second; 1 to 100000, default 0: off. */
+	unsigned max_rate_per_source;
+	unsigned max_calls;	     /* of one connection; 1 to 65535, default 1000 */
+	unsigned max_waiting_checks; /* clients that wait for commands; 1 to 65535, default 1000 */
+	unsigned max_early_packets;  /* 1 to 2048, default 2048 */
+	enum fastpath_mode fastpath; /* default off */
+	bool fastpath_given;	     /* --fastpath was, if only as off */
+	const char **interfaces;     /* of --fastpath-interface */
 	size_t interface_count;
 };
 
-/* Fills *options with the defaults and then the words. OPTIONS_BAD: the sentence about the first
- * bad word is in why, and log_file is set all the same if it was given. In every case options_clear
- * is called afterwards by the caller. */
-enum options_answer options_parse(struct options *options, int argc, char **argv, struct why *why);
+/* The path of -c among the words, the last one's, or NULL; into argv. Says nothing about words that
+ * are bad. */
+const char *options_config(int argc, char **argv);
+
+/* Fills *options with the defaults, then what the file says (NULL: there is none), then what the
+ * words say: lists go on, of single values the words' counts, switches count wherever they stand.
+ *
+ * OPTIONS_CHECK: as OPTIONS_RUN, but --check was given. OPTIONS_BAD: the sentence about the first
+ * bad word is in why, or if all words are good, about the file's first bad line; log_file and check
+ * are set all the same if they were given. OPTIONS_HELP, OPTIONS_VERSION: whatever the file says.
+ * In every case options_clear is called afterwards by the caller. */
+enum options_answer options_parse(struct options *options, int argc, char **argv,
+				  const struct options_file *file, struct why *why);
 void options_clear(struct options *options);
 
 extern const char options_help[];    /* the text of --help, under one screen of 80 columns */

@@ -8,6 +8,7 @@
 #include "fastpath/fastpath.h"
 #include "gre_relay.h"
 #include "host/background.h"
+#include "host/file.h"
 #include "host/instance.h"
 #include "host/limits.h"
 #include "host/log.h"
@@ -24,6 +25,8 @@
 /* How many callbacks may run before sockets are looked at again: a busy connection does not keep
  * others waiting. */
 enum { CALLBACKS_A_TURN = 64 };
+
+enum { CONFIG_MAX = 1 << 20 }; /* octets of a configuration file */
 
 enum { SIGNALS = 3 };
 
@@ -361,12 +364,37 @@ static int run(struct program *program)
 	return EXIT_SUCCESS;
 }
 
+/* A file that cannot be read keeps nobody from --help. */
+static enum options_answer read_options(struct options *options, int argc, char **argv,
+					struct why *why)
+{
+	struct options_file file = {.path = options_config(argc, argv), .text = ""};
+	struct why unread;
+	if (!file.path)
+		return options_parse(options, argc, argv, NULL, why);
+	char *text = file_read(file.path, CONFIG_MAX, &file.length, &unread);
+	if (text)
+		file.text = text;
+	enum options_answer answer = options_parse(options, argc, argv, &file, why);
+	free(text);
+	if (!text && answer != OPTIONS_HELP && answer != OPTIONS_VERSION) {
+		*why = unread;
+		return OPTIONS_BAD;
+	}
+	return answer;
+}
+
 int main(int argc, char **argv)
 {
 	static struct program program = {.instance_fd = -1};
 	struct why why, no_log;
 
-	switch (options_parse(&program.options, argc, argv, &why)) {
+	switch (read_options(&program.options, argc, argv, &why)) {
+	case OPTIONS_CHECK:
+		if (find_commands(&program, &why) != 0)
+			return fail(&program, &why);
+		puts("OK");
+		break;
 	case OPTIONS_HELP:
 		fputs(options_help, stdout);
 		break;
@@ -374,7 +402,7 @@ int main(int argc, char **argv)
 		puts(options_version);
 		break;
 	case OPTIONS_BAD:
-		if (program.options.log_file)
+		if (program.options.log_file && !program.options.check)
 			open_log(&program, &no_log);
 		return fail(&program, &why);
 	case OPTIONS_RUN:

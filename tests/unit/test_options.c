@@ -3,28 +3,64 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
-/* Parses the words after the program's name; what it says stays in `why`. */
+/* Parses the words after the program's name, with what `file` says; what it says stays in `why`. */
 static struct options options;
 static struct why why;
+static struct options_file file;
 
+/* What a sentence calls the file. */
+#define FILE_NAME "/etc/pptpproxy.conf"
+
+static int word_count(const char *const *words)
+{
+	int count = 0;
+	while (words[count])
+		count++;
+	return count;
+}
+
+/* The words are gone when it returns: what the struct has of them is its own. */
 static enum options_answer parse(const char *const *words)
 {
-	char *argv[32] = {(char *)"pptpproxy"};
-	int argc = 1;
-	while (words[argc - 1]) {
-		argv[argc] = (char *)words[argc - 1];
-		argc++;
-	}
+	int argc = word_count(words) + 1;
+	char *argv[64] = {strdup("pptpproxy")};
+	assert_in_range(argc, 1, 63);
+	for (int i = 1; i < argc; i++)
+		argv[i] = strdup(words[i - 1]);
 	why.text[0] = '\0';
 	options_clear(&options);
-	return options_parse(&options, argc, argv, &why);
+	enum options_answer answer =
+	    options_parse(&options, argc, argv, file.path ? &file : NULL, &why);
+	for (int i = 0; i < argc; i++) {
+		memset(argv[i], '!', strlen(argv[i]));
+		free(argv[i]);
+	}
+	return answer;
 }
 
 #define PARSE(...) parse((const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
+
+/* The same, with a file; its text is in memory of exactly its length, and gone afterwards, too. */
+static enum options_answer parse_with(const char *text, size_t length, const char *const *words)
+{
+	char *copy = malloc(length + (length == 0));
+	assert_non_null(copy);
+	memcpy(copy, text, length);
+	file = (struct options_file){FILE_NAME, copy, length};
+	enum options_answer answer = parse(words);
+	memset(copy, '!', length);
+	free(copy);
+	file = (struct options_file){0};
+	return answer;
+}
+
+#define PARSE_WITH(text, ...)                                                                      \
+	parse_with(text, strlen(text), (const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
 
 static int clear(void **state)
 {
@@ -51,6 +87,15 @@ static void defaults(void **state)
 	assert_int_equal(options.connect_timeout_s, 10);
 	assert_int_equal(options.handshake_timeout_s, 60);
 	assert_int_equal(options.keepalive_s, 60);
+	assert_int_equal(options.max_connections, 0);
+	assert_int_equal(options.max_per_source, 0);
+	assert_int_equal(options.max_rate_per_source, 0);
+	assert_int_equal(options.max_calls, 1000);
+	assert_int_equal(options.max_waiting_checks, 1000);
+	assert_int_equal(options.max_early_packets, 2048);
+	assert_null(options.user);
+	assert_null(options.config);
+	assert_false(options.check);
 }
 
 static void everything_at_once(void **state)
@@ -96,6 +141,67 @@ static void files(void **state)
 	assert_string_equal(options.control, "@pptpproxy");
 }
 
+static void limits_and_user(void **state)
+{
+	(void)state;
+	assert_int_equal(PARSE("-p", "1.1.1.1", "--max-connections=1000000", "--max-per-source",
+			       "999999", "--max-rate-per-source=100000", "--max-calls", "65535",
+			       "--max-waiting-checks=65534", "--max-early-packets", "1", "--user",
+			       "nobody"),
+			 OPTIONS_RUN);
+	assert_int_equal(options.max_connections, 1000000);
+	assert_int_equal(options.max_per_source, 999999);
+	assert_int_equal(options.max_rate_per_source, 100000);
+	assert_int_equal(options.max_calls, 65535);
+	assert_int_equal(options.max_waiting_checks, 65534);
+	assert_int_equal(options.max_early_packets, 1);
+	assert_string_equal(options.user, "nobody");
+}
+
+static void check_alone_does_not_run(void **state)
+{
+	(void)state;
+	assert_int_equal(PARSE("-p", "1.1.1.1", "--check"), OPTIONS_CHECK);
+	assert_int_equal(PARSE("--check", "-p", "1.1.1.1", "-n"), OPTIONS_CHECK);
+	assert_int_equal(PARSE("--check", "-h"), OPTIONS_HELP);
+	assert_int_equal(PARSE("--check"), OPTIONS_BAD);
+	assert_int_equal(PARSE("--check", "-p", "1.1.1.1:0"), OPTIONS_BAD);
+	assert_true(options.check);
+	/* Behind what is bad, too: nobody is to write to the log then. */
+	assert_int_equal(PARSE("-p", "1.1.1.1:0", "--check"), OPTIONS_BAD);
+	assert_true(options.check);
+	assert_int_equal(PARSE_WITH("proxy 1.1.1.1", "--check"), OPTIONS_CHECK);
+	assert_int_equal(PARSE_WITH("proxy 1.1.1.1:0", "--check"), OPTIONS_BAD);
+}
+
+static const char *config(const char *const *words)
+{
+	return options_config(word_count(words), (char **)words);
+}
+
+#define CONFIG(...) config((const char *const[]){"pptpproxy", __VA_ARGS__, NULL})
+
+static void config_is_found_among_all_words(void **state)
+{
+	(void)state;
+	assert_null(CONFIG("-p", "1.1.1.1"));
+	assert_string_equal(CONFIG("-c", "a"), "a");
+	assert_string_equal(CONFIG("-ca"), "a");
+	assert_string_equal(CONFIG("-nca"), "a");
+	assert_string_equal(CONFIG("--config", "a"), "a");
+	assert_string_equal(CONFIG("--config=a"), "a");
+	assert_string_equal(CONFIG("--conf=a"), "a");
+	assert_string_equal(CONFIG("-c", "a", "-n", "--config", "b"), "b");
+	assert_string_equal(CONFIG("junk", "--foo", "-z", "--keepalive=x", "-c", "a", "-p"), "a");
+	/* Not an option's name here, but a value. */
+	assert_null(CONFIG("-l", "-c", "-p", "1.1.1.1"));
+	assert_null(CONFIG("--", "-c", "a"));
+	assert_null(CONFIG("-c"));
+	assert_null(CONFIG("-c", ""));
+	assert_int_equal(PARSE("-p", "1.1.1.1", "-c", "a", "--config=b"), OPTIONS_RUN);
+	assert_string_equal(options.config, "b");
+}
+
 static void fast_path(void **state)
 {
 	(void)state;
@@ -113,6 +219,12 @@ static void fast_path(void **state)
 	assert_int_equal(options.interface_count, 2);
 	assert_string_equal(options.interfaces[0], "eth0");
 	assert_string_equal(options.interfaces[1], "eth1");
+	/* Switched off for a while. */
+	assert_int_equal(
+	    PARSE_WITH("proxy 1.1.1.1\nfastpath auto\nfastpath-interface eth2\n", "--fastpath=off"),
+	    OPTIONS_RUN);
+	assert_int_equal(options.fastpath, FASTPATH_OFF);
+	assert_int_equal(options.interface_count, 1);
 }
 
 static void check_level(const char *word, enum log_level level)
@@ -174,6 +286,9 @@ static void bad_options_are_named(void **state)
 	BAD("option --help takes no value", "--help=x");
 	BAD("option --acl- is ambiguous", "--acl-", "3");
 	BAD("option --p is ambiguous", "--p", "1.1.1.1");
+	BAD("option --con is ambiguous", "--con", "x");
+	BAD("option --check takes no value", "--check=1");
+	BAD("option -c needs a value", "-p", "1.1.1.1", "-c");
 }
 
 static void bad_words_are_named(void **state)
@@ -201,6 +316,15 @@ static void bad_values_are_named(void **state)
 	BAD("--connect-timeout x: must be 1 to 3600", "--connect-timeout", "x");
 	BAD("--handshake-timeout 9999: must be 1 to 3600", "--handshake-timeout", "9999");
 	BAD("--keepalive 10801: must be 1 to 10800", "--keepalive", "10801");
+	BAD("--max-connections 1000001: must be 1 to 1000000", "--max-connections", "1000001");
+	BAD("--max-connections 0: must be 1 to 1000000", "--max-connections", "0");
+	BAD("--max-per-source 1000001: must be 1 to 1000000", "--max-per-source=1000001");
+	BAD("--max-rate-per-source 100001: must be 1 to 100000", "--max-rate-per-source=100001");
+	BAD("--max-calls 65536: must be 1 to 65535", "--max-calls=65536");
+	BAD("--max-waiting-checks 65536: must be 1 to 65535", "--max-waiting-checks=65536");
+	BAD("--max-early-packets 2049: must be 1 to 2048", "--max-early-packets=2049");
+	BAD("--user needs a value that is not empty", "--user", "");
+	BAD("-c needs a value that is not empty", "-c", "");
 	BAD("--acl-mode some: must be all or any", "--acl-mode", "some");
 	BAD("--fastpath on: must be off, auto, native or generic", "--fastpath", "on");
 	BAD("--fastpath-interface needs a value that is not empty", "--fastpath-interface", "");
@@ -237,6 +361,233 @@ static void long_word_leaves_room_for_the_reason(void **state)
 	assert_non_null(strstr(why.text, "is not an address"));
 }
 
+/* ---- the configuration file ---- */
+
+static const char whole_file[] = "# The office\r\n"
+				 "\n"
+				 "proxy 1.1.1.1\n"
+				 "  proxy\t 2.2.2.2:99,peer.example \t# behind it\r\n"
+				 "\t# alone\n"
+				 " \t\n"
+				 "acl 10.0.0.0/8 #\n"
+				 "acl-cmd /bin/a 'b # c' \"#\" d\\ # '# e' # it's a comment\n"
+				 "aclCmd f g#h\n"
+				 "acl-mode any\nacl-timeout 1\nacl-parallel 2\nconnect-timeout 3\n"
+				 "handshake-timeout 4\nkeepalive 5\nmax-connections 6\n"
+				 "max-per-source 7\nmax-rate-per-source 8\nmax-calls 9\n"
+				 "max-waiting-checks 10\nmax-early-packets 11\n"
+				 "fastpath native\nfastpath-interface eth0\n"
+				 "fastpath-interface eth1\n"
+				 "log /var/log/it's a log#1 # '\n"
+				 "pid-file\t/run/p\ncontrol @c\nuser u\n"
+				 "nofork # and\nextensive\ndebug";
+
+static void lists_of_a_file(void **state)
+{
+	(void)state;
+	assert_int_equal(PARSE_WITH(whole_file), OPTIONS_RUN);
+	assert_int_equal(options.pair_count, 2);
+	assert_string_equal(options.pairs[1].listen.word, "2.2.2.2");
+	assert_string_equal(options.pairs[1].peer.word, "peer.example");
+	assert_int_equal(options.acl.count, 1);
+	assert_string_equal(options.acl.rules[0].text, "10.0.0.0/8");
+	assert_int_equal(options.command_count, 2);
+	assert_int_equal(options.commands[0].count, 5);
+	assert_string_equal(options.commands[0].words[1], "b # c");
+	assert_string_equal(options.commands[0].words[2], "#");
+	assert_string_equal(options.commands[0].words[3], "d #");
+	assert_string_equal(options.commands[0].words[4], "# e");
+	assert_int_equal(options.commands[1].count, 2);
+	assert_string_equal(options.commands[1].words[1], "g#h");
+	assert_int_equal(options.interface_count, 2);
+	assert_string_equal(options.interfaces[1], "eth1");
+}
+
+static void values_of_a_file(void **state)
+{
+	(void)state;
+	assert_int_equal(PARSE_WITH(whole_file), OPTIONS_RUN);
+	assert_true(options.acl_any);
+	assert_int_equal(options.acl_timeout_s, 1);
+	assert_int_equal(options.acl_parallel, 2);
+	assert_int_equal(options.connect_timeout_s, 3);
+	assert_int_equal(options.handshake_timeout_s, 4);
+	assert_int_equal(options.keepalive_s, 5);
+	assert_int_equal(options.max_connections, 6);
+	assert_int_equal(options.max_per_source, 7);
+	assert_int_equal(options.max_rate_per_source, 8);
+	assert_int_equal(options.max_calls, 9);
+	assert_int_equal(options.max_waiting_checks, 10);
+	assert_int_equal(options.max_early_packets, 11);
+	assert_int_equal(options.fastpath, FASTPATH_NATIVE);
+	assert_string_equal(options.log_file, "/var/log/it's a log#1");
+	assert_string_equal(options.pid_file, "/run/p");
+	assert_string_equal(options.control, "@c");
+	assert_string_equal(options.user, "u");
+	assert_true(options.foreground);
+	assert_int_equal(options.log_level, LOG_LEVEL_DUMP);
+}
+
+static void file_and_words_add_up(void **state)
+{
+	(void)state;
+	static const char text[] = "proxy 1.1.1.1\nacl 10.0.0.0/8\nacl-cmd a\nkeepalive 5\n"
+				   "fastpath auto\nfastpath-interface eth0\nlog a\nacl-mode any\n"
+				   "nofork\nkeepalive 6\n";
+	assert_int_equal(PARSE_WITH(text, "-p", "2.2.2.2", "-a", "20.0.0.0/8", "-x", "b",
+				    "--acl-mode=all", "--fastpath-interface", "eth1", "-l", "b",
+				    "--keepalive=7", "-d"),
+			 OPTIONS_RUN);
+	assert_int_equal(options.pair_count, 2);
+	assert_string_equal(options.pairs[0].peer.word, "1.1.1.1");
+	assert_string_equal(options.pairs[1].peer.word, "2.2.2.2");
+	assert_int_equal(options.acl.count, 2);
+	assert_string_equal(options.acl.rules[0].text, "10.0.0.0/8");
+	assert_int_equal(options.command_count, 2);
+	assert_string_equal(options.commands[1].words[0], "b");
+	assert_int_equal(options.interface_count, 2);
+	assert_string_equal(options.interfaces[0], "eth0");
+	assert_false(options.acl_any);
+	assert_string_equal(options.log_file, "b");
+	assert_int_equal(options.keepalive_s, 7);
+	assert_int_equal(options.log_level, LOG_LEVEL_DEBUG);
+	assert_int_equal(PARSE_WITH(text), OPTIONS_RUN);
+	assert_int_equal(options.keepalive_s, 6);
+	assert_int_equal(PARSE_WITH("", "-p", "1.1.1.1"), OPTIONS_RUN);
+	assert_int_equal(PARSE_WITH("nofork", "-p", "1.1.1.1"), OPTIONS_RUN);
+	assert_int_equal(PARSE_WITH("\xef\xbb\xbfproxy 1.1.1.1\r\n"), OPTIONS_RUN);
+}
+
+#define LINE FILE_NAME " line "
+
+static const struct {
+	const char *text, *sentence;
+} bad_lines[] = {
+    {"connect-timeout 0", LINE "1: connect-timeout 0: must be 1 to 3600"},
+    {"# a\n\nnofork\r\nconnect-timeout 3601 # b\nfoo\n",
+     LINE "4: connect-timeout 3601: must be 1 to 3600"},
+    {"connect-timeout 1 2", LINE "1: connect-timeout 1 2: must be 1 to 3600"},
+    {"nofork\nfoo 3\nproxy\n", LINE "2: unknown option 'foo'"},
+    {"prox 1.1.1.1", LINE "1: unknown option 'prox'"},
+    {"Proxy 1.1.1.1", LINE "1: unknown option 'Proxy'"},
+    {"p 1.1.1.1", LINE "1: unknown option 'p'"},
+    {"proxy# 1.1.1.1", LINE "1: unknown option 'proxy#'"},
+    {"--proxy 1.1.1.1", LINE "1: '--proxy': an option stands here without its dashes"},
+    {"-p 1.1.1.1", LINE "1: '-p': an option stands here without its dashes"},
+    {"acl=10.0.0.0/8", LINE "1: 'acl=10.0.0.0/8': a blank is between option and value, not '='"},
+    {"log = a", LINE "1: option log: a blank is between option and value, not '='"},
+    {"log \"a b\"", LINE "1: log \"a b\": only commands have quotes here"},
+    {"log 'a", LINE "1: log 'a: only commands have quotes here"},
+    {"proxy", LINE "1: option proxy needs a value"},
+    {"proxy # 1.1.1.1", LINE "1: option proxy needs a value"},
+    {"proxy \t ", LINE "1: option proxy needs a value"},
+    {"log", LINE "1: option log needs a value"},
+    {"nofork yes", LINE "1: option nofork takes no value"},
+    {"config a", LINE "1: option config is for the command line only"},
+    {"check", LINE "1: option check is for the command line only"},
+    {"help # me", LINE "1: option help is for the command line only"},
+    {"version", LINE "1: option version is for the command line only"},
+    {"proxy 1.1.1.1:0", LINE "1: proxy 1.1.1.1:0: port '0' is not a number from 1 to 65535"},
+    {"acl 10.0.0.0/8#1", LINE "1: acl 10.0.0.0/8#1: mask '8#1' is neither an IPv4 mask nor a "
+			      "length from 0 to 32"},
+    {"aclCmd 'a # b", LINE "1: aclCmd 'a # b: the quote ' is not closed"},
+    {"acl-cmd 'a' \" # b", LINE "1: acl-cmd 'a' \" # b: the quote \" is not closed"},
+    {"acl-cmd a\\", LINE "1: acl-cmd a\\: it ends in a backslash"},
+    {"acl-mode some", LINE "1: acl-mode some: must be all or any"},
+    {"fastpath on", LINE "1: fastpath on: must be off, auto, native or generic"},
+    {"nofork\n# a\rproxy 1.1.1.1\n", LINE "2: the octet 0x0d is no text"},
+    {"nofork\n\033[1m\n", LINE "2: the octet 0x1b is no text"},
+    {"nofork\x7f", LINE "1: the octet 0x7f is no text"},
+};
+
+static void bad_lines_are_named(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad_lines) / sizeof(*bad_lines); i++) {
+		assert_int_equal(PARSE_WITH(bad_lines[i].text, "-p", "1.1.1.1"), OPTIONS_BAD);
+		assert_string_equal(why.text, bad_lines[i].sentence);
+	}
+	static const char *const none[] = {NULL};
+	assert_int_equal(parse_with("nofork\nno\0fork\n", 15, none), OPTIONS_BAD);
+	assert_string_equal(why.text, LINE "2: the octet 0x00 is no text");
+}
+
+static void bad_words_come_before_bad_lines(void **state)
+{
+	(void)state;
+	assert_int_equal(PARSE_WITH("foo", "-p", "1.1.1.1", "-z"), OPTIONS_BAD);
+	assert_string_equal(why.text, "unknown option -z");
+	assert_int_equal(PARSE_WITH("foo"), OPTIONS_BAD);
+	assert_string_equal(why.text, LINE "1: unknown option 'foo'");
+	assert_int_equal(PARSE_WITH("foo", "-h"), OPTIONS_HELP);
+	assert_int_equal(PARSE_WITH("foo", "-v"), OPTIONS_VERSION);
+	assert_int_equal(PARSE_WITH("nofork"), OPTIONS_BAD);
+	assert_non_null(strstr(why.text, "at least one -p is needed"));
+	assert_non_null(strstr(why.text, FILE_NAME));
+}
+
+static void log_is_known_whatever_is_bad(void **state)
+{
+	(void)state;
+	assert_int_equal(PARSE_WITH("foo\nkeepalive 6\nlog a\n", "-p", "1.1.1.1"), OPTIONS_BAD);
+	assert_string_equal(options.log_file, "a");
+	assert_string_equal(why.text, LINE "1: unknown option 'foo'");
+	assert_int_equal(options.keepalive_s, 60);
+	assert_int_equal(PARSE_WITH("foo\nlog a\n", "-z", "-l", "b"), OPTIONS_BAD);
+	assert_string_equal(options.log_file, "b");
+	assert_string_equal(why.text, "unknown option -z");
+}
+
+/* "log aaa...", of so many octets, then the line's end. */
+static enum options_answer parse_line_of(size_t octets, const char *end)
+{
+	static const char *const words[] = {"-p", "1.1.1.1", NULL};
+	static char text[OPTIONS_FILE_LINE_MAX + 16];
+	memset(text, 'a', octets);
+	memcpy(text, "log ", 4);
+	strcpy(text + octets, end);
+	return parse_with(text, strlen(text), words);
+}
+
+static void long_lines_are_named(void **state)
+{
+	(void)state;
+	static const char *const ends[] = {"", "\n", "\r\n", "\nnofork"};
+	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++) {
+		assert_int_equal(parse_line_of(OPTIONS_FILE_LINE_MAX, ends[i]), OPTIONS_RUN);
+		assert_int_equal(strlen(options.log_file), OPTIONS_FILE_LINE_MAX - 4);
+		assert_int_equal(parse_line_of(OPTIONS_FILE_LINE_MAX + 1, ends[i]), OPTIONS_BAD);
+		assert_string_equal(why.text, LINE "1: it is longer than 4096 octets");
+	}
+}
+
+static void long_line_leaves_room_for_the_reason(void **state)
+{
+	(void)state;
+	static const char *const names[] = {"proxy",	 "acl",	     "foo",	 "pid-file \"",
+					    "max-calls", "fastpath", "acl-mode", "acl-cmd '"};
+	static const char *const reasons[] = {"too long for a pair",
+					      "is not an address",
+					      "'foo'",
+					      "quotes",
+					      "must be",
+					      "must be",
+					      "must be",
+					      "closed"};
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		char text[700], path[300];
+		snprintf(text, sizeof(text), "%s %0600d", names[i], 0);
+		snprintf(path, sizeof(path), "/%0200d", 0);
+		options_clear(&options);
+		assert_int_equal(options_parse(&options, 1, (char *[]){(char *)"pptpproxy", NULL},
+					       &(struct options_file){path, text, strlen(text)},
+					       &why),
+				 OPTIONS_BAD);
+		assert_non_null(strstr(why.text, reasons[i]));
+		assert_non_null(strstr(why.text, " line 1: "));
+	}
+}
+
 static void help_fits_a_screen(void **state)
 {
 	(void)state;
@@ -245,7 +596,7 @@ static void help_fits_a_screen(void **state)
 		lines++;
 		assert_true(strcspn(line, "\n") < 80);
 	}
-	assert_in_range(lines, 10, 24);
+	assert_in_range(lines, 10, 40);
 }
 
 int main(void)
@@ -254,6 +605,9 @@ int main(void)
 	    cmocka_unit_test_teardown(defaults, clear),
 	    cmocka_unit_test_teardown(everything_at_once, clear),
 	    cmocka_unit_test_teardown(files, clear),
+	    cmocka_unit_test_teardown(limits_and_user, clear),
+	    cmocka_unit_test_teardown(check_alone_does_not_run, clear),
+	    cmocka_unit_test_teardown(config_is_found_among_all_words, clear),
 	    cmocka_unit_test_teardown(fast_path, clear),
 	    cmocka_unit_test_teardown(foreground_and_levels, clear),
 	    cmocka_unit_test_teardown(help_and_version, clear),
@@ -262,6 +616,14 @@ int main(void)
 	    cmocka_unit_test_teardown(bad_values_are_named, clear),
 	    cmocka_unit_test_teardown(pair_is_needed, clear),
 	    cmocka_unit_test_teardown(long_word_leaves_room_for_the_reason, clear),
+	    cmocka_unit_test_teardown(lists_of_a_file, clear),
+	    cmocka_unit_test_teardown(values_of_a_file, clear),
+	    cmocka_unit_test_teardown(file_and_words_add_up, clear),
+	    cmocka_unit_test_teardown(bad_lines_are_named, clear),
+	    cmocka_unit_test_teardown(bad_words_come_before_bad_lines, clear),
+	    cmocka_unit_test_teardown(log_is_known_whatever_is_bad, clear),
+	    cmocka_unit_test_teardown(long_lines_are_named, clear),
+	    cmocka_unit_test_teardown(long_line_leaves_room_for_the_reason, clear),
 	    cmocka_unit_test_teardown(help_fits_a_screen, clear),
 	};
 	return cmocka_run_group_tests_name("options", tests, NULL, NULL) != 0;
