@@ -1,7 +1,5 @@
 /*
- * Calls live in slots that never move; their two ways are indexed by what a packet shows. A space
- * is what one pair of addresses (ours, a peer's) has taken of the 65,536 call IDs; a home what one
- * address of ours has.
+ * Calls live in slots that never move; their two ways are indexed by what a packet shows.
  *
  * The lock is a reader-writer one that prefers the writer: the writer changes a few pointers under
  * it, a reader holds it for the look-ups of one batch. Seqlocks and RCU were weighed: they save the
@@ -11,6 +9,7 @@
 #include "callid_db.h"
 
 #include "callid_index.h"
+#include "callid_space.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -18,34 +17,11 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/queue.h>
-#include <sys/random.h>
-
-enum {
-	IDS = 65536,
-	RANDOM_TRIES = 256, /* enough where one in sixteen is free */
-};
 
 enum way_state { WAY_NONE, WAY_HELD, WAY_OPEN, WAY_CLOSING };
 
-/* One address of ours: by how many ways each ID is taken, quarantine included. */
-struct home {
-	struct callid_node node;
-	uint32_t addr;
-	unsigned spaces;
-	unsigned taken; /* IDs that have a way */
-	uint32_t ways[IDS];
-};
-
-struct space {
-	struct callid_node node;
-	struct callid_leg leg;
-	struct home *home;
-	unsigned used;		   /* IDs taken, quarantine included */
-	TAILQ_HEAD(, way) closing; /* oldest first */
-};
-
 /* The way of packets from one side. */
-struct way {
+struct callid_way {
 	struct callid_node node;
 	struct callid_key key;
 	enum way_state state;
@@ -55,13 +31,13 @@ struct way {
 
 	/* the writer's own */
 	struct call *call;
-	struct space *space;
+	struct callid_space *space;
 	uint64_t closed_at;
-	TAILQ_ENTRY(way) in_closing, in_space_closing;
+	TAILQ_ENTRY(callid_way) in_closing, in_space_closing;
 };
 
 struct call {
-	struct way ways[2]; /* by the side that the packets come from */
+	struct callid_way ways[2]; /* by the side that the packets come from */
 	uint32_t slot, generation;
 	bool live, open;
 	enum callid_side caller;
@@ -75,14 +51,13 @@ struct callid_db {
 	pthread_rwlock_t lock;
 	struct callid_index ways;
 	uint64_t generation;
-	uint64_t seed[2];
 
 	/* the writer's own; chunks is read under the lock */
 	struct call *chunks[CALLID_CHUNKS_MAX];
 	size_t chunk_count;
 	SLIST_HEAD(, call) free_calls;
-	struct callid_index spaces, homes;
-	TAILQ_HEAD(, way) closing; /* oldest first */
+	struct callid_spaces spaces;
+	TAILQ_HEAD(, callid_way) closing; /* oldest first */
 	_Atomic size_t live_count, closing_count;
 	struct {
 		callid_observer *call;
@@ -91,38 +66,7 @@ struct callid_db {
 	size_t observer_count;
 	callid_counter *counter;
 	void *counter_arg;
-	uint16_t random_ids[64];
-	size_t random_left;
 };
-
-/* ---- hashing and chance ---- */
-
-/* Keyed, as a peer chooses IDs and addresses. */
-static uint32_t hash_of(const struct callid_db *db, uint32_t proxy_addr, uint32_t peer_addr,
-			uint16_t call_id)
-{
-	uint64_t a = ((uint64_t)proxy_addr << 32 | peer_addr) ^ db->seed[0];
-	uint64_t b = (call_id * UINT64_C(0x9E3779B97F4A7C15)) ^ db->seed[1];
-	unsigned __int128 product = (unsigned __int128)a * (b | 1);
-	uint64_t folded = (uint64_t)(product >> 64) ^ (uint64_t)product;
-	folded *= UINT64_C(0xD6E8FEB86659FD93);
-	return (uint32_t)(folded >> 32);
-}
-
-static int fill_random(void *out, size_t size)
-{
-	return getrandom(out, size, 0) == (ssize_t)size ? 0 : -1;
-}
-
-static uint16_t random_id(struct callid_db *db)
-{
-	if (db->random_left == 0) {
-		if (fill_random(db->random_ids, sizeof(db->random_ids)) != 0)
-			db->random_ids[0] ^= 0x5555; /* better a guessable ID than none */
-		db->random_left = sizeof(db->random_ids) / sizeof(db->random_ids[0]);
-	}
-	return db->random_ids[--db->random_left];
-}
 
 static void write_begin(struct callid_db *db)
 {
@@ -202,7 +146,7 @@ static struct call *take_call(struct callid_db *db)
 	return call;
 }
 
-static void read_counts(const struct way *way, struct callid_counts *counts)
+static void read_counts(const struct callid_way *way, struct callid_counts *counts)
 {
 	*counts = (struct callid_counts){
 	    .packets = atomic_load_explicit(&way->packets, memory_order_relaxed),
@@ -237,92 +181,15 @@ static void count_elsewhere(const struct callid_db *db, callid_ref ref, struct c
 		db->counter(db->counter_arg, ref, info->from);
 }
 
-/* ---- homes and spaces ---- */
-
-static struct space *find_space(struct callid_db *db, const struct callid_leg *leg, uint32_t hash)
-{
-	for (struct callid_node *node = callid_index_first(&db->spaces, hash); node;
-	     node = node->next) {
-		struct space *space = (struct space *)node;
-		if (space->leg.proxy_addr == leg->proxy_addr &&
-		    space->leg.peer_addr == leg->peer_addr)
-			return space;
-	}
-	return NULL;
-}
-
-static struct home *get_home(struct callid_db *db, uint32_t addr)
-{
-	uint32_t hash = hash_of(db, addr, 0, 0);
-	for (struct callid_node *node = callid_index_first(&db->homes, hash); node;
-	     node = node->next) {
-		struct home *home = (struct home *)node;
-		if (home->addr == addr)
-			return home;
-	}
-	struct home *home = calloc(1, sizeof(*home));
-	if (!home)
-		return NULL;
-	home->addr = addr;
-	home->node.hash = hash;
-	callid_index_add(&db->homes, &home->node);
-	return home;
-}
-
-static void drop_home_if_unused(struct callid_db *db, struct home *home)
-{
-	if (home->spaces > 0)
-		return;
-	callid_index_del(&db->homes, &home->node);
-	free(home);
-}
-
-static struct space *get_space(struct callid_db *db, const struct callid_leg *leg)
-{
-	uint32_t hash = hash_of(db, leg->proxy_addr, leg->peer_addr, 0);
-	struct space *space = find_space(db, leg, hash);
-	if (space)
-		return space;
-	struct home *home = get_home(db, leg->proxy_addr);
-	if (!home)
-		return NULL;
-	space = calloc(1, sizeof(*space));
-	if (!space) {
-		drop_home_if_unused(db, home);
-		return NULL;
-	}
-	home->spaces++;
-	space->home = home;
-	space->leg = *leg;
-	TAILQ_INIT(&space->closing);
-	space->node.hash = hash;
-	callid_index_add(&db->spaces, &space->node);
-	return space;
-}
-
-static void drop_space(struct callid_db *db, struct space *space)
-{
-	struct home *home = space->home;
-	callid_index_del(&db->spaces, &space->node);
-	free(space);
-	home->spaces--;
-	drop_home_if_unused(db, home);
-}
-
-static void drop_space_if_unused(struct callid_db *db, struct space *space)
-{
-	if (space->used == 0)
-		drop_space(db, space);
-}
-
 /* ---- ways ---- */
 
-static struct way *find_way(const struct callid_db *db, const struct callid_key *key)
+static struct callid_way *find_way(const struct callid_db *db, const struct callid_key *key)
 {
-	uint32_t hash = hash_of(db, key->proxy_addr, key->peer_addr, key->call_id);
+	uint32_t hash =
+	    callid_space_hash(&db->spaces, key->proxy_addr, key->peer_addr, key->call_id);
 	for (struct callid_node *node = callid_index_first(&db->ways, hash); node;
 	     node = node->next) {
-		struct way *way = (struct way *)node;
+		struct callid_way *way = (struct callid_way *)node;
 		if (node->hash == hash && way->key.call_id == key->call_id &&
 		    way->key.peer_addr == key->peer_addr && way->key.proxy_addr == key->proxy_addr)
 			return way;
@@ -330,36 +197,16 @@ static struct way *find_way(const struct callid_db *db, const struct callid_key 
 	return NULL;
 }
 
-static bool free_in_space(const struct callid_db *db, const struct space *space, uint16_t id)
+static bool free_in_space(const void *arg, const struct callid_leg *leg, uint16_t id)
 {
-	return !find_way(db, &(struct callid_key){space->leg.proxy_addr, space->leg.peer_addr, id});
-}
-
-static bool free_in_home(const struct callid_db *db, const struct space *space, uint16_t id)
-{
-	(void)db;
-	return space->home->ways[id] == 0;
-}
-
-static void take_id(struct space *space, uint16_t id)
-{
-	space->used++;
-	if (space->home->ways[id]++ == 0)
-		space->home->taken++;
-}
-
-static void give_back_id(struct space *space, uint16_t id)
-{
-	space->used--;
-	if (--space->home->ways[id] == 0)
-		space->home->taken--;
+	return !find_way(arg, &(struct callid_key){leg->proxy_addr, leg->peer_addr, id});
 }
 
 /* The end of a way's quarantine. */
-static void free_way(struct callid_db *db, struct way *way)
+static void free_way(struct callid_db *db, struct callid_way *way)
 {
 	struct call *call = way->call;
-	struct space *space = way->space;
+	struct callid_space *space = way->space;
 
 	write_begin(db);
 	callid_index_del(&db->ways, &way->node);
@@ -368,39 +215,18 @@ static void free_way(struct callid_db *db, struct way *way)
 	TAILQ_REMOVE(&db->closing, way, in_closing);
 	TAILQ_REMOVE(&space->closing, way, in_space_closing);
 	db->closing_count--;
-	give_back_id(space, way->key.call_id);
+	callid_space_give_back(space, way->key.call_id);
 	if (call->ways[0].state == WAY_NONE && call->ways[1].state == WAY_NONE)
 		SLIST_INSERT_HEAD(&db->free_calls, call, in_free);
 }
 
-/* Kept where it is free, else random, else whichever is left, of which there must be one. */
-static uint16_t choose_free(struct callid_db *db, const struct space *space, uint16_t id,
-			    bool is_free(const struct callid_db *, const struct space *, uint16_t))
+/* A free one, else the one that has rested longest. */
+static int choose_id(struct callid_db *db, struct callid_space *space, uint16_t preferred,
+		     uint16_t *id)
 {
-	for (int i = 0; i < RANDOM_TRIES; i++) {
-		if (is_free(db, space, id))
-			return id;
-		do
-			id = random_id(db);
-		while (id == 0); /* legal, but worth sparing: some peers take 0 for "none" */
-	}
-	while (!is_free(db, space, id))
-		id++;
-	return id;
-}
-
-/* Free with our address, else with this peer only, else the one that has rested longest. */
-static int choose_id(struct callid_db *db, struct space *space, uint16_t preferred, uint16_t *id)
-{
-	if (space->home->taken < IDS) {
-		*id = choose_free(db, space, preferred, free_in_home);
+	if (callid_space_choose(&db->spaces, space, preferred, free_in_space, db, id))
 		return 0;
-	}
-	if (space->used < IDS) {
-		*id = choose_free(db, space, preferred, free_in_space);
-		return 0;
-	}
-	struct way *oldest = TAILQ_FIRST(&space->closing);
+	struct callid_way *oldest = TAILQ_FIRST(&space->closing);
 	if (oldest) {
 		*id = oldest->key.call_id;
 		free_way(db, oldest);
@@ -416,24 +242,24 @@ static int add_way(struct callid_db *db, struct call *call, enum callid_side fro
 		   enum way_state state)
 {
 	const struct callid_leg *leg = &call->legs[from], *out = &call->legs[callid_other(from)];
-	struct way *way = &call->ways[from];
-	struct space *space = get_space(db, leg);
+	struct callid_way *way = &call->ways[from];
+	struct callid_space *space = callid_space_get(&db->spaces, leg);
 	uint16_t id;
 
 	if (!space)
 		return -1;
 	if (choose_id(db, space, call->id[callid_other(from)], &id) != 0) {
-		drop_space_if_unused(db, space);
+		callid_space_drop_if_unused(&db->spaces, space);
 		return -1;
 	}
-	take_id(space, id);
+	callid_space_take(space, id);
 	way->space = space;
 	way->key = (struct callid_key){leg->proxy_addr, leg->peer_addr, id};
 	way->to_proxy_addr = out->proxy_addr;
 	way->to_peer_addr = out->peer_addr;
 	way->to_call_id = call->id[callid_other(from)];
 	way->packets = way->octets = way->drops = way->seen_at = 0;
-	way->node.hash = hash_of(db, leg->proxy_addr, leg->peer_addr, id);
+	way->node.hash = callid_space_hash(&db->spaces, leg->proxy_addr, leg->peer_addr, id);
 	write_begin(db);
 	way->state = state;
 	callid_index_add(&db->ways, &way->node);
@@ -441,7 +267,7 @@ static int add_way(struct callid_db *db, struct call *call, enum callid_side fro
 	return 0;
 }
 
-static void close_way(struct callid_db *db, struct way *way, uint64_t now)
+static void close_way(struct callid_db *db, struct callid_way *way, uint64_t now)
 {
 	if (way->state == WAY_NONE)
 		return;
@@ -465,8 +291,7 @@ struct callid_db *callid_db_new(void)
 	pthread_rwlockattr_destroy(&attr);
 	SLIST_INIT(&db->free_calls);
 	TAILQ_INIT(&db->closing);
-	if (callid_index_init(&db->ways) != 0 || callid_index_init(&db->spaces) != 0 ||
-	    callid_index_init(&db->homes) != 0 || fill_random(db->seed, sizeof(db->seed)) != 0) {
+	if (callid_index_init(&db->ways) != 0 || callid_space_init(&db->spaces) != 0) {
 		callid_db_free(db);
 		return NULL;
 	}
@@ -478,9 +303,11 @@ static void free_spaces(struct callid_db *db)
 	for (size_t i = 0; i < db->chunk_count * CALLID_SLOTS_A_CHUNK; i++) {
 		struct call *call = &db->chunks[i / CALLID_SLOTS_A_CHUNK][i % CALLID_SLOTS_A_CHUNK];
 		for (int side = 0; side < 2; side++) {
-			struct way *way = &call->ways[side];
-			if (way->state != WAY_NONE && --way->space->used == 0)
-				drop_space(db, way->space);
+			struct callid_way *way = &call->ways[side];
+			if (way->state == WAY_NONE)
+				continue;
+			way->space->used--;
+			callid_space_drop_if_unused(&db->spaces, way->space);
 		}
 	}
 }
@@ -493,8 +320,7 @@ void callid_db_free(struct callid_db *db)
 	for (size_t i = 0; i < db->chunk_count; i++)
 		free(db->chunks[i]);
 	callid_index_clear(&db->ways);
-	callid_index_clear(&db->spaces);
-	callid_index_clear(&db->homes);
+	callid_space_clear(&db->spaces);
 	pthread_rwlock_destroy(&db->lock);
 	free(db);
 }
@@ -589,11 +415,11 @@ bool callid_db_end(struct callid_db *db, callid_ref ref, uint64_t now, struct ca
 
 void callid_db_expire(struct callid_db *db, uint64_t now)
 {
-	struct way *way;
+	struct callid_way *way;
 	while ((way = TAILQ_FIRST(&db->closing)) && now - way->closed_at >= CALLID_QUARANTINE_MS) {
-		struct space *space = way->space;
+		struct callid_space *space = way->space;
 		free_way(db, way);
-		drop_space_if_unused(db, space);
+		callid_space_drop_if_unused(&db->spaces, space);
 	}
 }
 
@@ -642,7 +468,7 @@ static void count(_Atomic uint64_t *counter, uint64_t more)
 enum callid_answer callid_db_route(struct callid_db *db, const struct callid_key *key,
 				   size_t octets, uint64_t now, struct callid_route *route)
 {
-	struct way *way = find_way(db, key);
+	struct callid_way *way = find_way(db, key);
 	if (!way || way->state == WAY_CLOSING)
 		return CALLID_NONE;
 	*route = (struct callid_route){
