@@ -15,6 +15,16 @@
 
 struct call_snoop;
 
+/* Of the connection's own, what outlives the process, beside its calls: IDs by which a side knew
+ * calls that have ended, as it may still say them. */
+enum { CALL_SNOOP_ENDED_KEPT = 16 };
+struct call_snoop_record {
+	struct {
+		uint16_t ids[CALL_SNOOP_ENDED_KEPT];
+		uint32_t count; /* of all that there were; the ring holds the last */
+	} ended[2];
+};
+
 /* Told from within call_snoop's functions; must not call back into them. */
 struct call_snoop_events {
 	void (*opened)(void *arg, callid_ref call);
@@ -27,6 +37,15 @@ struct call_snoop_events {
 struct call_snoop *call_snoop_new(struct callid_db *db, const struct callid_leg legs[2],
 				  uint64_t connection, const struct call_snoop_events *events,
 				  void *arg);
+
+/* From now on its record is this one in kept, which outlives it. fresh: filled from what it knows
+ * so far; else it goes on with what the record holds. */
+void call_snoop_keep(struct call_snoop *snoop, struct kept *kept, struct call_snoop_record *record,
+		     bool fresh);
+
+/* Takes a call of its connection that the table had from the process before. 0, or -1 with ENOMEM.
+ */
+int call_snoop_adopt(struct call_snoop *snoop, callid_ref call, const struct callid_info *info);
 
 /* Its calls must have ended (call_snoop_end). NULL is fine. */
 void call_snoop_free(struct call_snoop *snoop);

@@ -18,10 +18,16 @@
  *   4. A call's life: reserved (request seen; the way callee -> caller is there, but held) -> open
  * (both ways; the held one until it is released) -> closing (its IDs in quarantine) -> gone.
  *
+ * Calls and IDs in quarantine are records in the kept memory: the next process's table goes on with
+ * them, under the same references. Changes that a caller makes within a transaction of the kept
+ * memory are part of that; else each function has its own.
+ *
  * Host byte order everywhere. Times are milliseconds of a monotonic clock, given by the caller.
  */
 #ifndef CALLID_DB_H
 #define CALLID_DB_H
+
+#include "host/kept.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -64,7 +70,9 @@ struct callid_counts {
 
 struct callid_info {
 	uint64_t connection;
-	bool open; /* false: reserved */
+	bool open;     /* false: reserved */
+	bool released; /* no way is held any more */
+	uint8_t note;  /* as in callid_request */
 	enum callid_side caller;
 	struct callid_leg legs[2];
 	uint16_t id[2]; /* assigned by that side; the callee's only once open */
@@ -76,7 +84,9 @@ struct callid_info {
 
 struct callid_db;
 
-struct callid_db *callid_db_new(void); /* NULL: no memory */
+/* With the calls and the quarantine that kept holds, which outlives the table; kept NULL: none, and
+ * all ends with it. NULL with errno. */
+struct callid_db *callid_db_new(struct kept *kept);
 void callid_db_free(struct callid_db *db);
 
 /* ---- the writer's functions: control thread only ---- */
@@ -88,6 +98,7 @@ struct callid_request {
 	 */
 	uint16_t caller_id;
 	uint64_t connection; /* number of the control connection, for whoever reads callid_info */
+	uint8_t note;	     /* the caller's own */
 };
 
 /*
@@ -114,6 +125,10 @@ bool callid_db_end(struct callid_db *db, callid_ref call, uint64_t now, struct c
 /* Frees what has rested long enough. Cheap when there is nothing to do; call it once a second or
  * so. */
 void callid_db_expire(struct callid_db *db, uint64_t now);
+
+/* Every call, reserved or open. told may end the one that it is told of. */
+typedef void callid_teller(void *arg, callid_ref call, const struct callid_info *info);
+void callid_db_each(struct callid_db *db, callid_teller *told, void *arg);
 
 /* Called by the writer after each change, in the writer's thread, outside the lock. At most
  * CALLID_OBSERVERS_MAX; they stay until the table is freed. */

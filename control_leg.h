@@ -36,6 +36,19 @@ struct control_outbox {
 	uint8_t octets[CONTROL_OUTBOX_MAX];
 };
 
+/*
+ * A kept leg's: how far its two streams have come, as positions (octets since the record was made),
+ * and what is to be sent. Of the octets, those between sent and queued are to be; octets[0] has the
+ * position start. How far the socket really is the system knows itself, so a successor finds out
+ * what its predecessor did last.
+ */
+struct control_leg_record {
+	uint64_t sent_before, taken_before; /* of the socket's octets, when the record was made */
+	uint64_t start, sent, queued;
+	uint64_t take_to; /* messages up to here have been passed on: to be consumed */
+	uint8_t octets[CONTROL_OUTBOX_MAX];
+};
+
 struct control_leg {
 	int fd; /* -1: none */
 	struct event event;

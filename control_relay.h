@@ -11,6 +11,7 @@
 #include "acl.h"
 #include "acl_cmd.h"
 #include "callid_db.h"
+#include "control_kept.h"
 #include "host/why.h"
 #include "pair.h"
 
@@ -31,9 +32,12 @@ struct control_relay_config {
 	bool acl_any;
 	unsigned acl_timeout_s, acl_parallel, connect_timeout_s, handshake_timeout_s, keepalive_s;
 	size_t descriptors; /* the process's limit */
+	struct control_keeping keeping;
 };
 
-/* Resolves (running the event base meanwhile), binds and listens. NULL with a sentence in why. */
+/* First goes on with the connections of the process before, which keeping has, and ends the calls
+ * in db that belong to none of them. Then resolves (running the event base meanwhile), binds and
+ * listens. NULL with a sentence in why. */
 struct control_relay *control_relay_open(const struct control_relay_config *config,
 					 struct why *why);
 

@@ -12,6 +12,8 @@
 #define GRE_RELAY_H
 
 #include "callid_db.h"
+#include "gre_socket.h"
+#include "host/kept.h"
 #include "host/why.h"
 
 enum gre_drop {
@@ -30,9 +32,16 @@ struct gre_totals {
 
 struct gre_relay;
 
-/* Opens the sockets; packets queue in them from now on. db outlives the relay. NULL with a sentence
- * in why. */
-struct gre_relay *gre_relay_open(struct callid_db *db, struct why *why);
+struct gre_relay_config {
+	struct callid_db *db; /* outlives the relay */
+	struct kept
+	    *kept; /* totals and held packets are there, and outlive it; NULL: they do not */
+	const struct gre_socket *sockets; /* taken over, also where it fails; NULL: it opens its own
+					   */
+};
+
+/* With its sockets open, packets queue in them. NULL with a sentence in why. */
+struct gre_relay *gre_relay_open(const struct gre_relay_config *config, struct why *why);
 
 /* Starts the thread, with all signals blocked. 0, or -1 with a sentence. Once. */
 int gre_relay_start(struct gre_relay *relay, struct why *why);
