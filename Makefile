@@ -36,11 +36,11 @@ sources := pptpproxy.c options.c options_help.c options_file.c pair.c acl.c acl_
 	call_snoop.c \
 	callid_db.c callid_index.c callid_space.c gre_relay.c gre_hold.c gre_socket.c $(fastpath) \
 	wire/pptp_wire.c wire/gre_wire.c \
-	$(addprefix host/,why.c log.c log_queue.c names.c instance.c background.c limits.c file.c)
+	$(addprefix host/,why.c kept.c log.c log_queue.c names.c instance.c background.c limits.c file.c)
 
 # A unit test links its module and what that stands on, nothing else.
 log   := host/why.o host/log.o host/log_queue.o
-table := callid_db.o callid_index.o callid_space.o
+table := callid_db.o callid_index.o callid_space.o host/kept.o host/why.o
 far   := tests/unit/loopback.o
 stage := tests/unit/stage.o $(far) host/names.o $(log)
 conn  := control_conn.o control_dial.o control_pump.o control_leg.o call_snoop.o $(table) wire/pptp_wire.o \
@@ -76,7 +76,7 @@ unit_fastpath_maps    := fastpath/fastpath_maps.o $(log)
 unit_fastpath_netlink := fastpath/fastpath_netlink.o host/why.o
 unit_fastpath_ports   := $(addprefix fastpath/fastpath_,ports.o maps.o netlink.o) $(log)
 unit_fastpath_hops    := fastpath/fastpath_hops.o $(unit_fastpath_ports) callid_index.o
-unit_fastpath         := fastpath/fastpath.o $(unit_fastpath_hops) callid_db.o callid_space.o
+unit_fastpath         := fastpath/fastpath.o $(unit_fastpath_hops) callid_db.o callid_space.o host/kept.o
 endif
 units := $(sort $(patsubst unit_%,%,$(filter unit_%,$(.VARIABLES))))
 
@@ -84,7 +84,7 @@ fuzz_pair          := pair.c host/why.c
 fuzz_acl           := acl.c host/why.c
 fuzz_acl_cmd_split := acl_cmd_words.c host/why.c
 fuzz_options       := options.c options_file.c pair.c acl.c acl_cmd_words.c host/why.c
-fuzz_stream        := call_snoop.c callid_db.c callid_index.c callid_space.c wire/pptp_wire.c
+fuzz_stream        := call_snoop.c callid_db.c callid_index.c callid_space.c host/kept.c host/why.c wire/pptp_wire.c
 fuzz_gre           := wire/gre_wire.c
 fuzzers := $(sort $(patsubst fuzz_%,%,$(filter fuzz_%,$(.VARIABLES))))
 

@@ -1,5 +1,6 @@
 /*
- * Calls live in slots that never move; their two ways are indexed by what a packet shows.
+ * Calls live in slots that never move; their two ways are indexed by what a packet shows. What
+ * outlives the process is a record for each slot; the rest is rebuilt from those.
  *
  * The lock is a reader-writer one that prefers the writer: the writer changes a few pointers under
  * it, a reader holds it for the look-ups of one batch. Seqlocks and RCU were weighed: they save the
@@ -16,34 +17,57 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/queue.h>
 
 enum way_state { WAY_NONE, WAY_HELD, WAY_OPEN, WAY_CLOSING };
 
+/* Written by the one thread that looks packets up; zero again with each new way. */
+struct counters {
+	_Atomic uint64_t packets, octets, drops, seen_at;
+};
+
+/* What outlives the process of the slot. The counters are in a line of their own for each way, and
+ * in no transaction. */
+struct callid_record {
+	_Alignas(32) struct counters counters[2];
+	struct facts {
+		uint32_t generation;
+		bool live, open;
+		uint8_t caller, note;
+		uint8_t states[2]; /* enum way_state */
+		uint16_t id[2], shown[2];
+		struct callid_leg legs[2];
+		uint64_t connection, reserved_at, opened_at, closed_at[2];
+	} facts;
+};
+
+/* Of the records there are so many. */
+struct table {
+	uint32_t chunks;
+};
+
 /* The way of packets from one side. */
 struct callid_way {
-	struct callid_node node;
+	/* what a look-up reads: one line, and the counters' */
+	_Alignas(64) struct callid_node node;
 	struct callid_key key;
-	enum way_state state;
-	uint32_t to_proxy_addr, to_peer_addr;
 	uint16_t to_call_id;
-	_Atomic uint64_t packets, octets, drops, seen_at;
+	uint8_t state, from;
+	uint32_t to_proxy_addr, to_peer_addr;
+	callid_ref ref;
+	struct counters *counters;
 
 	/* the writer's own */
 	struct call *call;
 	struct callid_space *space;
-	uint64_t closed_at;
 	TAILQ_ENTRY(callid_way) in_closing, in_space_closing;
 };
 
 struct call {
 	struct callid_way ways[2]; /* by the side that the packets come from */
-	uint32_t slot, generation;
-	bool live, open;
-	enum callid_side caller;
-	struct callid_leg legs[2];
-	uint16_t id[2];
-	uint64_t connection, reserved_at, opened_at;
+	struct callid_record *record;
+	uint32_t slot;
 	SLIST_ENTRY(call) in_free;
 };
 
@@ -53,6 +77,9 @@ struct callid_db {
 	uint64_t generation;
 
 	/* the writer's own; chunks is read under the lock */
+	struct kept *kept;	       /* NULL: none, and the records are the heap's */
+	struct callid_record *records; /* kept's */
+	struct table *table;	       /* kept's */
 	struct call *chunks[CALLID_CHUNKS_MAX];
 	size_t chunk_count;
 	SLIST_HEAD(, call) free_calls;
@@ -77,6 +104,28 @@ static void write_begin(struct callid_db *db)
 static void write_end(struct callid_db *db)
 {
 	pthread_rwlock_unlock(&db->lock);
+}
+
+/* True: the transaction is ours to end. */
+static bool change_begin(struct callid_db *db)
+{
+	if (kept_is_open(db->kept))
+		return false;
+	kept_begin(db->kept);
+	return true;
+}
+
+static void change_end(struct callid_db *db, bool ours)
+{
+	if (ours)
+		kept_commit(db->kept);
+}
+
+/* The call's facts, which are about to change. */
+static struct facts *change(struct callid_db *db, struct call *call)
+{
+	kept_save(db->kept, &call->record->facts, sizeof(call->record->facts));
+	return &call->record->facts;
 }
 
 /* ---- observers ---- */
@@ -105,7 +154,12 @@ static void tell(struct callid_db *db, callid_ref call, enum callid_event event)
 
 static callid_ref ref_of(const struct call *call)
 {
-	return (uint64_t)call->generation << 32 | call->slot;
+	return (uint64_t)call->record->facts.generation << 32 | call->slot;
+}
+
+static struct call *call_at(const struct callid_db *db, uint32_t slot)
+{
+	return &db->chunks[slot / CALLID_SLOTS_A_CHUNK][slot % CALLID_SLOTS_A_CHUNK];
 }
 
 static struct call *call_of(const struct callid_db *db, callid_ref ref)
@@ -113,23 +167,51 @@ static struct call *call_of(const struct callid_db *db, callid_ref ref)
 	uint32_t slot = (uint32_t)ref;
 	if (slot / CALLID_SLOTS_A_CHUNK >= db->chunk_count)
 		return NULL;
-	struct call *call = &db->chunks[slot / CALLID_SLOTS_A_CHUNK][slot % CALLID_SLOTS_A_CHUNK];
-	return call->live && call->generation == ref >> 32 ? call : NULL;
+	struct call *call = call_at(db, slot);
+	const struct facts *facts = &call->record->facts;
+	return facts->live && facts->generation == ref >> 32 ? call : NULL;
 }
 
+/* Records of that chunk: kept's, or the heap's. NULL: no memory. */
+static struct callid_record *chunk_records(struct callid_db *db, size_t chunk)
+{
+	enum { OCTETS = CALLID_SLOTS_A_CHUNK * sizeof(struct callid_record) };
+	struct callid_record *records;
+	if (!db->kept) {
+		records = aligned_alloc(_Alignof(struct callid_record), OCTETS);
+		return records ? memset(records, 0, OCTETS) : NULL;
+	}
+	records = db->records + chunk * CALLID_SLOTS_A_CHUNK;
+	return kept_provide(db->kept, records, OCTETS) == 0 ? records : NULL;
+}
+
+/* Of the slots that nobody has. */
 static int add_chunk(struct callid_db *db)
 {
-	struct call *chunk = db->chunk_count < CALLID_CHUNKS_MAX
-				 ? calloc(CALLID_SLOTS_A_CHUNK, sizeof(*chunk))
-				 : NULL;
+	enum { OCTETS = CALLID_SLOTS_A_CHUNK * sizeof(struct call) };
+	struct callid_record *records = NULL;
+	struct call *chunk = NULL;
+
+	if (db->chunk_count < CALLID_CHUNKS_MAX)
+		records = chunk_records(db, db->chunk_count);
+	if (records)
+		chunk = aligned_alloc(_Alignof(struct call), OCTETS);
 	if (!chunk) {
+		if (!db->kept)
+			free(records);
 		errno = ENOMEM;
 		return -1;
 	}
-	for (uint32_t i = CALLID_SLOTS_A_CHUNK; i-- > 0;) {
-		chunk[i].slot = (uint32_t)(db->chunk_count * CALLID_SLOTS_A_CHUNK) + i;
-		chunk[i].ways[0].call = chunk[i].ways[1].call = &chunk[i];
-		SLIST_INSERT_HEAD(&db->free_calls, &chunk[i], in_free);
+	memset(chunk, 0, OCTETS);
+	for (uint32_t i = 0; i < CALLID_SLOTS_A_CHUNK; i++) {
+		struct call *call = &chunk[i];
+		call->slot = (uint32_t)(db->chunk_count * CALLID_SLOTS_A_CHUNK) + i;
+		call->record = &records[i];
+		for (int side = 0; side < 2; side++) {
+			call->ways[side].call = call;
+			call->ways[side].from = (uint8_t)side;
+			call->ways[side].counters = &records[i].counters[side];
+		}
 	}
 	write_begin(db);
 	db->chunks[db->chunk_count++] = chunk;
@@ -137,41 +219,65 @@ static int add_chunk(struct callid_db *db)
 	return 0;
 }
 
+/* Its slots that no call has, quarantine included, the lowest first. */
+static void free_slots(struct callid_db *db, size_t chunk)
+{
+	for (uint32_t i = CALLID_SLOTS_A_CHUNK; i-- > 0;) {
+		struct call *call = &db->chunks[chunk][i];
+		const struct facts *facts = &call->record->facts;
+		if (facts->states[0] == WAY_NONE && facts->states[1] == WAY_NONE)
+			SLIST_INSERT_HEAD(&db->free_calls, call, in_free);
+	}
+}
+
+static int grow(struct callid_db *db)
+{
+	if (add_chunk(db) != 0)
+		return -1;
+	if (db->table)
+		db->table->chunks = (uint32_t)db->chunk_count;
+	free_slots(db, db->chunk_count - 1);
+	return 0;
+}
+
 static struct call *take_call(struct callid_db *db)
 {
-	if (SLIST_EMPTY(&db->free_calls) && add_chunk(db) != 0)
+	if (SLIST_EMPTY(&db->free_calls) && grow(db) != 0)
 		return NULL;
 	struct call *call = SLIST_FIRST(&db->free_calls);
 	SLIST_REMOVE_HEAD(&db->free_calls, in_free);
 	return call;
 }
 
-static void read_counts(const struct callid_way *way, struct callid_counts *counts)
+static void read_counts(const struct counters *from, struct callid_counts *counts)
 {
 	*counts = (struct callid_counts){
-	    .packets = atomic_load_explicit(&way->packets, memory_order_relaxed),
-	    .octets = atomic_load_explicit(&way->octets, memory_order_relaxed),
-	    .drops = atomic_load_explicit(&way->drops, memory_order_relaxed),
-	    .seen_at = atomic_load_explicit(&way->seen_at, memory_order_relaxed),
+	    .packets = atomic_load_explicit(&from->packets, memory_order_relaxed),
+	    .octets = atomic_load_explicit(&from->octets, memory_order_relaxed),
+	    .drops = atomic_load_explicit(&from->drops, memory_order_relaxed),
+	    .seen_at = atomic_load_explicit(&from->seen_at, memory_order_relaxed),
 	};
 }
 
 static void read_info(const struct call *call, struct callid_info *info)
 {
+	const struct facts *facts = &call->record->facts;
 	*info = (struct callid_info){
-	    .connection = call->connection,
-	    .open = call->open,
-	    .caller = call->caller,
-	    .legs = {call->legs[0], call->legs[1]},
-	    .id = {call->id[0], call->id[1]},
-	    .reserved_at = call->reserved_at,
-	    .opened_at = call->opened_at,
+	    .connection = facts->connection,
+	    .open = facts->open,
+	    .released = facts->states[!facts->caller] == WAY_OPEN,
+	    .note = facts->note,
+	    .caller = (enum callid_side)facts->caller,
+	    .legs = {facts->legs[0], facts->legs[1]},
+	    .id = {facts->id[0], facts->id[1]},
+	    .reserved_at = facts->reserved_at,
+	    .opened_at = facts->opened_at,
 	};
 	for (int side = 0; side < 2; side++) {
-		if (call->ways[side].state == WAY_NONE)
+		if (facts->states[side] == WAY_NONE)
 			continue;
-		info->shown[side] = call->ways[side].key.call_id;
-		read_counts(&call->ways[side], &info->from[side]);
+		info->shown[side] = facts->shown[side];
+		read_counts(&call->record->counters[side], &info->from[side]);
 	}
 }
 
@@ -207,16 +313,17 @@ static void free_way(struct callid_db *db, struct callid_way *way)
 {
 	struct call *call = way->call;
 	struct callid_space *space = way->space;
+	struct facts *facts = change(db, call);
 
 	write_begin(db);
 	callid_index_del(&db->ways, &way->node);
-	way->state = WAY_NONE;
+	way->state = facts->states[way->from] = WAY_NONE;
 	write_end(db);
 	TAILQ_REMOVE(&db->closing, way, in_closing);
 	TAILQ_REMOVE(&space->closing, way, in_space_closing);
 	db->closing_count--;
 	callid_space_give_back(space, way->key.call_id);
-	if (call->ways[0].state == WAY_NONE && call->ways[1].state == WAY_NONE)
+	if (facts->states[0] == WAY_NONE && facts->states[1] == WAY_NONE)
 		SLIST_INSERT_HEAD(&db->free_calls, call, in_free);
 }
 
@@ -236,50 +343,136 @@ static int choose_id(struct callid_db *db, struct callid_space *space, uint16_t 
 	return -1;
 }
 
+/* Of a call whose facts are known: the way of packets from that side becomes one that a look-up
+ * finds. */
+static void enter_way(struct callid_db *db, struct callid_way *way, struct callid_space *space)
+{
+	const struct facts *facts = &way->call->record->facts;
+	const struct callid_leg *leg = &facts->legs[way->from], *out = &facts->legs[!way->from];
+
+	callid_space_take(space, facts->shown[way->from]);
+	way->space = space;
+	way->key = (struct callid_key){leg->proxy_addr, leg->peer_addr, facts->shown[way->from]};
+	way->to_proxy_addr = out->proxy_addr;
+	way->to_peer_addr = out->peer_addr;
+	way->to_call_id = facts->id[!way->from];
+	way->ref = ref_of(way->call);
+	way->node.hash =
+	    callid_space_hash(&db->spaces, leg->proxy_addr, leg->peer_addr, way->key.call_id);
+	write_begin(db);
+	way->state = facts->states[way->from];
+	callid_index_add(&db->ways, &way->node);
+	write_end(db);
+}
+
 /* Makes the way of packets from a side, keyed by an ID chosen for it, towards the other side under
  * the ID that side assigned. */
 static int add_way(struct callid_db *db, struct call *call, enum callid_side from,
 		   enum way_state state)
 {
-	const struct callid_leg *leg = &call->legs[from], *out = &call->legs[callid_other(from)];
+	struct facts *facts = &call->record->facts;
 	struct callid_way *way = &call->ways[from];
-	struct callid_space *space = callid_space_get(&db->spaces, leg);
+	struct callid_space *space = callid_space_get(&db->spaces, &facts->legs[from]);
 	uint16_t id;
 
 	if (!space)
 		return -1;
-	if (choose_id(db, space, call->id[callid_other(from)], &id) != 0) {
+	if (choose_id(db, space, facts->id[callid_other(from)], &id) != 0) {
 		callid_space_drop_if_unused(&db->spaces, space);
 		return -1;
 	}
-	callid_space_take(space, id);
-	way->space = space;
-	way->key = (struct callid_key){leg->proxy_addr, leg->peer_addr, id};
-	way->to_proxy_addr = out->proxy_addr;
-	way->to_peer_addr = out->peer_addr;
-	way->to_call_id = call->id[callid_other(from)];
-	way->packets = way->octets = way->drops = way->seen_at = 0;
-	way->node.hash = callid_space_hash(&db->spaces, leg->proxy_addr, leg->peer_addr, id);
-	write_begin(db);
-	way->state = state;
-	callid_index_add(&db->ways, &way->node);
-	write_end(db);
+	change(db, call);
+	way->counters->packets = way->counters->octets = 0;
+	way->counters->drops = way->counters->seen_at = 0;
+	facts->shown[from] = id;
+	facts->states[from] = (uint8_t)state;
+	enter_way(db, way, space);
 	return 0;
 }
 
-static void close_way(struct callid_db *db, struct callid_way *way, uint64_t now)
+static void rest(struct callid_db *db, struct callid_way *way)
 {
-	if (way->state == WAY_NONE)
-		return;
-	way->closed_at = now;
 	TAILQ_INSERT_TAIL(&db->closing, way, in_closing);
 	TAILQ_INSERT_TAIL(&way->space->closing, way, in_space_closing);
 	db->closing_count++;
 }
 
+/* ---- what the process before has left ---- */
+
+static uint64_t closed_at(const struct callid_way *way)
+{
+	return way->call->record->facts.closed_at[way->from];
+}
+
+static int by_end(const void *a, const void *b)
+{
+	uint64_t first = closed_at(*(struct callid_way *const *)a),
+		 second = closed_at(*(struct callid_way *const *)b);
+	return (first > second) - (first < second);
+}
+
+static int restore_call(struct callid_db *db, struct call *call)
+{
+	const struct facts *facts = &call->record->facts;
+
+	db->live_count += facts->live;
+	for (int side = 0; side < 2; side++) {
+		if (facts->states[side] == WAY_NONE)
+			continue;
+		struct callid_space *space = callid_space_get(&db->spaces, &facts->legs[side]);
+		if (!space)
+			return -1;
+		enter_way(db, &call->ways[side], space);
+		db->closing_count += facts->states[side] == WAY_CLOSING;
+	}
+	return 0;
+}
+
+/* The ways in quarantine, in their order. */
+static int restore_quarantine(struct callid_db *db)
+{
+	size_t count = 0;
+	struct callid_way **ways = calloc(db->closing_count + 1, sizeof(struct callid_way *));
+	if (!ways)
+		return -1;
+	for (uint32_t slot = 0; slot < db->chunk_count * CALLID_SLOTS_A_CHUNK; slot++) {
+		struct call *call = call_at(db, slot);
+		for (int side = 0; side < 2; side++) {
+			if (call->ways[side].state == WAY_CLOSING)
+				ways[count++] = &call->ways[side];
+		}
+	}
+	qsort(ways, count, sizeof(struct callid_way *), by_end);
+	db->closing_count = 0;
+	for (size_t i = 0; i < count; i++)
+		rest(db, ways[i]);
+	free(ways);
+	return 0;
+}
+
+static int restore(struct callid_db *db)
+{
+	db->table = kept_section(db->kept, KEPT_TABLE, sizeof(*db->table), 1);
+	db->records = kept_section(db->kept, KEPT_CALLS, sizeof(*db->records),
+				   (size_t)CALLID_SLOTS_A_CHUNK * CALLID_CHUNKS_MAX);
+	if (!db->table || !db->records)
+		return -1;
+	while (db->chunk_count < db->table->chunks) {
+		if (add_chunk(db) != 0)
+			return -1;
+	}
+	for (uint32_t slot = 0; slot < db->chunk_count * CALLID_SLOTS_A_CHUNK; slot++) {
+		if (restore_call(db, call_at(db, slot)) != 0)
+			return -1;
+	}
+	for (size_t chunk = db->chunk_count; chunk-- > 0;)
+		free_slots(db, chunk);
+	return restore_quarantine(db);
+}
+
 /* ---- birth and death ---- */
 
-struct callid_db *callid_db_new(void)
+struct callid_db *callid_db_new(struct kept *kept)
 {
 	struct callid_db *db = calloc(1, sizeof(*db));
 	if (!db)
@@ -291,8 +484,12 @@ struct callid_db *callid_db_new(void)
 	pthread_rwlockattr_destroy(&attr);
 	SLIST_INIT(&db->free_calls);
 	TAILQ_INIT(&db->closing);
-	if (callid_index_init(&db->ways) != 0 || callid_space_init(&db->spaces) != 0) {
+	db->kept = kept;
+	if (callid_index_init(&db->ways) != 0 || callid_space_init(&db->spaces) != 0 ||
+	    (kept && restore(db) != 0)) {
+		int error = errno;
 		callid_db_free(db);
+		errno = error;
 		return NULL;
 	}
 	return db;
@@ -300,10 +497,9 @@ struct callid_db *callid_db_new(void)
 
 static void free_spaces(struct callid_db *db)
 {
-	for (size_t i = 0; i < db->chunk_count * CALLID_SLOTS_A_CHUNK; i++) {
-		struct call *call = &db->chunks[i / CALLID_SLOTS_A_CHUNK][i % CALLID_SLOTS_A_CHUNK];
+	for (uint32_t slot = 0; slot < db->chunk_count * CALLID_SLOTS_A_CHUNK; slot++) {
 		for (int side = 0; side < 2; side++) {
-			struct callid_way *way = &call->ways[side];
+			struct callid_way *way = &call_at(db, slot)->ways[side];
 			if (way->state == WAY_NONE)
 				continue;
 			way->space->used--;
@@ -317,8 +513,11 @@ void callid_db_free(struct callid_db *db)
 	if (!db)
 		return;
 	free_spaces(db);
-	for (size_t i = 0; i < db->chunk_count; i++)
+	for (size_t i = 0; i < db->chunk_count; i++) {
+		if (!db->kept)
+			free(db->chunks[i]->record);
 		free(db->chunks[i]);
+	}
 	callid_index_clear(&db->ways);
 	callid_space_clear(&db->spaces);
 	pthread_rwlock_destroy(&db->lock);
@@ -327,6 +526,26 @@ void callid_db_free(struct callid_db *db)
 
 /* ---- the writer's functions ---- */
 
+static void set_facts(struct callid_db *db, struct call *call, const struct callid_request *request,
+		      uint64_t now)
+{
+	struct facts *facts = change(db, call);
+	uint32_t generation = facts->generation;
+	struct facts fresh = {
+	    .generation = generation == UINT32_MAX ? 1 : generation + 1,
+	    .caller = (uint8_t)request->caller,
+	    .note = request->note,
+	    .legs = {request->legs[0], request->legs[1]},
+	    .connection = request->connection,
+	    .reserved_at = now,
+	};
+	fresh.id[request->caller] = request->caller_id;
+	/* Before the way is there: a reader who finds it may ask for the call. */
+	write_begin(db);
+	*facts = fresh;
+	write_end(db);
+}
+
 callid_ref callid_db_reserve(struct callid_db *db, const struct callid_request *request,
 			     uint64_t now, uint16_t *shown)
 {
@@ -334,26 +553,17 @@ callid_ref callid_db_reserve(struct callid_db *db, const struct callid_request *
 	if (!call)
 		return 0;
 	enum callid_side callee = callid_other(request->caller);
-	call->open = false;
-	call->caller = request->caller;
-	call->legs[0] = request->legs[0];
-	call->legs[1] = request->legs[1];
-	call->id[request->caller] = request->caller_id;
-	call->id[callee] = 0;
-	call->connection = request->connection;
-	call->reserved_at = now;
-	call->opened_at = 0;
-	/* Before the way is there: a reader who finds it reads the call's reference. */
-	write_begin(db);
-	call->generation = call->generation == UINT32_MAX ? 1 : call->generation + 1;
-	write_end(db);
+	bool ours = change_begin(db);
+	set_facts(db, call, request, now);
 	if (add_way(db, call, callee, WAY_HELD) != 0) {
+		change_end(db, ours);
 		SLIST_INSERT_HEAD(&db->free_calls, call, in_free);
 		return 0;
 	}
 	write_begin(db);
-	call->live = true;
+	call->record->facts.live = true;
 	write_end(db);
+	change_end(db, ours);
 	db->live_count++;
 	*shown = call->ways[callee].key.call_id;
 	tell(db, ref_of(call), CALLID_RESERVED);
@@ -364,17 +574,23 @@ int callid_db_open(struct callid_db *db, callid_ref ref, uint16_t callee_id, uin
 		   uint16_t *shown)
 {
 	struct call *call = call_of(db, ref);
-	assert(call && !call->open);
+	assert(call && !call->record->facts.open);
+	bool ours = change_begin(db);
+	struct facts *facts = change(db, call);
+	enum callid_side caller = (enum callid_side)facts->caller;
 	write_begin(db);
-	call->id[callid_other(call->caller)] = callee_id;
+	facts->id[callid_other(caller)] = callee_id;
 	write_end(db);
-	if (add_way(db, call, call->caller, WAY_OPEN) != 0)
+	if (add_way(db, call, caller, WAY_OPEN) != 0) {
+		change_end(db, ours);
 		return -1;
+	}
 	write_begin(db);
-	call->open = true;
-	call->opened_at = now;
+	facts->open = true;
+	facts->opened_at = now;
 	write_end(db);
-	*shown = call->ways[call->caller].key.call_id;
+	change_end(db, ours);
+	*shown = call->ways[caller].key.call_id;
 	tell(db, ref, CALLID_OPENED);
 	return 0;
 }
@@ -384,10 +600,28 @@ void callid_db_release(struct callid_db *db, callid_ref ref)
 	struct call *call = call_of(db, ref);
 	if (!call)
 		return;
+	struct facts *facts = change(db, call);
+	uint8_t callee = !facts->caller;
 	write_begin(db);
-	call->ways[callid_other(call->caller)].state = WAY_OPEN;
+	call->ways[callee].state = facts->states[callee] = WAY_OPEN;
 	write_end(db);
 	tell(db, ref, CALLID_RELEASED);
+}
+
+static void close_ways(struct callid_db *db, struct call *call, uint64_t now)
+{
+	bool ours = change_begin(db);
+	struct facts *facts = change(db, call);
+	write_begin(db);
+	facts->live = false;
+	for (int side = 0; side < 2; side++) {
+		if (facts->states[side] == WAY_NONE)
+			continue;
+		facts->closed_at[side] = now;
+		call->ways[side].state = facts->states[side] = WAY_CLOSING;
+	}
+	write_end(db);
+	change_end(db, ours);
 }
 
 bool callid_db_end(struct callid_db *db, callid_ref ref, uint64_t now, struct callid_info *last)
@@ -395,16 +629,12 @@ bool callid_db_end(struct callid_db *db, callid_ref ref, uint64_t now, struct ca
 	struct call *call = call_of(db, ref);
 	if (!call)
 		return false;
-	write_begin(db);
-	call->live = false;
-	for (int side = 0; side < 2; side++) {
-		if (call->ways[side].state != WAY_NONE)
-			call->ways[side].state = WAY_CLOSING;
-	}
-	write_end(db);
+	close_ways(db, call, now);
 	db->live_count--;
-	close_way(db, &call->ways[0], now);
-	close_way(db, &call->ways[1], now);
+	for (int side = 0; side < 2; side++) {
+		if (call->ways[side].state == WAY_CLOSING)
+			rest(db, &call->ways[side]);
+	}
 	tell(db, ref, CALLID_ENDED);
 	if (last) {
 		read_info(call, last);
@@ -416,10 +646,23 @@ bool callid_db_end(struct callid_db *db, callid_ref ref, uint64_t now, struct ca
 void callid_db_expire(struct callid_db *db, uint64_t now)
 {
 	struct callid_way *way;
-	while ((way = TAILQ_FIRST(&db->closing)) && now - way->closed_at >= CALLID_QUARANTINE_MS) {
+	while ((way = TAILQ_FIRST(&db->closing)) && now - closed_at(way) >= CALLID_QUARANTINE_MS) {
 		struct callid_space *space = way->space;
 		free_way(db, way);
 		callid_space_drop_if_unused(&db->spaces, space);
+	}
+}
+
+void callid_db_each(struct callid_db *db, callid_teller *told, void *arg)
+{
+	for (uint32_t slot = 0; slot < db->chunk_count * CALLID_SLOTS_A_CHUNK; slot++) {
+		const struct call *call = call_at(db, slot);
+		struct callid_info info;
+		if (!call->record->facts.live)
+			continue;
+		read_info(call, &info);
+		count_elsewhere(db, ref_of(call), &info);
+		told(arg, ref_of(call), &info);
 	}
 }
 
@@ -475,14 +718,14 @@ enum callid_answer callid_db_route(struct callid_db *db, const struct callid_key
 	    .proxy_addr = way->to_proxy_addr,
 	    .peer_addr = way->to_peer_addr,
 	    .call_id = way->to_call_id,
-	    .call = ref_of(way->call),
-	    .from = (enum callid_side)(way - way->call->ways),
+	    .call = way->ref,
+	    .from = (enum callid_side)way->from,
 	};
-	atomic_store_explicit(&way->seen_at, now, memory_order_relaxed);
+	atomic_store_explicit(&way->counters->seen_at, now, memory_order_relaxed);
 	if (way->state == WAY_HELD)
 		return CALLID_HELD;
-	count(&way->packets, 1);
-	count(&way->octets, octets);
+	count(&way->counters->packets, 1);
+	count(&way->counters->octets, octets);
 	return CALLID_ROUTE;
 }
 
@@ -490,5 +733,5 @@ void callid_db_count_drop(struct callid_db *db, callid_ref ref, enum callid_side
 {
 	struct call *call = call_of(db, ref);
 	if (call)
-		count(&call->ways[from].drops, 1);
+		count(&call->record->counters[from].drops, 1);
 }

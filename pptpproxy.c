@@ -245,7 +245,7 @@ static int open_all(struct program *program, struct why *why)
 	if (open_base(program, why) != 0 || open_instance(program, why) != 0)
 		return -1;
 	program->names = names_new(program->base, why);
-	program->db = callid_db_new();
+	program->db = callid_db_new(NULL);
 	if (!program->db)
 		return why_set(why, "table of calls: no memory");
 	if (!program->names)

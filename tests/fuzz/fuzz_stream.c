@@ -235,7 +235,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t length)
 		connection.assigned[side].count = connection.shown[side].count = 0;
 	connection.opened = connection.ended = 0;
 	connection.now = 1;
-	connection.db = callid_db_new();
+	connection.db = callid_db_new(NULL);
 	if (!connection.db)
 		abort();
 	crowd(connection.db);

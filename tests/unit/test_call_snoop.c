@@ -60,7 +60,7 @@ static int set_up(void **state)
 {
 	(void)state;
 	memset(&events, 0, sizeof(events));
-	db = callid_db_new();
+	db = callid_db_new(NULL);
 	snoop = call_snoop_new(db, legs, 12, &event_functions, &events);
 	return db && snoop ? 0 : -1;
 }

@@ -32,7 +32,7 @@ static struct callid_db *db;
 static int set_up(void **state)
 {
 	(void)state;
-	db = callid_db_new();
+	db = callid_db_new(NULL);
 	return db ? 0 : -1;
 }
 

@@ -77,7 +77,7 @@ static int set_up(void **state)
 	forbid = false;
 	env = (struct control_env){
 	    .base = stage_base,
-	    .db = callid_db_new(),
+	    .db = callid_db_new(NULL),
 	    .acl = &acl,
 	    .handshake_timeout_s = HANDSHAKE_S,
 	    .dial =

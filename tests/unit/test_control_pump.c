@@ -69,7 +69,7 @@ static int set_up(void **state)
 	(void)state;
 	static const struct callid_leg addresses[] = {{1, 2}, {3, 4}};
 	base = event_base_new();
-	db = callid_db_new();
+	db = callid_db_new(NULL);
 	connect_leg(CLIENT);
 	connect_leg(SERVER);
 	pump = (struct control_pump){.legs = legs, .label = label, .label_arg = "#1"};

@@ -95,7 +95,7 @@ static int set_up(void **state)
 		return -1;
 	finished = 0;
 	forward_s = 0;
-	db = callid_db_new();
+	db = callid_db_new(NULL);
 	server = loopback_listen(2, 0);
 	snprintf(text, sizeof(text), "127.0.0.3:%u,127.0.0.2:%u", loopback_free_port(),
 		 loopback_port(server));

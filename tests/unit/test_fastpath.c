@@ -70,7 +70,7 @@ static int set_up(void **state)
 {
 	struct why why;
 	(void)state;
-	db = callid_db_new();
+	db = callid_db_new(NULL);
 	if (own_net_lacks[0])
 		return 0;
 	if (open_with(FASTPATH_GENERIC, OWN_NET_INSIDE, &why) != 0)

@@ -155,7 +155,7 @@ static int set_up(void **state)
 	drain(at_server);
 	drain(on_wire);
 	drain(icmp);
-	db = callid_db_new();
+	db = callid_db_new(NULL);
 	return db ? 0 : -1;
 }
 
@@ -906,14 +906,14 @@ static void closing_in_any_state(void **state)
 	gre_relay_close(relay);
 	callid_db_free(db);
 
-	db = callid_db_new();
+	db = callid_db_new(NULL);
 	open_relay();
 	start_relay();
 	gre_relay_close(relay);
 	callid_db_free(db);
 
 	/* With packets held, and packets unread. */
-	db = callid_db_new();
+	db = callid_db_new(NULL);
 	reserve_call(&to_server);
 	open_relay();
 	start_relay();
@@ -958,7 +958,7 @@ static void no_right_is_said_so(void **state)
 	pid_t child = fork();
 	if (child == 0) {
 		struct why why = {""};
-		struct callid_db *table = callid_db_new();
+		struct callid_db *table = callid_db_new(NULL);
 		/* Another user, or a user namespace that does not own the network's. */
 		bool dropped = geteuid() == 0 ? setresuid(65534, 65534, 65534) == 0
 					      : no_right[0] || unshare(CLONE_NEWUSER) == 0;
