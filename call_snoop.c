@@ -16,6 +16,8 @@
 #include <string.h>
 #include <sys/queue.h>
 
+enum { NOTE_OUTGOING, NOTE_INCOMING }; /* in the table, of the Request */
+
 struct snoop_id {
 	uint16_t value;
 	struct snoop_call *call;
@@ -37,13 +39,6 @@ struct snoop_farewell {
 	bool stop_said;
 };
 
-/* IDs by which a side knew calls that have ended: it may still say them. */
-enum { ENDED_KEPT = 16 };
-struct snoop_ended {
-	uint16_t ids[ENDED_KEPT];
-	unsigned count; /* of all that there were; the ring holds the last */
-};
-
 struct call_snoop {
 	struct callid_db *db;
 	struct callid_leg legs[2];
@@ -54,7 +49,9 @@ struct call_snoop {
 	size_t count;
 	void *own[2], *shown[2]; /* search trees of snoop_id */
 	callid_ref replied[2];	 /* by the callee's side: opened, its Reply not written on yet */
-	struct snoop_ended ended[2];
+	struct kept *kept;	 /* where *record is; NULL: nowhere */
+	struct call_snoop_record *record; /* &heap_record, or in kept */
+	struct call_snoop_record heap_record;
 	struct snoop_farewell farewell[2];
 };
 
@@ -71,8 +68,18 @@ struct call_snoop *call_snoop_new(struct callid_db *db, const struct callid_leg 
 	snoop->connection = connection;
 	snoop->events = events;
 	snoop->arg = arg;
+	snoop->record = &snoop->heap_record;
 	TAILQ_INIT(&snoop->calls);
 	return snoop;
+}
+
+void call_snoop_keep(struct call_snoop *snoop, struct kept *kept, struct call_snoop_record *record,
+		     bool fresh)
+{
+	if (fresh)
+		*record = *snoop->record;
+	snoop->kept = kept;
+	snoop->record = record;
 }
 
 void call_snoop_free(struct call_snoop *snoop)
@@ -129,16 +136,21 @@ static void leave(void **tree, struct snoop_id *id)
 
 /* ---- a call's life ---- */
 
-static void remember_ended(struct snoop_ended *ended, const struct snoop_id *id)
+static void remember_ended(struct call_snoop *snoop, int side, const struct snoop_id *id)
 {
-	if (id->call)
-		ended->ids[ended->count++ % ENDED_KEPT] = id->value;
+	uint32_t *count = &snoop->record->ended[side].count;
+	if (!id->call)
+		return;
+	kept_save(snoop->kept, &snoop->record->ended[side], sizeof(snoop->record->ended[side]));
+	snoop->record->ended[side].ids[*count % CALL_SNOOP_ENDED_KEPT] = id->value;
+	++*count;
 }
 
-static bool names_ended(const struct snoop_ended *ended, uint16_t id)
+static bool names_ended(const struct call_snoop *snoop, enum callid_side side, uint16_t id)
 {
-	for (unsigned i = 0; i < ended->count && i < ENDED_KEPT; i++) {
-		if (ended->ids[i] == id)
+	uint32_t count = snoop->record->ended[side].count;
+	for (uint32_t i = 0; i < count && i < CALL_SNOOP_ENDED_KEPT; i++) {
+		if (snoop->record->ended[side].ids[i] == id)
 			return true;
 	}
 	return false;
@@ -151,8 +163,8 @@ static void end_call(struct call_snoop *snoop, struct snoop_call *call, uint64_t
 	bool known = callid_db_end(snoop->db, call->ref, now, &info);
 
 	for (int side = 0; side < 2; side++) {
-		remember_ended(&snoop->ended[side], &call->own[side]);
-		remember_ended(&snoop->ended[side], &call->shown[side]);
+		remember_ended(snoop, side, &call->own[side]);
+		remember_ended(snoop, side, &call->shown[side]);
 		leave(&snoop->own[side], &call->own[side]);
 		leave(&snoop->shown[side], &call->shown[side]);
 		if (snoop->replied[side] == call->ref)
@@ -172,8 +184,38 @@ void call_snoop_end(struct call_snoop *snoop, uint64_t now, const char *reason)
 		end_call(snoop, call, now, reason);
 }
 
+static void add_call(struct call_snoop *snoop, struct snoop_call *call)
+{
+	TAILQ_INSERT_TAIL(&snoop->calls, call, in_calls);
+	snoop->count++;
+}
+
+int call_snoop_adopt(struct call_snoop *snoop, callid_ref ref, const struct callid_info *info)
+{
+	struct snoop_call *call = calloc(1, sizeof(*call));
+	enum callid_side caller = info->caller, callee = callid_other(caller);
+
+	if (!call)
+		return -1;
+	call->ref = ref;
+	call->incoming = info->note == NOTE_INCOMING;
+	call->open = info->open;
+	call->caller = caller;
+	add_call(snoop, call);
+	if (enter(&snoop->own[caller], &call->own[caller], call, info->id[caller]) != 0 ||
+	    enter(&snoop->shown[callee], &call->shown[callee], call, info->shown[callee]) != 0)
+		return -1;
+	if (info->open &&
+	    (enter(&snoop->own[callee], &call->own[callee], call, info->id[callee]) != 0 ||
+	     enter(&snoop->shown[caller], &call->shown[caller], call, info->shown[caller]) != 0))
+		return -1;
+	if (info->open && !info->released)
+		snoop->replied[callee] = ref;
+	return 0;
+}
+
 static struct snoop_call *reserve(struct call_snoop *snoop, enum callid_side caller,
-				  uint16_t caller_id, uint64_t now)
+				  uint16_t caller_id, bool incoming, uint64_t now)
 {
 	struct snoop_call *call = calloc(1, sizeof(*call));
 	struct callid_request request = {
@@ -181,6 +223,7 @@ static struct snoop_call *reserve(struct call_snoop *snoop, enum callid_side cal
 	    .caller = caller,
 	    .caller_id = caller_id,
 	    .connection = snoop->connection,
+	    .note = incoming ? NOTE_INCOMING : NOTE_OUTGOING,
 	};
 	enum callid_side callee = callid_other(caller);
 	uint16_t shown;
@@ -193,8 +236,8 @@ static struct snoop_call *reserve(struct call_snoop *snoop, enum callid_side cal
 		return NULL;
 	}
 	call->caller = caller;
-	TAILQ_INSERT_TAIL(&snoop->calls, call, in_calls);
-	snoop->count++;
+	call->incoming = incoming;
+	add_call(snoop, call);
 	if (enter(&snoop->own[caller], &call->own[caller], call, caller_id) != 0 ||
 	    enter(&snoop->shown[callee], &call->shown[callee], call, shown) != 0) {
 		end_call(snoop, call, now, "no memory");
@@ -249,14 +292,14 @@ static void on_request(struct snooped *m)
 	struct snoop_call *dead = find_own(m->snoop, m->from, caller_id);
 	if (dead)
 		end_call(m->snoop, dead, m->now, "replaced: its call ID came in a new request");
-	struct snoop_call *call = reserve(m->snoop, m->from, caller_id, m->now);
+	struct snoop_call *call =
+	    reserve(m->snoop, m->from, caller_id, m->type == PPTP_INCOMING_CALL_REQUEST, m->now);
 	if (!call) {
 		struct snoop_answer *answer = &m->step->answer[m->from];
 		answer->length = pptp_wire_make_refusal(answer->octets, m->type, caller_id);
 		drop(m, "no call ID is free, call refused");
 		return;
 	}
-	call->incoming = m->type == PPTP_INCOMING_CALL_REQUEST;
 	pptp_wire_set12(m->message, call->shown[callee].value);
 }
 
@@ -337,7 +380,7 @@ static struct snoop_call *find_disconnected(const struct call_snoop *snoop, enum
 	if (!call)
 		call = find_shown(snoop, from, id);
 	/* A guess must not end a call that lives for one that has ended: some say it twice. */
-	if (!call && names_ended(&snoop->ended[from], id))
+	if (!call && names_ended(snoop, from, id))
 		return NULL;
 	if (!call)
 		call = find_shown(snoop, from, swap_octets(id));

@@ -43,8 +43,8 @@ struct call_snoop *call_snoop_new(struct callid_db *db, const struct callid_leg 
 void call_snoop_keep(struct call_snoop *snoop, struct kept *kept, struct call_snoop_record *record,
 		     bool fresh);
 
-/* Takes a call of its connection that the table had from the process before. 0, or -1 with ENOMEM.
- */
+/* Takes a call of its connection that the table has from the process before. 0, or -1 with ENOMEM:
+ * it is then to be ended with the others. */
 int call_snoop_adopt(struct call_snoop *snoop, callid_ref call, const struct callid_info *info);
 
 /* Its calls must have ended (call_snoop_end). NULL is fine. */
