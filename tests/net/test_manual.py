@@ -25,8 +25,9 @@ SCENARIO_3 = "Scenario 3: both"
 CHAIN = "Two servers and a chain with ports"
 COMMAND = "Addresses from a file"
 DAEMON = "A daemon with a log file"
+FILE = "A configuration file"
 WATCH = "To see what happens"
-TRIED = {SCENARIO_1: 1, SCENARIO_2: 1, SCENARIO_3: 2, CHAIN: 2, COMMAND: 1, DAEMON: 1, WATCH: 1}
+TRIED = {SCENARIO_1: 1, SCENARIO_2: 1, SCENARIO_3: 2, CHAIN: 2, COMMAND: 1, DAEMON: 1, FILE: 2, WATCH: 1}
 
 
 # ---- the page ----
@@ -170,6 +171,35 @@ def test_daemon():
         assert re.search(CALL_ENDED, file.read_text()[mark:])
         assert file.read_text().endswith(" stopped\n")
         assert not (room.run / "pptpproxy.pid").exists()
+
+
+def test_configuration_file():
+    "the configuration file is good, and does what its lines say"
+    check, words = commands(FILE)
+    assert check == [*words, "--check"]
+    [text] = [display for display in displays(section(FILE)) if display.startswith("#")]
+    with Lab() as lab:
+        room = lab.machine()
+        lab.pptpd(lab.net.vpn, 10)
+        (room.etc / "pptpproxy.conf").write_text(text)
+        checked = Proc([program(), *check], ns=lab.net.home, room=room)
+        assert checked.wait(30) == 0 and checked.text() == "OK\n", checked.text()
+        assert not list(room.log.iterdir()) and not list(room.run.iterdir())
+        proxy = lab.proxy(lab.net.home, words, room=room, log_file=room.log / "pptpproxy.log")
+        assert (room.run / "pptpproxy.pid").read_text() == f"{proxy.pid}\n"
+        lab.call(lab.net.workstation, "192.0.2.1", 10).hang_up()
+        lab.refused(lab.net.traveller, "203.0.113.1", proxy)
+
+
+def test_configuration_file_error():
+    "a bad line is told as the page shows it"
+    [line] = [display for display in displays(section("CONFIGURATION FILE"))]
+    path, number, option, value = re.fullmatch(r"(\S+) line (\d+): (\S+) (\S+): .*\n?", line).groups()
+    with Machine() as machine:
+        (machine.etc / Path(path).name).write_text("\n" * (int(number) - 1) + f"{option} {value}\n")
+        process = Proc([program(), "-c", path], room=machine)
+        assert process.wait() == 1
+        assert process.text() == f"pptpproxy: {line.strip()}\n", process.text()
 
 
 def test_watching():
@@ -330,15 +360,30 @@ def test_ranges():
     "the ranges and defaults that the page gives are the program's"
     help_text = Proc([program(), "--help"])
     help_text.wait()
-    found = re.findall(r"^\.It Fl -([\w-]+) Ar \w+\n(?:(?!^\.It).*\n)*?Range (\d+) to (\d+), default (\d+)\.$",
+    found = re.findall(r"^\.It Fl -([\w-]+) Ar \w+\n(?:(?!^\.It).*\n)*?Range (\d+) to (\d+), default ([\w ]+)\.$",
                        section("OPTIONS"), re.M)
-    assert len(found) == 5, found
+    assert len(found) == 11, found
     for name, low, high, default in found:
         for value in (int(low) - 1, int(high) + 1):
             process = Proc([program(), f"--{name}", str(value), "-p", "192.0.2.1"])
             assert process.wait() == 1
             assert f"must be {low} to {high}" in process.text(), process.text()
         assert re.search(rf"--{name} .*\({default}\)$", help_text.text(), re.M), name
+
+
+def test_configuration_file_options():
+    "the file takes each option of the page but those that it excepts"
+    items = re.findall(r"^\.It (Fl .*)$", section("OPTIONS"), re.M)
+    excepted = {"config", "check", "help", "version"}
+    with Machine() as machine:
+        for item in items:
+            for name in re.findall(r"(?:Fl|,) -([\w-]+)", item):
+                (machine.etc / "conf").write_text(f"{name}\n")
+                process = Proc([program(), "-c", "/etc/conf", "--check", "-p", "192.0.2.1"], room=machine)
+                process.wait()
+                taken = "needs a value" in process.text() or process.text() == "OK\n"
+                assert taken == (name not in excepted), process.text()
+                assert taken or "command line only" in process.text(), process.text()
 
 
 def test_readme():

@@ -88,7 +88,9 @@ def test_bad_words_are_named():
         ([*pair, "--nofork=yes"], "--nofork"),
     ]
     for name, most in (("acl-timeout", 3600), ("acl-parallel", 1024), ("connect-timeout", 3600),
-                       ("handshake-timeout", 3600), ("keepalive", 10800)):
+                       ("handshake-timeout", 3600), ("keepalive", 10800), ("max-connections", 1000000),
+                       ("max-per-source", 1000000), ("max-rate-per-source", 100000), ("max-calls", 65535),
+                       ("max-waiting-checks", 65535), ("max-early-packets", 2048)):
         for value in ("0", "-1", "x", "1.5", "", str(most + 1), "99999999999999999999"):
             bad.append(([*pair, f"--{name}", value], f"--{name}"))
     with World(proxy=False) as world:
@@ -177,6 +179,99 @@ def test_bad_words_are_told_in_the_log_file():
                 assert [told for told in lines if re.match(STAMP, told) and text in told], (line, lines)
                 log.unlink()
         assert not firewall.pids(), "something was left running"
+
+
+def _checked(ns, words):
+    """The outcome of --check: ("OK", "") or ("", its one line)."""
+    done = ns.run([program(), "--check", *words], check=False, timeout=30)
+    told = f"{words}: status {done.returncode}: {done.stdout}{done.stderr}"
+    good = done.returncode == 0
+    assert done.stdout == ("OK\n" if good else ""), told
+    assert good == (done.stderr == ""), told
+    assert good or re.fullmatch("pptpproxy: .+\n", done.stderr), told
+    return done.stdout.strip(), done.stderr.removeprefix("pptpproxy: ").rstrip("\n")
+
+
+def test_check_says_whether_options_are_good():
+    "--check: OK and exit 0, or one line and exit 1: words, the file's lines, commands"
+    with World(proxy=False) as world, Directory() as directory:
+        firewall, conf = world.net.firewall, directory / "conf"
+        # Of an address that is not this host's, and a name: it neither listens nor asks.
+        conf.write_text("proxy 192.0.2.1,server.invalid\nacl-cmd true 'a # b' # c\n")
+        for words in (["-p", SERVER], ["-p", SERVER, "-x", "/bin/true word"], ["-c", conf], ["-nc", conf, "-p", SERVER]):
+            assert _checked(firewall, words) == ("OK", ""), words
+        bad = [
+            ([], "at least one -p"), (["-p", f"{SERVER}:0"], "'0'"), (["-z", "-c", conf], "unknown option -z"),
+            (["-p", SERVER, "-x", "/no/such/command"], "/no/such/command"),
+            (["-p", SERVER, "-x", "/etc/passwd"], "/etc/passwd"),
+            (["-c", directory / "none"], f"cannot read {directory / 'none'}: No such file"),
+            (["-p", SERVER, "-c", directory.path], f"cannot read {directory.path}: it is not a regular file"),
+            (["-p", SERVER, "-c", ""], "-c"),
+        ]
+        for words, text in bad:
+            out, told = _checked(firewall, words)
+            assert not out and text in told, (words, told)
+        for text, told in (("nofork\nfoo 3\n", "line 2: unknown option 'foo'"), ("keepalive 0", "line 1: keepalive 0: "),
+                           ("acl-cmd /no/such/command", "/no/such/command"), ("#" * 4097, "4096 octets"),
+                           ("#\n" * (1 << 19) + "#", f"cannot read {conf}: it is larger than 1048576 octets")):
+            conf.write_text(text)
+            out, line = _checked(firewall, ["-c", conf, "-p", SERVER])
+            assert not out and told in line, (text[:40], line)
+            assert "line" not in told or line.startswith(f"{conf} line "), line
+
+
+def test_check_touches_nothing():
+    "--check while an instance runs: OK, no log, no pid file, no control socket, and the instance goes on"
+    with World(proxy=False) as world, Directory() as directory:
+        words = ["-p", SERVER]
+        with Proxy(world.net.firewall, words) as proxy:
+            before = world.net.firewall.pids()
+            more = ["-l", directory / "log", "--pid-file", directory / "pid", "--control", directory / "socket"]
+            assert _checked(world.net.firewall, words) == ("OK", "")
+            assert _checked(world.net.firewall, [*words, *more]) == ("OK", "")
+            for bad in (["-z"], ["-x", "/no/such/command"]):
+                assert _checked(world.net.firewall, [*words, *more, *bad])[0] == ""
+            assert not os.listdir(directory.path)
+            assert world.net.firewall.pids() == before and proxy.running()
+            world.session().check()
+
+
+def test_options_from_a_file():
+    "-c: the file's pairs and the command line's are served, a single value is the command line's"
+    with World(servers=2, proxy=False) as world, Directory() as directory:
+        conf, log = directory / "conf", directory / "log"
+        conf.write_text(f"# a\r\nproxy 10.1.0.1:1800,{SERVER}  # b\nlog {directory / 'other'}\n")
+        words = ["-p", "10.1.0.1:1801,10.2.0.11", "-c", conf, "-l", log]
+        with Proxy(world.net.firewall, words, log_file=log):
+            for port, server in ((1800, 0), (1801, 1)):
+                client = world.dial(port=port)
+                client.send(build(1))
+                world.servers[server].accept().expect(1)
+        assert os.listdir(directory.path).count("other") == 0
+
+
+def test_bad_file_is_told_in_the_log_file():
+    "a bad line of the file is one line on standard error and in the log, whose name may stand behind it; --help goes on"
+    with World(proxy=False) as world, Directory() as directory:
+        conf, log = directory / "conf", directory / "log"
+        conf.write_text(f"foo\nlog {log}\nproxy {SERVER}\n")
+        for words in (["-c", conf], ["-n", "--config", conf]):
+            _fails(world.net.firewall, words, f"{conf} line 1: unknown option 'foo'")
+            assert [line for line in log.read_text().splitlines() if re.match(STAMP, line) and "'foo'" in line]
+            log.unlink()
+        _fails(world.net.firewall, ["-c", directory / "none", "-l", log, "-p", SERVER], "none: No such file")
+        assert "No such file" in log.read_text()
+        for path in (conf, directory / "none"):
+            for word in ("-h", "-v"):
+                done = world.net.firewall.run([program(), "-c", path, word])
+                assert "pptpproxy" in done.stdout and done.stderr == ""
+
+
+def test_file_that_nobody_writes_holds_nobody():
+    "a configuration file that is a pipe is an error at once"
+    with World(proxy=False) as world, Directory() as directory:
+        os.mkfifo(directory / "pipe")
+        _fails(world.net.firewall, ["-c", directory / "pipe", "-p", SERVER], "pipe: it is not a regular file")
 
 
 # ---- background ----
