@@ -3,6 +3,8 @@
  * caller. The caller would drop them, and LCP repeats only after three seconds, so they wait here
  * and follow right behind the Reply.
  *
+ * They lie in the kept memory: a process that takes over judges them as this one would have.
+ *
  * Knows packets as octets and calls as numbers; neither the table nor sockets. Thread: the GRE
  * thread only.
  */
@@ -10,11 +12,13 @@
 #define GRE_HOLD_H
 
 #include "callid_db.h"
+#include "host/kept.h"
 
 enum {
-	GRE_HOLD_A_CALL = 8, /* packets */
-	GRE_HOLD_ALL = 2048, /* packets of all calls together */
-	GRE_HOLD_MS = 1000,  /* then they are stale */
+	GRE_HOLD_A_CALL = 8,	/* packets */
+	GRE_HOLD_ALL = 2048,	/* packets of all calls together */
+	GRE_HOLD_MS = 1000,	/* then they are stale */
+	GRE_HOLD_OCTETS = 2048, /* of one packet; a larger one is not held */
 };
 
 struct gre_held {
@@ -29,21 +33,30 @@ struct gre_held {
 
 struct gre_hold;
 
-struct gre_hold *gre_hold_new(void);
+/* With the packets that kept holds, which outlives it; kept NULL: none, and all end with it. NULL
+ * with errno. */
+struct gre_hold *gre_hold_new(struct kept *kept);
 void gre_hold_free(struct gre_hold *hold);
 
 size_t gre_hold_count(const struct gre_hold *hold); /* packets held */
 uint64_t gre_hold_oldest(
     const struct gre_hold *hold); /* since when the oldest waits; 0 where none does */
 
-/* Copies the packet, octets included. False: no room. */
+/* Copies the packet, octets included. False: no room, or it is too large. */
 bool gre_hold_add(struct gre_hold *hold, const struct gre_held *packet);
 
-enum gre_hold_fate { GRE_HOLD_KEEP, GRE_HOLD_TAKEN };
+enum gre_hold_fate {
+	GRE_HOLD_KEEP,
+	GRE_HOLD_DROP, /* it is gone */
+	GRE_HOLD_LEND, /* no longer held, but its octets stay until gre_hold_give_back */
+};
 
-/* Asks about each packet, in the order in which a call's packets came. TAKEN: it is no longer held;
- * judge now owns its octets (free). */
+/* Asks about each packet, in the order in which a call's packets came. */
 typedef enum gre_hold_fate gre_hold_judge(void *arg, struct gre_held *packet);
 void gre_hold_sweep(struct gre_hold *hold, gre_hold_judge *judge, void *arg);
+
+/* Octets that were lent are not used any more. Until then the packet counts as room taken, and the
+ * next process would find it held. */
+void gre_hold_give_back(struct gre_hold *hold, const uint8_t *octets);
 
 #endif

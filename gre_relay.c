@@ -46,7 +46,12 @@ struct send {
 	struct ancillary ancillary;
 	callid_ref call;
 	enum callid_side from;
-	uint8_t *owned; /* to be freed once sent, or NULL */
+	const uint8_t *lent; /* to be given back to the hold once sent, or NULL */
+};
+
+/* What outlives the process. */
+struct counts {
+	_Atomic uint64_t received, sent, drops[GRE_DROPS];
 };
 
 struct gre_relay {
@@ -70,7 +75,8 @@ struct gre_relay {
 	size_t early_count;
 	uint64_t now;
 
-	_Atomic uint64_t received, sent, drops[GRE_DROPS];
+	struct kept *kept;	/* NULL: the counters are the heap's */
+	struct counts *counted; /* the GRE thread's to write */
 };
 
 /* A packet as received: what the IP header says, and the GRE packet behind it. */
@@ -89,7 +95,7 @@ static void count(_Atomic uint64_t *counter, uint64_t more)
 
 static void drop(struct gre_relay *relay, enum gre_drop reason)
 {
-	count(&relay->drops[reason], 1);
+	count(&relay->counted->drops[reason], 1);
 }
 
 static void drop_of_call(struct gre_relay *relay, enum gre_drop reason, callid_ref call,
@@ -178,7 +184,7 @@ static void set_ancillary(struct msghdr *header, uint32_t source, uint8_t tos)
 }
 
 static void queue_send(struct gre_relay *relay, const struct callid_route *route, uint8_t *octets,
-		       uint16_t length, uint8_t tos, uint8_t *owned)
+		       uint16_t length, uint8_t tos, const uint8_t *lent)
 {
 	struct send *send = &relay->sends[relay->send_count];
 	struct msghdr *header = &relay->out[relay->send_count].msg_hdr;
@@ -189,7 +195,7 @@ static void queue_send(struct gre_relay *relay, const struct callid_route *route
 	send->iov = (struct iovec){octets, length};
 	send->call = route->call;
 	send->from = route->from;
-	send->owned = owned;
+	send->lent = lent;
 	set_ancillary(header, route->proxy_addr, tos);
 	relay->send_count++;
 }
@@ -229,13 +235,12 @@ static enum gre_hold_fate judge(void *arg, struct gre_held *held)
 
 	if (answer == CALLID_ROUTE && route.call == held->route.call) {
 		queue_send(relay, &route, held->octets, held->length, held->tos, held->octets);
-		return GRE_HOLD_TAKEN;
+		return GRE_HOLD_LEND;
 	}
 	if (answer == CALLID_HELD && relay->now - held->since < GRE_HOLD_MS)
 		return GRE_HOLD_KEEP;
 	drop_of_call(relay, GRE_DROP_EARLY, held->route.call, held->route.from);
-	free(held->octets);
-	return GRE_HOLD_TAKEN;
+	return GRE_HOLD_DROP;
 }
 
 /* Within the read-side entry of the packets that follow, so that none of them overtakes a held one.
@@ -282,7 +287,7 @@ static void send_batch(struct gre_relay *relay)
 				    (unsigned)(relay->send_count - done), MSG_DONTWAIT);
 		if (sent > 0) {
 			done += (size_t)sent;
-			count(&relay->sent, (uint64_t)sent);
+			count(&relay->counted->sent, (uint64_t)sent);
 		} else if (errno != EINTR) {
 			/* The error is the first packet's: it alone is lost. */
 			const struct send *lost = &relay->sends[done++];
@@ -291,8 +296,10 @@ static void send_batch(struct gre_relay *relay)
 			callid_db_read_end(relay->db);
 		}
 	}
-	for (size_t i = 0; i < relay->send_count; i++)
-		free(relay->sends[i].owned);
+	for (size_t i = 0; i < relay->send_count; i++) {
+		if (relay->sends[i].lent)
+			gre_hold_give_back(relay->hold, relay->sends[i].lent);
+	}
 	relay->send_count = 0;
 }
 
@@ -302,7 +309,7 @@ static void relay_batch(struct gre_relay *relay, size_t received)
 	size_t good = 0;
 
 	relay->now = monotonic_ms();
-	count(&relay->received, received);
+	count(&relay->counted->received, received);
 	for (size_t i = 0; i < received; i++) {
 		good +=
 		    parse(relay, relay->in_iovs[i].iov_base, relay->in[i].msg_len, &packets[good]);
@@ -377,29 +384,40 @@ static void prepare_messages(struct gre_relay *relay)
 	}
 }
 
-struct gre_relay *gre_relay_open(struct callid_db *db, struct why *why)
+static int find_memory(struct gre_relay *relay, struct kept *kept)
+{
+	relay->kept = kept;
+	relay->counted = kept ? kept_section(kept, KEPT_GRE, sizeof(*relay->counted), 1)
+			      : calloc(1, sizeof(*relay->counted));
+	relay->hold = gre_hold_new(kept);
+	return relay->counted && relay->hold ? 0 : -1;
+}
+
+struct gre_relay *gre_relay_open(const struct gre_relay_config *config, struct why *why)
 {
 	struct gre_relay *relay = calloc(1, sizeof(*relay));
+	struct gre_socket sockets = config->sockets ? *config->sockets : GRE_SOCKET_NONE;
 	if (!relay) {
 		why_set(why, "GRE relay: no memory");
+		gre_socket_close(&sockets);
 		return NULL;
 	}
-	relay->db = db;
-	relay->sockets = GRE_SOCKET_NONE;
+	relay->db = config->db;
+	relay->sockets = sockets;
 	relay->dump = log_wants(LOG_LEVEL_DUMP);
 	relay->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	relay->hold = gre_hold_new();
 	relay->sends = calloc(SENDS_MAX, sizeof(*relay->sends));
 	relay->out = calloc(SENDS_MAX, sizeof(*relay->out));
 	relay->buffers = mmap(NULL, (size_t)BATCH * PACKET_MAX, PROT_READ | PROT_WRITE,
 			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (relay->buffers == MAP_FAILED)
 		relay->buffers = NULL;
-	if (relay->wake_fd < 0 || !relay->hold || !relay->sends || !relay->out || !relay->buffers) {
+	if (find_memory(relay, config->kept) != 0 || relay->wake_fd < 0 || !relay->sends ||
+	    !relay->out || !relay->buffers) {
 		why_set(why, "GRE relay: %s", strerror(errno));
 		goto failed;
 	}
-	if (gre_socket_open(&relay->sockets, why) != 0)
+	if (!config->sockets && gre_socket_open(&relay->sockets, why) != 0)
 		goto failed;
 	if (relay->sockets.receive_buffer < GRE_RECEIVE_BUFFER)
 		log_warning("the GRE receive buffer is %zu KiB instead of %d, bursts may be lost: "
@@ -407,7 +425,7 @@ struct gre_relay *gre_relay_open(struct callid_db *db, struct why *why)
 			    relay->sockets.receive_buffer / 1024, GRE_RECEIVE_BUFFER / 1024,
 			    GRE_RECEIVE_BUFFER);
 	prepare_messages(relay);
-	callid_db_observe(db, on_table_change, relay);
+	callid_db_observe(relay->db, on_table_change, relay);
 	return relay;
 failed:
 	gre_relay_close(relay);
@@ -442,6 +460,8 @@ void gre_relay_close(struct gre_relay *relay)
 	gre_hold_free(relay->hold);
 	if (relay->buffers)
 		munmap(relay->buffers, (size_t)BATCH * PACKET_MAX);
+	if (!relay->kept)
+		free(relay->counted);
 	free(relay->sends);
 	free(relay->out);
 	free(relay);
@@ -449,8 +469,9 @@ void gre_relay_close(struct gre_relay *relay)
 
 void gre_relay_totals(const struct gre_relay *relay, struct gre_totals *totals)
 {
-	totals->received = atomic_load_explicit(&relay->received, memory_order_relaxed);
-	totals->sent = atomic_load_explicit(&relay->sent, memory_order_relaxed);
+	totals->received = atomic_load_explicit(&relay->counted->received, memory_order_relaxed);
+	totals->sent = atomic_load_explicit(&relay->counted->sent, memory_order_relaxed);
 	for (int i = 0; i < GRE_DROPS; i++)
-		totals->drops[i] = atomic_load_explicit(&relay->drops[i], memory_order_relaxed);
+		totals->drops[i] =
+		    atomic_load_explicit(&relay->counted->drops[i], memory_order_relaxed);
 }

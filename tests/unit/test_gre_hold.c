@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -16,7 +17,7 @@ static struct gre_hold *hold;
 static int set_up(void **state)
 {
 	(void)state;
-	hold = gre_hold_new();
+	hold = gre_hold_new(NULL);
 	return hold ? 0 : -1;
 }
 
@@ -68,8 +69,7 @@ static enum gre_hold_fate judge(void *arg, struct gre_held *packet)
 	if (sweep.keep || (sweep.take && packet->route.call != sweep.take))
 		return GRE_HOLD_KEEP;
 	sweep.order[sweep.taken++] = number;
-	free(packet->octets);
-	return GRE_HOLD_TAKEN;
+	return GRE_HOLD_DROP;
 }
 
 static void sweep_of(callid_ref take)
@@ -173,48 +173,91 @@ static void what_is_kept_stays(void **state)
 		assert_int_equal(sweep.order[i], i + 1);
 }
 
-static struct gre_held *kept_octets;
+static struct gre_held lent;
 
-static enum gre_hold_fate take_over(void *arg, struct gre_held *packet)
+static enum gre_hold_fate lend(void *arg, struct gre_held *packet)
 {
 	(void)arg;
-	*kept_octets = *packet;
-	return GRE_HOLD_TAKEN;
+	lent = *packet;
+	return GRE_HOLD_LEND;
 }
 
-/* Taken octets outlive the hold. */
-static void the_judge_owns_what_it_takes(void **state)
+static void lent_octets_stay_until_given_back(void **state)
 {
 	(void)state;
-	struct gre_held held = {.octets = NULL};
-	kept_octets = &held;
-	assert_true(add(1, 77));
-	gre_hold_sweep(hold, take_over, NULL);
+	for (uint64_t i = 1; i <= GRE_HOLD_ALL; i++)
+		assert_true(add(i, i));
+	gre_hold_sweep(hold, lend, NULL);
 	assert_int_equal(gre_hold_count(hold), 0);
-	gre_hold_free(hold);
-	hold = NULL;
-	assert_int_equal(held.octets[0], 77);
-	free(held.octets);
+	assert_int_equal(lent.octets[0] | lent.octets[1] << 8, GRE_HOLD_ALL);
+	assert_false(add(1, 1)); /* all are somebody's */
+	gre_hold_give_back(hold, lent.octets);
+	assert_true(add(1, 1));
+	assert_false(add(1, 2));
 }
 
-/* The largest packet there is, copied whole. */
+/* The largest that is held, copied whole, and one more octet. */
 static void a_long_one(void **state)
 {
 	(void)state;
-	struct gre_held held = {.octets = NULL};
-	kept_octets = &held;
-	uint8_t *octets = malloc(65515);
-	for (size_t i = 0; i < 65515; i++)
+	uint8_t octets[GRE_HOLD_OCTETS + 1];
+	for (size_t i = 0; i < sizeof(octets); i++)
 		octets[i] = (uint8_t)(i * 31);
 	struct gre_held packet = {
-	    .since = 1, .length = 65515, .ip_length = 65535, .octets = octets};
+	    .since = 1, .length = GRE_HOLD_OCTETS, .ip_length = 2068, .octets = octets};
+	assert_int_equal(GRE_HOLD_OCTETS, 2048);
 	assert_true(gre_hold_add(hold, &packet));
-	gre_hold_sweep(hold, take_over, NULL);
-	assert_int_equal(held.length, 65515);
-	assert_ptr_not_equal(held.octets, octets);
-	assert_memory_equal(held.octets, octets, 65515);
-	free(held.octets);
-	free(octets);
+	gre_hold_sweep(hold, lend, NULL);
+	assert_int_equal(lent.length, GRE_HOLD_OCTETS);
+	assert_ptr_not_equal(lent.octets, octets);
+	assert_memory_equal(lent.octets, octets, GRE_HOLD_OCTETS);
+	packet.length++;
+	assert_false(gre_hold_add(hold, &packet));
+}
+
+/* ---- the next process ---- */
+
+static void go_on(int fd, struct kept **kept)
+{
+	struct why why;
+	gre_hold_free(hold);
+	kept_close(*kept);
+	*kept = kept_open(fd, &why);
+	assert_non_null(*kept);
+	hold = gre_hold_new(*kept);
+	assert_non_null(hold);
+}
+
+/* What waits, and what was lent and not given back, but not what has gone; in order. */
+static void the_next_process_holds_them(void **state)
+{
+	(void)state;
+	struct why why;
+	struct kept *kept = NULL;
+	int fd = kept_create(&why);
+	go_on(fd, &kept);
+	for (uint64_t i = 1; i <= 6; i++)
+		assert_true(add(1 + i % 2, i));
+	sweep_of(1);
+	for (int round = 0; round < 2; round++) {
+		go_on(fd, &kept);
+		assert_int_equal(gre_hold_count(hold), 3 + round);
+		assert_int_equal(gre_hold_oldest(hold), 1);
+		gre_hold_sweep(hold, lend, NULL);
+		go_on(fd, &kept);
+		if (round == 0)
+			assert_true(add(2, 7));
+	}
+	sweep_of(2);
+	assert_int_equal(sweep.taken, 4);
+	for (size_t i = 0; i < 4; i++)
+		assert_int_equal(sweep.order[i], 1 + 2 * i);
+	go_on(fd, &kept);
+	assert_int_equal(gre_hold_count(hold), 0);
+	gre_hold_free(hold);
+	hold = NULL;
+	kept_close(kept);
+	close(fd);
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -228,8 +271,9 @@ int main(void)
 	    CASE(order_of_arrival_is_kept),
 	    CASE(the_oldest_is_known),
 	    CASE(what_is_kept_stays),
-	    CASE(the_judge_owns_what_it_takes),
+	    CASE(lent_octets_stay_until_given_back),
 	    CASE(a_long_one),
+	    CASE(the_next_process_holds_them),
 	};
 	return cmocka_run_group_tests_name("gre_hold", tests, NULL, NULL) != 0;
 }

@@ -182,7 +182,7 @@ static int tear_down(void **state)
 static void open_relay(void)
 {
 	struct why why = {""};
-	relay = gre_relay_open(db, &why);
+	relay = gre_relay_open(&(struct gre_relay_config){.db = db}, &why);
 	if (!relay)
 		fail_msg("%s", why.text);
 }
@@ -964,7 +964,7 @@ static void no_right_is_said_so(void **state)
 					      : no_right[0] || unshare(CLONE_NEWUSER) == 0;
 		if (!dropped)
 			_exit(77);
-		if (gre_relay_open(table, &why))
+		if (gre_relay_open(&(struct gre_relay_config){.db = table}, &why))
 			_exit(1);
 		_exit(strstr(why.text, "CAP_NET_RAW") ? 0 : 2);
 	}
