@@ -31,19 +31,20 @@ B ?= build/no-fastpath
 fastpath := fastpath/fastpath_none.c
 endif
 
-sources := pptpproxy.c options.c options_help.c options_file.c pair.c acl.c acl_cmd.c acl_cmd_words.c \
-	control_relay.c control_listen.c control_conn.c control_pump.c control_dial.c control_leg.c \
+sources := pptpproxy.c options.c pair.c acl.c acl_cmd.c acl_cmd_words.c options_help.c options_file.c \
+	control_relay.c control_listen.c control_conn.c control_pump.c control_dial.c control_leg.c control_kept.c control_graves.c \
 	call_snoop.c \
 	callid_db.c callid_index.c callid_space.c gre_relay.c gre_hold.c gre_socket.c $(fastpath) \
 	wire/pptp_wire.c wire/gre_wire.c \
-	$(addprefix host/,why.c kept.c log.c log_queue.c names.c instance.c background.c limits.c file.c)
+	$(addprefix host/,why.c kept.c tcp_progress.c log.c log_queue.c names.c instance.c background.c limits.c file.c)
 
 # A unit test links its module and what that stands on, nothing else.
 log   := host/why.o host/log.o host/log_queue.o
 table := callid_db.o callid_index.o callid_space.o host/kept.o host/why.o
+leg   := control_leg.o control_graves.o host/tcp_progress.o host/kept.o host/why.o
 far   := tests/unit/loopback.o
 stage := tests/unit/stage.o $(far) host/names.o $(log)
-conn  := control_conn.o control_dial.o control_pump.o control_leg.o call_snoop.o $(table) wire/pptp_wire.o \
+conn  := control_conn.o control_dial.o control_pump.o $(leg) control_kept.o call_snoop.o $(table) wire/pptp_wire.o \
 	acl_cmd.o acl_cmd_words.o acl.o pair.o tests/unit/talk.o $(stage)
 unit_why          := host/why.o
 unit_log          := $(log)
@@ -61,14 +62,14 @@ unit_gre_wire     := wire/gre_wire.o
 unit_callid_index := callid_index.o
 unit_callid_db    := $(table)
 unit_call_snoop   := call_snoop.o $(table) wire/pptp_wire.o
-unit_control_leg  := control_leg.o $(far)
-unit_control_pump := control_pump.o control_leg.o call_snoop.o $(table) wire/pptp_wire.o $(log) $(far)
-unit_control_dial := control_dial.o control_leg.o pair.o $(stage)
+unit_control_leg  := $(leg) $(far)
+unit_control_pump := control_pump.o $(leg) call_snoop.o $(table) wire/pptp_wire.o $(log) $(far)
+unit_control_dial := control_dial.o $(leg) pair.o $(stage)
 unit_control_conn := $(conn)
 unit_control_relay := control_relay.o control_listen.o $(conn)
-unit_control_listen := control_listen.o control_leg.o pair.o $(stage)
+unit_control_listen := control_listen.o $(leg) pair.o $(stage)
 unit_limits       := host/limits.o
-unit_gre_hold     := gre_hold.o
+unit_gre_hold     := gre_hold.o host/kept.o host/why.o
 unit_gre_relay    := gre_relay.o gre_hold.o gre_socket.o $(table) wire/gre_wire.o $(log)
 ifeq ($(WITH_FASTPATH),yes)
 unit_fastpath_golden  := fastpath/fastpath_maps.o $(log)

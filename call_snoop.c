@@ -156,6 +156,19 @@ static bool names_ended(const struct call_snoop *snoop, enum callid_side side, u
 	return false;
 }
 
+static void forget_call(struct call_snoop *snoop, struct snoop_call *call)
+{
+	for (int side = 0; side < 2; side++) {
+		leave(&snoop->own[side], &call->own[side]);
+		leave(&snoop->shown[side], &call->shown[side]);
+		if (snoop->replied[side] == call->ref)
+			snoop->replied[side] = 0;
+	}
+	TAILQ_REMOVE(&snoop->calls, call, in_calls);
+	snoop->count--;
+	free(call);
+}
+
 static void end_call(struct call_snoop *snoop, struct snoop_call *call, uint64_t now,
 		     const char *reason)
 {
@@ -165,16 +178,18 @@ static void end_call(struct call_snoop *snoop, struct snoop_call *call, uint64_t
 	for (int side = 0; side < 2; side++) {
 		remember_ended(snoop, side, &call->own[side]);
 		remember_ended(snoop, side, &call->shown[side]);
-		leave(&snoop->own[side], &call->own[side]);
-		leave(&snoop->shown[side], &call->shown[side]);
-		if (snoop->replied[side] == call->ref)
-			snoop->replied[side] = 0;
 	}
-	TAILQ_REMOVE(&snoop->calls, call, in_calls);
-	snoop->count--;
-	free(call);
+	forget_call(snoop, call);
 	if (known)
 		snoop->events->ended(snoop->arg, &info, reason);
+}
+
+void call_snoop_leave(struct call_snoop *snoop)
+{
+	struct snoop_call *call;
+	while ((call = TAILQ_FIRST(&snoop->calls)))
+		forget_call(snoop, call);
+	call_snoop_free(snoop);
 }
 
 void call_snoop_end(struct call_snoop *snoop, uint64_t now, const char *reason)

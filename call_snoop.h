@@ -86,6 +86,9 @@ void call_snoop_written(struct call_snoop *snoop, enum callid_side from);
 size_t call_snoop_farewell(struct call_snoop *snoop, enum callid_side to,
 			   uint8_t message[static PPTP_ANSWER_MAX]);
 
+/* Frees it; its calls go on in another process. */
+void call_snoop_leave(struct call_snoop *snoop);
+
 /* Ends every call. */
 void call_snoop_end(struct call_snoop *snoop, uint64_t now, const char *reason);
 

@@ -46,6 +46,7 @@ struct control_conn {
 	struct control_dial *dial;
 	struct call_snoop *snoop;
 	struct control_pump pump;
+	struct control_record *record; /* NULL: not kept */
 	bool stalled;	   /* one end is gone, what the other has not read yet has a deadline */
 	unsigned unopened; /* calls that ended before they opened */
 	char label[LABEL_KEPT]; /* made once the server is known; empty: not yet */
@@ -127,6 +128,8 @@ static void destroy(struct control_conn *conn, const char *reason)
 	if (conn->snoop)
 		call_snoop_end(conn->snoop, monotonic_ms(), reason);
 	call_snoop_free(conn->snoop);
+	if (conn->record)
+		control_kept_release(env->kept, conn->record);
 	event_del(&conn->deadline);
 	control_leg_close(&conn->legs[CALLID_CLIENT]);
 	control_leg_close(&conn->legs[CALLID_SERVER]);
@@ -190,6 +193,8 @@ static void end_conn(struct control_conn *conn, const char *reason)
 		return;
 	}
 	conn->state = CLOSING;
+	if (conn->record)
+		conn->record->closing = true;
 	set_deadline(conn, LINGER_S);
 	linger(conn);
 }
@@ -281,6 +286,16 @@ static bool pump_both(struct control_conn *conn, bool failed, struct control_pum
 	return failed;
 }
 
+/* What only the log and a deadline depend on: in no transaction. */
+static void note_in_record(struct control_conn *conn)
+{
+	if (!conn->record)
+		return;
+	conn->record->established = conn->pump.established;
+	conn->record->dropped = conn->pump.dropped;
+	conn->record->unopened = conn->unopened;
+}
+
 static void relay(struct control_conn *conn)
 {
 	struct control_pump_failure failure;
@@ -288,6 +303,7 @@ static void relay(struct control_conn *conn)
 	bool failed = flush_both(conn, &failure);
 
 	failed = pump_both(conn, failed, &failure, answers);
+	note_in_record(conn);
 	if (conn->pump.established && !conn->stalled)
 		event_del(&conn->deadline);
 	if (failed)
@@ -339,10 +355,68 @@ static void say_farewell(struct control_conn *conn)
 
 static void on_leg(evutil_socket_t fd, short what, void *arg);
 
+static void fill_record(struct control_conn *conn, struct control_record *record)
+{
+	record->number = conn->number;
+	for (int side = 0; side < 2; side++) {
+		record->ends[side].proxy = conn->legs[side].proxy;
+		record->ends[side].peer = conn->legs[side].peer;
+	}
+}
+
+/* Before its first call: from here on it outlives this process. */
+static void keep(void *arg)
+{
+	struct control_conn *conn = arg;
+	struct control_env *env = conn->env;
+	const int fds[] = {conn->legs[0].fd, conn->legs[1].fd};
+	struct kept *kept = control_kept_memory(env->kept);
+
+	struct control_record *record = control_kept_take(env->kept, fds);
+	if (!record)
+		return;
+	fill_record(conn, record);
+	for (int side = 0; side < 2; side++) {
+		if (control_leg_keep(&conn->legs[side], kept, &record->legs[side], env->graves) ==
+		    0)
+			continue;
+		log_warning("%s: will not outlive a restart: %s", label(conn), strerror(errno));
+		conn->legs[0].record = NULL;
+		control_kept_release(env->kept, record);
+		return;
+	}
+	call_snoop_keep(conn->snoop, kept, &record->snoop, true);
+	conn->record = record;
+	conn->pump.kept = kept;
+	note_in_record(conn);
+	kept_fence();
+	record->used = true;
+}
+
+/* Its legs are open. 0, or -1: no memory. */
+static int start_snooping(struct control_conn *conn)
+{
+	struct control_leg *legs = conn->legs;
+	const struct callid_leg addresses[] = {
+	    [CALLID_CLIENT] = {legs[CALLID_CLIENT].proxy.addr, legs[CALLID_CLIENT].peer.addr},
+	    [CALLID_SERVER] = {legs[CALLID_SERVER].proxy.addr, legs[CALLID_SERVER].peer.addr},
+	};
+	snprintf(conn->label, sizeof(conn->label), "%s", label(conn));
+	conn->snoop = call_snoop_new(conn->env->db, addresses, conn->number, &snoop_events, conn);
+	conn->pump = (struct control_pump){
+	    .legs = legs,
+	    .snoop = conn->snoop,
+	    .label = label,
+	    .label_arg = conn,
+	    .before_call = conn->env->kept ? keep : NULL,
+	    .before_call_arg = conn,
+	};
+	return conn->snoop ? 0 : -1;
+}
+
 static void on_dialled(void *arg, const struct control_socket *server, const char *failure)
 {
 	struct control_conn *conn = arg;
-	struct control_leg *legs = conn->legs;
 
 	conn->dial = NULL;
 	if (!server) {
@@ -351,23 +425,12 @@ static void on_dialled(void *arg, const struct control_socket *server, const cha
 		end_conn(conn, reason);
 		return;
 	}
-	if (control_leg_open(&legs[CALLID_SERVER], server, conn->env->base, on_leg, conn) != 0) {
+	if (control_leg_open(&conn->legs[CALLID_SERVER], server, conn->env->base, on_leg, conn) !=
+	    0) {
 		end_conn(conn, strerror(errno));
 		return;
 	}
-	snprintf(conn->label, sizeof(conn->label), "%s", label(conn));
-	const struct callid_leg addresses[] = {
-	    [CALLID_CLIENT] = {legs[CALLID_CLIENT].proxy.addr, legs[CALLID_CLIENT].peer.addr},
-	    [CALLID_SERVER] = {legs[CALLID_SERVER].proxy.addr, legs[CALLID_SERVER].peer.addr},
-	};
-	conn->snoop = call_snoop_new(conn->env->db, addresses, conn->number, &snoop_events, conn);
-	conn->pump = (struct control_pump){
-	    .legs = legs,
-	    .snoop = conn->snoop,
-	    .label = label,
-	    .label_arg = conn,
-	};
-	if (!conn->snoop) {
+	if (start_snooping(conn) != 0) {
 		end_conn(conn, "no memory");
 		return;
 	}
@@ -529,26 +592,44 @@ struct control_conn *control_conn_next(const struct control_conn *conn)
 	return LIST_NEXT(conn, in_env);
 }
 
+static uint64_t next_number(struct control_env *env)
+{
+	return env->kept ? control_kept_next_number(env->kept) : ++env->last_number;
+}
+
+static struct control_conn *new_conn(struct control_env *env, uint64_t number)
+{
+	struct control_conn *conn = calloc(1, sizeof(*conn));
+	if (!conn)
+		return NULL;
+	conn->env = env;
+	conn->number = number;
+	conn->legs[CALLID_CLIENT] = conn->legs[CALLID_SERVER] = CONTROL_LEG_NONE;
+	evtimer_assign(&conn->deadline, env->base, on_deadline, conn);
+	return conn;
+}
+
+static void enter(struct control_conn *conn)
+{
+	LIST_INSERT_HEAD(&conn->env->conns, conn, in_env);
+	conn->env->conn_count++;
+}
+
 void control_conn_accept(struct control_env *env, const struct pair *pair, void *loop_check,
 			 const struct control_socket *client)
 {
-	struct control_conn *conn = calloc(1, sizeof(*conn));
+	struct control_conn *conn = new_conn(env, next_number(env));
 	if (!conn) {
 		close(client->fd);
 		return;
 	}
-	conn->env = env;
 	conn->pair = pair;
 	conn->loop_check = loop_check;
-	conn->number = ++env->last_number;
-	conn->legs[CALLID_SERVER] = CONTROL_LEG_NONE;
-	evtimer_assign(&conn->deadline, env->base, on_deadline, conn);
 	if (control_leg_open(&conn->legs[CALLID_CLIENT], client, env->base, on_leg, conn) != 0) {
 		free(conn); /* it went away before we looked */
 		return;
 	}
-	LIST_INSERT_HEAD(&env->conns, conn, in_env);
-	env->conn_count++;
+	enter(conn);
 	log_debug("%s: accepted", label(conn));
 	set_deadline(conn, env->handshake_timeout_s);
 	decide_access(conn);
@@ -563,4 +644,96 @@ void control_conn_shut_down(struct control_conn *conn)
 	} else if (conn->state < PARTING) {
 		end_conn(conn, "shutting down");
 	}
+}
+
+/* ---- over the end of a process ---- */
+
+/* -1 with errno. */
+static int resume(struct control_conn *conn, const int fds[2])
+{
+	struct control_env *env = conn->env;
+	struct control_record *record = conn->record;
+	int error = 0;
+
+	for (int side = 0; side < 2; side++) {
+		struct control_socket socket = {
+		    .fd = fds[side],
+		    .proxy = record->ends[side].proxy,
+		    .peer = record->ends[side].peer,
+		};
+		struct control_leg *leg = &conn->legs[side];
+		if (control_leg_open(leg, &socket, env->base, on_leg, conn) != 0 ||
+		    control_leg_resume(leg, control_kept_memory(env->kept), &record->legs[side],
+				       record->closing, env->graves) != 0)
+			error = errno;
+	}
+	errno = error;
+	return error == 0 ? 0 : -1;
+}
+
+struct control_conn *control_conn_restore(struct control_env *env, struct control_record *record,
+					  const int fds[2])
+{
+	struct control_conn *conn = new_conn(env, record->number);
+	if (!conn) {
+		close(fds[0]);
+		close(fds[1]);
+		control_kept_release(env->kept, record);
+		return NULL;
+	}
+	enter(conn);
+	conn->record = record;
+	conn->state = record->closing ? CLOSING : RELAYING;
+	conn->unopened = record->unopened;
+	int resumed = resume(conn, fds);
+	if (resumed != 0 || start_snooping(conn) != 0) {
+		log_warning("#%llu: closed: cannot go on: %s", (unsigned long long)record->number,
+			    resumed != 0 ? strerror(errno) : "no memory");
+		destroy(conn, "");
+		return NULL;
+	}
+	call_snoop_keep(conn->snoop, control_kept_memory(env->kept), &record->snoop, false);
+	conn->pump.kept = control_kept_memory(env->kept);
+	conn->pump.established = record->established;
+	conn->pump.dropped = record->dropped;
+	log_debug("%s: goes on", label(conn));
+	return conn;
+}
+
+uint64_t control_conn_number(const struct control_conn *conn)
+{
+	return conn->number;
+}
+
+int control_conn_adopt(struct control_conn *conn, callid_ref call, const struct callid_info *info)
+{
+	return call_snoop_adopt(conn->snoop, call, info);
+}
+
+void control_conn_go_on(struct control_conn *conn)
+{
+	if (conn->state == CLOSING) {
+		/* All of them had ended, unless the process did in the midst of that. */
+		call_snoop_end(conn->snoop, monotonic_ms(), "connection closed");
+		set_deadline(conn, LINGER_S);
+		linger(conn);
+		return;
+	}
+	if (!conn->pump.established)
+		set_deadline(conn, conn->env->handshake_timeout_s);
+	relay(conn);
+}
+
+void control_conn_leave(struct control_conn *conn)
+{
+	if (!conn->record) {
+		control_conn_abort(conn);
+		return;
+	}
+	call_snoop_leave(conn->snoop);
+	conn->snoop = NULL;
+	conn->record = NULL;
+	control_leg_leave(&conn->legs[CALLID_CLIENT]);
+	control_leg_leave(&conn->legs[CALLID_SERVER]);
+	destroy(conn, "");
 }

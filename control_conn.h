@@ -16,6 +16,8 @@
 #include "acl_cmd.h"
 #include "call_snoop.h"
 #include "control_dial.h"
+#include "control_graves.h"
+#include "control_kept.h"
 #include "control_leg.h"
 #include "control_pump.h"
 #include "pair.h"
@@ -38,6 +40,8 @@ struct control_env {
 	struct control_conns conns;
 	size_t conn_count;
 	uint64_t last_number;
+	struct control_kept *kept;     /* NULL: connections end with the process */
+	struct control_graves *graves; /* of kept connections' descriptors */
 	/* Told by connections. */
 	void (*call_opened)(void *arg, callid_ref call);
 	void (*conn_gone)(void *arg); /* conn_count is one less */
@@ -48,6 +52,19 @@ struct control_env {
  * the connection; loop_check is dial.forbidden_arg. */
 void control_conn_accept(struct control_env *env, const struct pair *pair, void *loop_check,
 			 const struct control_socket *client);
+
+/* A connection of the process before, with its descriptors, both taken over. NULL: it is over, and
+ * the log knows. Its calls are adopted next, then it goes on. */
+struct control_conn *control_conn_restore(struct control_env *env, struct control_record *record,
+					  const int fds[2]);
+uint64_t control_conn_number(const struct control_conn *conn);
+
+/* As call_snoop_adopt. */
+int control_conn_adopt(struct control_conn *conn, callid_ref call, const struct callid_info *info);
+void control_conn_go_on(struct control_conn *conn);
+
+/* Another process goes on with it, if it is kept; else it is aborted. */
+void control_conn_leave(struct control_conn *conn);
 
 /* Tells both ends what their peer would have told them, and closes in order. */
 void control_conn_shut_down(struct control_conn *conn);

@@ -3,11 +3,15 @@
  */
 #include "control_leg.h"
 
+#include "host/tcp_progress.h"
+
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -82,12 +86,114 @@ void control_leg_close(struct control_leg *leg)
 {
 	if (leg->fd >= 0) {
 		event_del(&leg->event);
-		close(leg->fd);
+		if (leg->record) {
+			/* The duplicate keeps the connection open. */
+			shutdown(leg->fd, SHUT_RDWR);
+			control_graves_bury(leg->graves, leg->fd);
+		} else {
+			close(leg->fd);
+		}
 		leg->fd = -1;
 	}
 	free(leg->outbox);
 	leg->outbox = NULL;
+	leg->record = NULL;
 }
+
+/* ---- kept ---- */
+
+static void use_record(struct control_leg *leg, struct kept *kept,
+		       struct control_leg_record *record, struct control_graves *graves)
+{
+	leg->kept = kept;
+	leg->record = record;
+	leg->graves = graves;
+}
+
+int control_leg_keep(struct control_leg *leg, struct kept *kept, struct control_leg_record *record,
+		     struct control_graves *graves)
+{
+	struct tcp_progress now;
+	assert(!leg->outbox);
+	if (tcp_progress_get(leg->fd, &now) != 0)
+		return -1;
+	record->sent_before = now.sent;
+	record->taken_before = now.taken;
+	use_record(leg, kept, record, graves);
+	return 0;
+}
+
+/* What the process before has sent. -1: that cannot be. */
+static int find_sent(struct control_leg_record *record, const struct tcp_progress *now)
+{
+	uint64_t sent = now->sent - record->sent_before;
+	if (now->over && sent > record->queued)
+		sent = record->queued;
+	if (sent < record->start || sent > record->queued) {
+		errno = EPROTO;
+		return -1;
+	}
+	record->sent = sent;
+	return 0;
+}
+
+/* Consumes what it had passed on and not consumed yet. */
+static int finish_taking(struct control_leg *leg, const struct tcp_progress *now)
+{
+	uint64_t taken = now->taken - leg->record->taken_before;
+	if (now->over && taken > leg->record->take_to)
+		taken = leg->record->take_to;
+	while (taken < leg->record->take_to) {
+		ssize_t got =
+		    recv(leg->fd, NULL, leg->record->take_to - taken, MSG_TRUNC | MSG_DONTWAIT);
+		if (got > 0)
+			taken += (uint64_t)got;
+		else if (got == 0 || errno != EINTR)
+			break;
+	}
+	if (taken == leg->record->take_to || now->over)
+		return 0;
+	errno = EPROTO;
+	return -1;
+}
+
+int control_leg_resume(struct control_leg *leg, struct kept *kept,
+		       struct control_leg_record *record, bool closing,
+		       struct control_graves *graves)
+{
+	struct tcp_progress now;
+	use_record(leg, kept, record, graves);
+	if (tcp_progress_get(leg->fd, &now) != 0)
+		return -1;
+	leg->shut = now.shut;
+	if (find_sent(record, &now) != 0)
+		return -1;
+	return closing ? 0 : finish_taking(leg, &now);
+}
+
+void control_leg_leave(struct control_leg *leg)
+{
+	if (leg->fd >= 0) {
+		event_del(&leg->event);
+		control_graves_bury(leg->graves, leg->fd);
+	}
+	*leg = CONTROL_LEG_NONE;
+}
+
+/* The positions, which are about to change. */
+static struct control_leg_record *change(struct control_leg *leg)
+{
+	kept_save(leg->kept, leg->record, offsetof(struct control_leg_record, octets));
+	return leg->record;
+}
+
+void control_leg_take(struct control_leg *leg, size_t length)
+{
+	if (leg->record)
+		change(leg)->take_to += length;
+}
+
+/* ---- input ---- */
 
 ssize_t control_leg_peek(struct control_leg *leg, uint8_t *out, size_t size)
 {
@@ -127,6 +233,8 @@ void control_leg_discard(struct control_leg *leg)
 	event_active(&leg->event, EV_READ, 0);
 }
 
+/* ---- output ---- */
+
 /* How much the system took; 0 where it is full; -1 with errno. */
 static ssize_t send_some(int fd, const uint8_t *octets, size_t length)
 {
@@ -150,8 +258,36 @@ static int keep(struct control_leg *leg, const uint8_t *octets, size_t length)
 	return 0;
 }
 
+/* What lies beyond queued means nothing, so it is not saved. */
+static int queue(struct control_leg *leg, const uint8_t *octets, size_t length)
+{
+	struct control_leg_record *record = change(leg);
+	uint64_t start = record->sent == record->queued ? record->queued : record->start;
+
+	if (length > sizeof(record->octets) - (record->queued - start)) {
+		errno = ENOBUFS;
+		return -1;
+	}
+	memcpy(record->octets + (record->queued - start), octets, length);
+	record->start = start;
+	record->queued += length;
+	return 0;
+}
+
+static int write_kept(struct control_leg *leg, const uint8_t *octets, size_t length)
+{
+	if (kept_is_open(leg->kept))
+		return queue(leg, octets, length);
+	kept_begin(leg->kept);
+	int result = queue(leg, octets, length);
+	kept_commit(leg->kept);
+	return result == 0 ? control_leg_flush(leg) : -1;
+}
+
 int control_leg_write(struct control_leg *leg, const uint8_t *octets, size_t length)
 {
+	if (leg->record)
+		return write_kept(leg, octets, length);
 	ssize_t sent = leg->outbox ? 0 : send_some(leg->fd, octets, length);
 	if (sent < 0)
 		return -1;
@@ -160,9 +296,23 @@ int control_leg_write(struct control_leg *leg, const uint8_t *octets, size_t len
 	return keep(leg, octets + sent, length - (size_t)sent);
 }
 
+/* How far it has come is one store: a successor asks the system in any case. */
+static int flush_kept(struct control_leg *leg)
+{
+	struct control_leg_record *record = leg->record;
+	if (record->sent == record->queued)
+		return 0;
+	ssize_t sent = send_some(leg->fd, record->octets + (record->sent - record->start),
+				 record->queued - record->sent);
+	record->sent = sent < 0 ? record->queued : record->sent + (uint64_t)sent;
+	return sent < 0 ? -1 : 0;
+}
+
 int control_leg_flush(struct control_leg *leg)
 {
 	struct control_outbox *outbox = leg->outbox;
+	if (leg->record)
+		return flush_kept(leg);
 	if (!outbox)
 		return 0;
 	ssize_t sent = send_some(leg->fd, outbox->octets, outbox->length);

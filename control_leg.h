@@ -2,14 +2,18 @@
  * control_leg: one TCP leg of a control connection: its descriptor, its addresses, its event, and
  * what its socket did not take yet.
  *
- * Input is peeked at, and consumed only once its message has been passed on; the rest of a short
- * write is kept in a record of fixed size, which can live wherever a successor of this process
- * would look for it. Nothing else of a message is kept.
+ * Input is peeked at, and consumed only once its message has been passed on. The rest of a short
+ * write waits in an outbox. A kept leg's outbox is a record in the kept memory, and all that it
+ * sends goes by way of that, so that a successor of this process can go on at exactly the octet
+ * where this one stopped (see ARCHITECTURE.md).
  *
  * Knows no PPTP. Thread: control thread. Host byte order.
  */
 #ifndef CONTROL_LEG_H
 #define CONTROL_LEG_H
+
+#include "control_graves.h"
+#include "host/kept.h"
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -59,7 +63,10 @@ struct control_leg {
 	 * in vain. Set here; the callback clears it on EV_READ and EV_CLOSED. */
 	bool quiet;
 	size_t seen; /* octets that wait, where the last look has seen all; else 0 */
-	struct control_outbox *outbox; /* NULL: all was taken */
+	struct control_outbox *outbox;	   /* NULL: all was taken */
+	struct control_leg_record *record; /* NULL: not kept; else the outbox is here */
+	struct kept *kept;
+	struct control_graves *graves; /* a kept leg's: somebody else has a duplicate */
 };
 
 #define CONTROL_LEG_NONE ((struct control_leg){.fd = -1})
@@ -76,7 +83,20 @@ void control_leg_tune(int fd, unsigned keepalive_s);
  * then. */
 int control_leg_open(struct control_leg *leg, const struct control_socket *socket,
 		     struct event_base *base, event_callback_fn callback, void *arg);
-void control_leg_close(struct control_leg *leg); /* any state */
+void control_leg_close(struct control_leg *leg); /* any state; the connection is over */
+
+/* From now on it is kept: record is zero, nothing waits to be sent. 0, or -1 with errno. */
+int control_leg_keep(struct control_leg *leg, struct kept *kept, struct control_leg_record *record,
+		     struct control_graves *graves);
+
+/* The leg, just opened, goes on from the record of the process before; closing: input had been
+ * thrown away. 0, or -1 with errno: EPROTO where the socket does not agree with the record. */
+int control_leg_resume(struct control_leg *leg, struct kept *kept,
+		       struct control_leg_record *record, bool closing,
+		       struct control_graves *graves);
+
+/* Lets go of a kept leg, whose connection goes on in another process. */
+void control_leg_leave(struct control_leg *leg);
 
 static inline bool control_leg_is_open(const struct control_leg *leg)
 {
@@ -89,8 +109,13 @@ ssize_t control_leg_peek(struct control_leg *leg, uint8_t *out, size_t size);
 void control_leg_consume(struct control_leg *leg, size_t length); /* of what was peeked at */
 void control_leg_discard(struct control_leg *leg); /* whatever waits; notes the end of the stream */
 
+/* A kept leg's octets up to the end of this message have been passed on: to be said within the
+ * transaction that does so, before they are consumed. */
+void control_leg_take(struct control_leg *leg, size_t length);
+
 /* Hands octets to the system and keeps what it does not take. 0, or -1 with errno (ENOBUFS: more
- * than the outbox holds). */
+ * than the outbox holds). Of a kept leg, within a transaction, it only puts them into the outbox:
+ * control_leg_flush is to be called after that. */
 int control_leg_write(struct control_leg *leg, const uint8_t *octets, size_t length);
 
 /* Tries again. 0, or -1 with errno: the outbox is forgotten then. Afterwards control_leg_drained
@@ -98,7 +123,7 @@ int control_leg_write(struct control_leg *leg, const uint8_t *octets, size_t len
 int control_leg_flush(struct control_leg *leg);
 static inline bool control_leg_drained(const struct control_leg *leg)
 {
-	return leg->outbox == NULL;
+	return leg->record ? leg->record->sent == leg->record->queued : leg->outbox == NULL;
 }
 
 /* Whether the peer has closed or reset, also where octets before that still wait. */

@@ -66,32 +66,69 @@ static void tell_drop(struct control_pump *pump, enum callid_side from, uint16_t
 			 callid_side_name(from), reason);
 }
 
-/* -1 with errno: the leg *failed does not take it. */
+static void prepare(struct control_pump *pump, const struct pptp_header *header)
+{
+	bool is_request = header->type == PPTP_OUTGOING_CALL_REQUEST ||
+			  header->type == PPTP_INCOMING_CALL_REQUEST;
+	if (is_request && !pump->kept && pump->before_call)
+		pump->before_call(pump->before_call_arg);
+}
+
+/* The message, unless it is dropped, and answers of our own: at most one of all that a side. -1
+ * with errno: the leg *failed does not take it. */
+static int say_all(struct control_pump *pump, enum callid_side from, const uint8_t *message,
+		   size_t length, const struct snoop_step *step, enum callid_side *failed)
+{
+	enum callid_side to = callid_other(from);
+
+	*failed = to;
+	if (step->verdict == SNOOP_PASS && control_pump_say(pump, to, message, length) != 0)
+		return -1;
+	for (int side = 0; side < 2; side++) {
+		const struct snoop_answer *answer = &step->answer[side];
+		*failed = (enum callid_side)side;
+		if (answer->length > 0 &&
+		    control_pump_say(pump, *failed, answer->octets, answer->length) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* What a transaction has put into kept legs' outboxes. Nothing where they are not kept. */
+static int send_all(struct control_pump *pump, enum callid_side *failed)
+{
+	for (int side = 0; pump->kept && side < 2; side++) {
+		*failed = (enum callid_side)side;
+		if (control_leg_flush(&pump->legs[side]) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* Where the connection is kept, what the message changes is one transaction: calls, both outboxes,
+ * and that the sender's octets are done with. Only then anything leaves. -1 with errno: the leg
+ * *failed does not take it. */
 static int pass_message(struct control_pump *pump, enum callid_side from, uint8_t *message,
 			const struct pptp_header *header, enum callid_side *failed)
 {
-	enum callid_side to = callid_other(from);
 	struct snoop_step step;
 	char name[16];
 
 	log_debug("%s: %s from %s", label(pump), pptp_wire_name(header->type, name),
 		  callid_side_name(from));
 	dump(pump, "from", from, message, header->length);
+	prepare(pump, header);
+	kept_begin(pump->kept);
 	call_snoop_message(pump->snoop, from, message, header->length, monotonic_ms(), &step);
-	*failed = to;
 	if (step.verdict == SNOOP_DROP)
 		tell_drop(pump, from, header->type, step.reason);
-	else if (control_pump_say(pump, to, message, header->length) != 0)
+	int said = say_all(pump, from, message, header->length, &step, failed);
+	control_leg_take(&pump->legs[from], header->length);
+	kept_commit(pump->kept);
+	if (said != 0 || send_all(pump, failed) != 0)
 		return -1;
-	if (control_leg_drained(&pump->legs[to]))
+	if (control_leg_drained(&pump->legs[callid_other(from)]))
 		call_snoop_written(pump->snoop, from);
-	for (int side = 0; side < 2; side++) {
-		const struct snoop_answer *answer = &step.answer[side];
-		*failed = (enum callid_side)side;
-		if (answer->length > 0 &&
-		    control_pump_say(pump, *failed, answer->octets, answer->length) != 0)
-			return -1;
-	}
 	/* Result 0 occurs in the field. */
 	if (from == CALLID_SERVER && header->type == PPTP_START_REPLY &&
 	    pptp_wire_result(message) <= PPTP_RESULT_OK)

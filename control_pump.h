@@ -10,11 +10,18 @@
 #include "call_snoop.h"
 #include "control_leg.h"
 
+struct kept;
+
 struct control_pump {
 	struct control_leg *legs;	    /* two, the client's and the server's */
 	struct call_snoop *snoop;	    /* set before the first message */
 	const char *(*label)(const void *); /* heads each log line */
 	const void *label_arg;
+	/* Asked before a Call-Request is handled while kept is NULL: may set that, having had both
+	 * legs and the snoop kept there. NULL: nobody is asked. */
+	void (*before_call)(void *arg);
+	void *before_call_arg;
+	struct kept *kept;
 	bool established; /* a successful Start-Control-Connection-Reply has passed */
 	unsigned dropped; /* messages */
 };

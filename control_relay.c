@@ -48,15 +48,19 @@ struct control_relay {
 
 /* ---- silence ---- */
 
-static void on_call_opened(void *arg, callid_ref call)
+static void watch_call(struct control_relay *relay, callid_ref call, uint64_t due)
 {
-	struct control_relay *relay = arg;
 	struct watch *watch = relay->watch_count < WATCHES_MAX ? malloc(sizeof(*watch)) : NULL;
 	if (!watch)
 		return;
 	relay->watch_count++;
-	*watch = (struct watch){.call = call, .due = monotonic_ms() + SILENCE_MS};
+	*watch = (struct watch){.call = call, .due = due};
 	STAILQ_INSERT_TAIL(&relay->watches, watch, in_watches);
+}
+
+static void on_call_opened(void *arg, callid_ref call)
+{
+	watch_call(arg, call, monotonic_ms() + SILENCE_MS);
 }
 
 static void warn_of_silence(const struct callid_info *info)
@@ -170,6 +174,143 @@ static void on_conn_gone(void *arg)
 	}
 }
 
+/* ---- what the process before has left ---- */
+
+struct restored_conn {
+	uint64_t number;
+	struct control_conn *conn; /* NULL: it is over */
+};
+
+struct restoring {
+	struct control_relay *relay;
+	struct restored_conn *conns; /* in order of their numbers, once all are there */
+	size_t count, room;
+	struct watch *recent; /* calls that opened not long ago; as many as there is memory for */
+	size_t recent_count, recent_room;
+	size_t calls, lost;
+};
+
+static void *room_for_one(void **array, size_t count, size_t *room, size_t size)
+{
+	if (count == *room) {
+		size_t more = *room ? 2 * *room : 64;
+		void *grown = realloc(*array, more * size);
+		if (!grown)
+			return NULL;
+		*array = grown;
+		*room = more;
+	}
+	return (char *)*array + count * size;
+}
+
+static void restore_conn(void *arg, struct control_record *record, const int fds[2])
+{
+	struct restoring *all = arg;
+	void *array = all->conns;
+	struct restored_conn *entry =
+	    room_for_one(&array, all->count, &all->room, sizeof(*all->conns));
+	uint64_t number = record->number;
+
+	all->conns = array;
+	struct control_conn *conn = control_conn_restore(&all->relay->env, record, fds);
+	if (!conn)
+		return;
+	if (!entry) {
+		control_conn_abort(conn);
+		return;
+	}
+	*entry = (struct restored_conn){number, conn};
+	all->count++;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	uint64_t first = ((const struct restored_conn *)a)->number,
+		 second = ((const struct restored_conn *)b)->number;
+	return (first > second) - (first < second);
+}
+
+static void watch_later(struct restoring *all, callid_ref call, const struct callid_info *info)
+{
+	if (!info->open || monotonic_ms() - info->opened_at >= SILENCE_MS)
+		return;
+	void *array = all->recent;
+	struct watch *watch =
+	    room_for_one(&array, all->recent_count, &all->recent_room, sizeof(*all->recent));
+	all->recent = array;
+	if (!watch)
+		return;
+	*watch = (struct watch){.call = call, .due = info->opened_at + SILENCE_MS};
+	all->recent_count++;
+}
+
+static int by_due(const void *a, const void *b)
+{
+	uint64_t first = ((const struct watch *)a)->due, second = ((const struct watch *)b)->due;
+	return (first > second) - (first < second);
+}
+
+static void restore_call(void *arg, callid_ref call, const struct callid_info *info)
+{
+	struct restoring *all = arg;
+	struct restored_conn key = {.number = info->connection};
+	struct restored_conn *found =
+	    all->count > 0 ? bsearch(&key, all->conns, all->count, sizeof(key), by_number) : NULL;
+
+	if (found && found->conn && control_conn_adopt(found->conn, call, info) == 0) {
+		all->calls++;
+		watch_later(all, call, info);
+		return;
+	}
+	if (found && found->conn) {
+		control_conn_abort(found->conn); /* no memory; ends this call, too */
+		found->conn = NULL;
+	}
+	log_info("#%llu: call ended: %s ID %u: its connection ended with the process before",
+		 (unsigned long long)info->connection, callid_side_name(info->caller),
+		 info->id[info->caller]);
+	callid_db_end(all->relay->env.db, call, monotonic_ms(), NULL);
+	all->lost++;
+}
+
+/* Connections first, then their calls; then messages may pass. */
+static void restore(struct control_relay *relay)
+{
+	struct restoring all = {.relay = relay};
+
+	if (relay->env.kept)
+		control_kept_each(relay->env.kept, restore_conn, &all);
+	if (all.count > 0)
+		qsort(all.conns, all.count, sizeof(*all.conns), by_number);
+	callid_db_each(relay->env.db, restore_call, &all);
+	if (all.recent_count > 0)
+		qsort(all.recent, all.recent_count, sizeof(*all.recent), by_due);
+	for (size_t i = 0; i < all.recent_count; i++)
+		watch_call(relay, all.recent[i].call, all.recent[i].due);
+	for (size_t i = 0; i < all.count; i++) {
+		if (all.conns[i].conn)
+			control_conn_go_on(all.conns[i].conn);
+	}
+	if (all.count > 0 || all.lost > 0)
+		log_info("going on with %zu connections and %zu calls; %zu calls lost", all.count,
+			 all.calls, all.lost);
+	free(all.conns);
+	free(all.recent);
+}
+
+/* 0, or -1 with a sentence. */
+static int open_kept(struct control_relay *relay, const struct control_relay_config *config,
+		     struct why *why)
+{
+	if (!config->keeping.kept)
+		return 0;
+	relay->env.graves = control_graves_new(config->base);
+	if (!relay->env.graves)
+		return why_set(why, "control relay: no memory");
+	relay->env.kept = control_kept_new(&config->keeping, why);
+	return relay->env.kept ? 0 : -1;
+}
+
 /* ---- birth and death ---- */
 
 static int open_commands(struct control_relay *relay, const struct control_relay_config *config,
@@ -249,18 +390,22 @@ struct control_relay *control_relay_open(const struct control_relay_config *conf
 	    .exhausted = on_exhausted,
 	    .arg = relay,
 	};
-	if (open_commands(relay, config, why) != 0)
+	if (open_commands(relay, config, why) != 0 || open_kept(relay, config, why) != 0)
 		goto failed;
+	restore(relay);
+	relay->full = relay->env.conn_count >= relay->conn_max;
 	relay->listen = control_listen_open(&listen, why);
 	if (!relay->listen)
 		goto failed;
+	if (relay->full)
+		update_listeners(relay);
 	if (start_tick(relay) != 0) {
 		why_set(why, "control relay: no timer");
 		goto failed;
 	}
 	return relay;
 failed:
-	control_relay_close(relay);
+	control_relay_leave(relay); /* whoever tries again finds the connections */
 	return NULL;
 }
 
@@ -275,13 +420,18 @@ size_t control_relay_pairs(const struct control_relay *relay)
 	return control_listen_pairs(relay->listen);
 }
 
+static void close_listeners(struct control_relay *relay)
+{
+	control_listen_close(relay->listen);
+	relay->listen = NULL;
+}
+
 void control_relay_shut_down(struct control_relay *relay, void (*done)(void *arg), void *arg)
 {
 	struct timeval after = {.tv_sec = SHUTDOWN_S};
 	struct control_conn *conn, *next;
 
-	control_listen_close(relay->listen);
-	relay->listen = NULL;
+	close_listeners(relay);
 	event_del(&relay->retry);
 	for (conn = LIST_FIRST(&relay->env.conns); conn; conn = next) {
 		next = control_conn_next(conn);
@@ -294,15 +444,11 @@ void control_relay_shut_down(struct control_relay *relay, void (*done)(void *arg
 		finish_shutdown(relay);
 }
 
-void control_relay_close(struct control_relay *relay)
+/* All but its connections, which have gone. */
+static void free_relay(struct control_relay *relay)
 {
 	struct watch *watch;
-	if (!relay)
-		return;
 	control_listen_close(relay->listen);
-	relay->listen = NULL;
-	while (!LIST_EMPTY(&relay->env.conns))
-		control_conn_abort(LIST_FIRST(&relay->env.conns));
 	acl_cmd_free(relay->env.commands);
 	while ((watch = STAILQ_FIRST(&relay->watches))) {
 		STAILQ_REMOVE_HEAD(&relay->watches, in_watches);
@@ -311,5 +457,27 @@ void control_relay_close(struct control_relay *relay)
 	event_del(&relay->tick);
 	event_del(&relay->retry);
 	event_del(&relay->shutdown);
+	control_graves_free(relay->env.graves);
+	control_kept_free(relay->env.kept);
 	free(relay);
+}
+
+void control_relay_leave(struct control_relay *relay)
+{
+	if (!relay)
+		return;
+	close_listeners(relay);
+	while (!LIST_EMPTY(&relay->env.conns))
+		control_conn_leave(LIST_FIRST(&relay->env.conns));
+	free_relay(relay);
+}
+
+void control_relay_close(struct control_relay *relay)
+{
+	if (!relay)
+		return;
+	close_listeners(relay);
+	while (!LIST_EMPTY(&relay->env.conns))
+		control_conn_abort(LIST_FIRST(&relay->env.conns));
+	free_relay(relay);
 }

@@ -52,6 +52,10 @@ void control_relay_addresses(const struct control_relay *relay,
  * which may be before this returns, or after a second. */
 void control_relay_shut_down(struct control_relay *relay, void (*done)(void *arg), void *arg);
 
+/* In place of control_relay_close where another process goes on with the kept connections and their
+ * calls: it lets go of those as they are. Others are closed. NULL is fine. */
+void control_relay_leave(struct control_relay *relay);
+
 /* NULL is fine. In the midst of a shutdown it ends what is left of the connections, and so calls
  * done from within, unless there are none or the second is over. */
 void control_relay_close(struct control_relay *relay);

@@ -36,6 +36,7 @@ struct program {
 	int instance_fd;
 	struct event_base *base;
 	struct names *names;
+	struct kept *kept;
 	struct callid_db *db;
 	struct gre_relay *gre;
 	struct control_relay *control;
@@ -233,6 +234,17 @@ static int open_fastpath(struct program *program, struct why *why)
 	return result;
 }
 
+/* Nobody else has it yet: it ends with the process. */
+static struct kept *open_kept(struct why *why)
+{
+	int fd = kept_create(why);
+	if (fd < 0)
+		return NULL;
+	struct kept *kept = kept_open(fd, why);
+	close(fd);
+	return kept;
+}
+
 static int open_all(struct program *program, struct why *why)
 {
 	const struct options *options = &program->options;
@@ -245,13 +257,17 @@ static int open_all(struct program *program, struct why *why)
 	if (open_base(program, why) != 0 || open_instance(program, why) != 0)
 		return -1;
 	program->names = names_new(program->base, why);
-	program->db = callid_db_new(NULL);
+	program->kept = open_kept(why);
+	if (!program->kept)
+		return -1;
+	program->db = callid_db_new(program->kept);
 	if (!program->db)
 		return why_set(why, "table of calls: no memory");
 	if (!program->names)
 		return -1;
 	/* Before the first connection, so that the system never answers GRE with ICMP. */
-	program->gre = gre_relay_open(program->db, why);
+	struct gre_relay_config gre = {.db = program->db, .kept = program->kept};
+	program->gre = gre_relay_open(&gre, why);
 	if (!program->gre || open_signals(program, why) != 0 || open_control(program, why) != 0 ||
 	    open_fastpath(program, why) != 0 || gre_relay_start(program->gre, why) != 0)
 		return -1;
@@ -310,6 +326,7 @@ static void close_all(struct program *program)
 	fastpath_close(program->fastpath);
 	names_free(program->names);
 	callid_db_free(program->db);
+	kept_close(program->kept);
 	if (program->base)
 		event_base_free(program->base);
 	libevent_global_shutdown();
