@@ -16,7 +16,7 @@ CFLAGS  ?= -O2 -g
 
 WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wundef
 LANGUAGE = -std=gnu11 -D_GNU_SOURCE -I. -pthread
-LDLIBS   = -levent_core -levent_extra -lpcap
+LDLIBS   = -levent_core -levent_extra -lpcap -lcap-ng -lseccomp
 LIBNET   = -D_DEFAULT_SOURCE $(shell libnet-config --cflags --defines 2>/dev/null)
 LIBNET_LIBS = $(shell libnet-config --libs 2>/dev/null)
 
@@ -36,7 +36,8 @@ sources := pptpproxy.c options.c pair.c acl.c acl_cmd.c acl_cmd_words.c options_
 	call_snoop.c \
 	callid_db.c callid_index.c callid_space.c gre_relay.c gre_hold.c gre_socket.c $(fastpath) \
 	wire/pptp_wire.c wire/gre_wire.c \
-	$(addprefix host/,why.c kept.c tcp_progress.c log.c log_queue.c names.c instance.c background.c limits.c file.c)
+	$(addprefix host/,why.c log.c log_queue.c names.c instance.c background.c limits.c kept.c tcp_progress.c file.c) \
+	user.c process.c)
 
 # A unit test links its module and what that stands on, nothing else.
 log   := host/why.o host/log.o host/log_queue.o
@@ -69,6 +70,8 @@ unit_control_conn := $(conn)
 unit_control_relay := control_relay.o control_listen.o $(conn)
 unit_control_listen := control_listen.o $(leg) pair.o $(stage)
 unit_limits       := host/limits.o
+unit_user         := host/user.o host/why.o
+unit_process      := host/process.o host/why.o
 unit_gre_hold     := gre_hold.o host/kept.o host/why.o
 unit_gre_relay    := gre_relay.o gre_hold.o gre_socket.o $(table) wire/gre_wire.o $(log)
 ifeq ($(WITH_FASTPATH),yes)
