@@ -37,7 +37,7 @@ sources := pptpproxy.c options.c pair.c acl.c acl_cmd.c acl_cmd_words.c options_
 	callid_db.c callid_index.c callid_space.c gre_relay.c gre_hold.c gre_socket.c $(fastpath) \
 	wire/pptp_wire.c wire/gre_wire.c \
 	$(addprefix host/,why.c log.c log_queue.c names.c instance.c background.c limits.c kept.c tcp_progress.c file.c) \
-	user.c process.c)
+	user.c process.c sandbox.c sandbox_files.c sandbox_calls.c) process.c)
 
 # A unit test links its module and what that stands on, nothing else.
 log   := host/why.o host/log.o host/log_queue.o
@@ -72,6 +72,7 @@ unit_control_listen := control_listen.o $(leg) pair.o $(stage)
 unit_limits       := host/limits.o
 unit_user         := host/user.o host/why.o
 unit_process      := host/process.o host/why.o
+unit_sandbox      := host/sandbox.o host/sandbox_files.o host/sandbox_calls.o host/user.o host/why.o
 unit_gre_hold     := gre_hold.o host/kept.o host/why.o
 unit_gre_relay    := gre_relay.o gre_hold.o gre_socket.o $(table) wire/gre_wire.o $(log)
 ifeq ($(WITH_FASTPATH),yes)
