@@ -43,7 +43,7 @@ struct gre_relay_config {
 /* With its sockets open, packets queue in them. NULL with a sentence in why. */
 struct gre_relay *gre_relay_open(const struct gre_relay_config *config, struct why *why);
 
-/* Starts the thread, with all signals blocked. 0, or -1 with a sentence. Once. */
+/* Starts the thread, with all signals but SIGSYS blocked. 0, or -1 with a sentence. Once. */
 int gre_relay_start(struct gre_relay *relay, struct why *why);
 
 void gre_relay_totals(const struct gre_relay *relay, struct gre_totals *totals);

@@ -42,8 +42,8 @@ enum {
 };
 
 /*
- * Opens the target and starts the writer thread (all signals blocked in it). Before it, and after
- * log_close, lines go to standard error, written by the caller. Time stamps
+ * Opens the target and starts the writer thread (all signals but SIGSYS blocked in it). Before it,
+ * and after log_close, lines go to standard error, written by the caller. Time stamps
  * (2026-01-31T12:00:00.123, local time) are added for a file, and for standard output where it is a
  * terminal; elsewhere a supervisor or syslog adds them. Levels below info (error, warning) are
  * named at the head of the line ("error: ", "warning: "); syslog gets the daemon facility and the
