@@ -48,6 +48,7 @@ stage := tests/unit/stage.o $(far) host/names.o $(log)
 conn  := control_conn.o control_dial.o control_pump.o $(leg) control_kept.o call_snoop.o $(table) wire/pptp_wire.o \
 	acl_cmd.o acl_cmd_words.o acl.o pair.o tests/unit/talk.o $(stage)
 unit_why          := host/why.o
+unit_kept         := host/kept.o host/why.o tests/unit/stepping.o
 unit_log          := $(log)
 unit_names        := host/names.o $(log)
 unit_instance     := host/instance.o host/why.o
