@@ -568,6 +568,62 @@ static void play_row(const struct script *script, size_t number, bool mirrored)
 	assert_memory_equal(message, want, length);
 }
 
+/* ---- over the end of a process ---- */
+
+static struct kept *kept;
+static int kept_fd = -1;
+
+static void adopt(void *arg, callid_ref call, const struct callid_info *info)
+{
+	(void)arg;
+	if (info->connection == 12)
+		assert_int_equal(call_snoop_adopt(snoop, call, info), 0);
+}
+
+/* As another process does; the first time there is nothing to go on from. */
+static void go_on(void)
+{
+	struct why why;
+	if (kept)
+		call_snoop_leave(snoop);
+	else
+		call_snoop_free(snoop);
+	callid_db_free(db);
+	kept_close(kept);
+	if (kept_fd < 0)
+		kept_fd = kept_create(&why);
+	kept = kept_open(kept_fd, &why);
+	assert_non_null(kept);
+	db = callid_db_new(kept);
+	snoop = call_snoop_new(db, legs, 12, &event_functions, &events);
+	struct call_snoop_record *record = kept_section(kept, KEPT_CONTROL, sizeof(*record), 1);
+	call_snoop_keep(snoop, kept, record, false);
+	callid_db_each(db, adopt, NULL);
+}
+
+static void forget_kept(void)
+{
+	kept_close(kept);
+	kept = NULL;
+	close(kept_fd);
+	kept_fd = -1;
+}
+
+static void play_with_restarts(const struct script *script, bool mirrored)
+{
+	set_up(NULL);
+	go_on();
+	if (script->crowded)
+		crowd();
+	memset(variables, -1, sizeof(variables));
+	for (size_t i = 0; i < script->count; i++) {
+		play_row(script, i, mirrored);
+		go_on();
+	}
+	tear_down(NULL);
+	forget_kept();
+}
+
 static void play(const struct script *script, bool mirrored)
 {
 	set_up(NULL);
@@ -592,6 +648,16 @@ static void scripted_exchanges_mirrored(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT(scripts); i++)
 		play(&scripts[i], true);
+}
+
+/* With another process behind each message. */
+static void scripted_exchanges_with_restarts(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT(scripts); i++) {
+		play_with_restarts(&scripts[i], false);
+		play_with_restarts(&scripts[i], true);
+	}
 }
 
 static void the_scripts_pass_each_type(void **state)
@@ -774,6 +840,42 @@ static void the_callees_way_waits_until_the_reply_is_written(void **state)
 		assert_int_equal(packet_from(callee, to_callee, 1, 1), CALLID_ROUTE);
 		tear_down(NULL);
 	}
+}
+
+/* The process ends between a Reply's passing and its having been written. */
+static void a_reply_that_the_next_process_writes(void **state)
+{
+	(void)state;
+	set_up(NULL);
+	go_on();
+	uint16_t to_server = passed(CLIENT, (struct fields){.type = IN_RQ, .at12 = 7}).at12;
+	passed(SERVER, (struct fields){IN_RP, 9, to_server, PPTP_RESULT_OK});
+	go_on();
+	assert_int_equal(packet_from(SERVER, to_server, 1, 1), CALLID_HELD);
+	call_snoop_written(snoop, CLIENT);
+	assert_int_equal(packet_from(SERVER, to_server, 1, 1), CALLID_HELD);
+	call_snoop_written(snoop, SERVER);
+	assert_int_equal(packet_from(SERVER, to_server, 1, 1), CALLID_ROUTE);
+	go_on();
+	assert_int_equal(packet_from(SERVER, to_server, 1, 1), CALLID_ROUTE);
+	tear_down(NULL);
+	forget_kept();
+}
+
+/* What it knew before it was kept is in its record. */
+static void a_connection_that_becomes_kept(void **state)
+{
+	(void)state;
+	struct call_snoop_record record;
+	memset(&record, 0xA5, sizeof(record));
+	uint16_t s1 = passed(CLIENT, (struct fields){.type = OUT_RQ, .at12 = 7}).at12;
+	passed(SERVER, (struct fields){OUT_RP, 9, s1, PPTP_RESULT_OK});
+	passed(SERVER, (struct fields){.type = DISCONNECT, .at12 = 9, .result = 4});
+	call_snoop_keep(snoop, NULL, &record, true);
+	assert_int_equal(record.ended[CLIENT].count, 2);
+	assert_int_equal(record.ended[SERVER].count, 2);
+	assert_int_equal(record.ended[SERVER].ids[0], 9);
+	assert_int_equal(record.ended[SERVER].ids[1], s1);
 }
 
 /* The call ends between its Reply's passing and its having been written. */
@@ -1478,11 +1580,14 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(scripted_exchanges),
 	    cmocka_unit_test(scripted_exchanges_mirrored),
+	    cmocka_unit_test(scripted_exchanges_with_restarts),
 	    cmocka_unit_test(the_scripts_pass_each_type),
 	    cmocka_unit_test(a_request_without_a_free_id_is_refused),
 	    cmocka_unit_test(a_reply_without_a_free_id_is_refused),
 	    cmocka_unit_test(the_callees_way_waits_until_the_reply_is_written),
 	    CASE(a_reply_written_after_its_call_has_ended),
+	    cmocka_unit_test(a_reply_that_the_next_process_writes),
+	    CASE(a_connection_that_becomes_kept),
 	    CASE(another_connections_ids_name_no_call),
 	    CASE(the_end_is_told_with_the_counters),
 	    CASE(ending_the_connection_ends_each_call),

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -1055,7 +1056,183 @@ static void a_reader_never_sees_half_a_change(void **state)
 	assert_true(shared.answers[CALLID_ROUTE] > 0);
 }
 
-#define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+/* ---- the next process ---- */
+
+static struct kept *kept;
+static int kept_fd;
+
+static int set_up_kept(void **state)
+{
+	struct why why;
+	(void)state;
+	kept_fd = kept_create(&why);
+	kept = kept_open(kept_fd, &why);
+	db = callid_db_new(kept);
+	return db ? 0 : -1;
+}
+
+static int tear_down_kept(void **state)
+{
+	tear_down(state);
+	kept_close(kept);
+	close(kept_fd);
+	return 0;
+}
+
+static void go_on(void)
+{
+	struct why why;
+	callid_db_free(db);
+	kept_close(kept);
+	kept = kept_open(kept_fd, &why);
+	db = callid_db_new(kept);
+	assert_non_null(db);
+}
+
+static void calls_and_their_counters_go_on(void **state)
+{
+	(void)state;
+	struct callid_info before[3], after;
+	struct callid_route route;
+	uint16_t shown;
+	callid_ref calls[] = {reserve(7, 10, &shown), full_call(8, 20, 11), reserve(9, 12, &shown)};
+	assert_int_equal(callid_db_open(db, calls[2], 21, 13, &shown), 0);
+	assert_int_equal(packet(client_leg, 20, 100, 14, &route), CALLID_ROUTE);
+	assert_int_equal(packet(server_leg, 8, 50, 15, &route), CALLID_ROUTE);
+	assert_int_equal(packet(server_leg, 7, 50, 16, &route), CALLID_HELD);
+	count_drop(calls[1], SERVER);
+	for (size_t i = 0; i < COUNT(calls); i++)
+		assert_true(callid_db_get(db, calls[i], &before[i]));
+	assert_false(before[0].open || before[0].released || before[2].released);
+	assert_true(before[1].released && before[2].open);
+	go_on();
+	for (size_t i = 0; i < COUNT(calls); i++) {
+		assert_true(callid_db_get(db, calls[i], &after));
+		assert_memory_equal(&before[i], &after, sizeof(after));
+	}
+	check_totals(3, 0);
+	assert_int_equal(packet(server_leg, 7, 50, 16, &route), CALLID_HELD);
+	assert_true(route.call == calls[0] && route.from == SERVER && route.call_id == 7);
+	assert_int_equal(packet(server_leg, 9, 50, 16, &route), CALLID_HELD);
+	assert_int_equal(packet(client_leg, 20, 100, 17, &route), CALLID_ROUTE);
+	assert_true(route.call == calls[1] && route.from == CLIENT && route.call_id == 20);
+	assert_true(callid_db_get(db, calls[1], &after));
+	assert_int_equal(after.from[CLIENT].packets, 2);
+	assert_int_equal(after.from[CLIENT].octets, 200);
+	assert_int_equal(after.from[SERVER].drops, 1);
+	callid_db_release(db, calls[2]);
+	assert_int_equal(callid_db_open(db, calls[0], 22, 18, &shown), 0);
+	for (size_t i = 0; i < COUNT(calls); i++)
+		assert_true(callid_db_end(db, calls[i], 19, NULL));
+	check_totals(0, 6);
+}
+
+/* The rest of its time, in order, and a name is never given twice. */
+static void quarantine_goes_on(void **state)
+{
+	(void)state;
+	enum { CALLS = 6 };
+	callid_ref calls[CALLS];
+	uint16_t shown;
+	/* Ended in another order than they stand in the table. */
+	static const uint64_t ends[CALLS] = {500, 100, 300, 600, 200, 400};
+	for (uint16_t i = 0; i < CALLS; i++)
+		calls[i] = full_call(i, i, 1);
+	for (uint64_t now = 100; now <= 600; now += 100) {
+		for (size_t i = 0; i < CALLS; i++) {
+			if (ends[i] == now)
+				assert_true(callid_db_end(db, calls[i], now, NULL));
+		}
+	}
+	for (size_t done = 0; done <= CALLS; done++) {
+		go_on();
+		check_totals(0, 2 * (CALLS - done));
+		callid_db_expire(db, (done + 1) * 100 + QUARANTINE - 1);
+		check_totals(0, 2 * (CALLS - done));
+		callid_db_expire(db, (done + 1) * 100 + QUARANTINE);
+	}
+	callid_ref call = reserve(3, 1000000, &shown);
+	for (size_t i = 0; i < CALLS; i++)
+		assert_true(calls[i] != call);
+	assert_int_equal(shown, 3);
+}
+
+static void an_id_is_not_given_twice_over_a_restart(void **state)
+{
+	(void)state;
+	static bool given[IDS];
+	memset(given, 0, sizeof(given));
+	for (uint32_t i = 0; i < 2000; i++) {
+		uint16_t shown;
+		callid_ref call = reserve(7, i, &shown);
+		assert_false(given[shown]);
+		given[shown] = true;
+		if (i % 3 == 0)
+			callid_db_end(db, call, i, NULL);
+		if (i % 50 == 0)
+			go_on();
+	}
+	go_on();
+	check_totals(1333, 667);
+}
+
+static void note_call(void *arg, callid_ref call, const struct callid_info *info)
+{
+	uint64_t *sum = arg;
+	*sum += info->connection;
+	if (info->note == 5)
+		assert_true(callid_db_end(db, call, 1, NULL));
+}
+
+static void each_call_is_told_of(void **state)
+{
+	(void)state;
+	for (uint16_t i = 0; i < 1000; i++) {
+		struct callid_request request = {
+		    .legs = {client_leg, server_leg},
+		    .caller_id = i,
+		    .connection = i,
+		    .note = i % 10,
+		};
+		uint16_t shown;
+		assert_int_not_equal(callid_db_reserve(db, &request, 1, &shown), 0);
+	}
+	go_on();
+	uint64_t sum = 0;
+	callid_db_each(db, note_call, &sum);
+	assert_int_equal(sum, 999 * 1000 / 2);
+	check_totals(900, 100);
+}
+
+/* As if the process had died in the midst of what a message changes. */
+static void what_was_not_committed_never_was(void **state)
+{
+	(void)state;
+	struct callid_info before, after;
+	uint16_t shown;
+	callid_ref dead = full_call(7, 9, 1), other = reserve(8, 1, &shown);
+	assert_true(callid_db_get(db, dead, &before));
+	kept_begin(kept);
+	callid_db_end(db, dead, 2, NULL);
+	callid_ref call = reserve(7, 2, &shown);
+	assert_int_not_equal(shown, 7);
+	assert_int_equal(callid_db_open(db, other, 10, 2, &shown), 0);
+	callid_db_release(db, other);
+	go_on();
+	check_totals(2, 0);
+	assert_false(callid_db_get(db, call, &after));
+	assert_true(callid_db_get(db, dead, &after));
+	assert_memory_equal(&before, &after, sizeof(after));
+	assert_true(callid_db_get(db, other, &after));
+	assert_false(after.open);
+	assert_int_equal(answer_to(client_leg, 10), CALLID_NONE);
+	assert_int_equal(answer_to(server_leg, 8), CALLID_HELD);
+	/* The name is free to be given for the first time. */
+	reserve(7, 3, &shown);
+}
+
+#define CASE(name)	cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define KEPT_CASE(name) cmocka_unit_test_setup_teardown(name, set_up_kept, tear_down_kept)
 
 int main(void)
 {
@@ -1089,6 +1266,13 @@ int main(void)
 	    CASE(a_hundred_thousand_calls_one_after_another),
 	    CASE(freeing_a_full_table),
 	    CASE(a_reader_never_sees_half_a_change),
+	    KEPT_CASE(life_of_a_call_from_the_client),
+	    KEPT_CASE(shortage_takes_the_one_that_rested_longest),
+	    KEPT_CASE(calls_and_their_counters_go_on),
+	    KEPT_CASE(quarantine_goes_on),
+	    KEPT_CASE(an_id_is_not_given_twice_over_a_restart),
+	    KEPT_CASE(each_call_is_told_of),
+	    KEPT_CASE(what_was_not_committed_never_was),
 	};
 	return cmocka_run_group_tests_name("callid_db", tests, NULL, NULL) != 0;
 }
