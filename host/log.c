@@ -44,6 +44,7 @@ struct writer {
 	pthread_t thread;
 	pthread_cond_t work, ended;
 	bool reopen, closing, done, abandoned;
+	int next;	/* descriptor to go on with, or -1 */
 	bool idle;	/* waits for the next line, whatever it is */
 	bool gathering; /* waits for many, or until time is up */
 
@@ -377,10 +378,19 @@ static void reopen_file(struct writer *writer)
 	writer->torn = false;
 }
 
+static void change_file(struct writer *writer, int next)
+{
+	close(writer->fd);
+	writer->fd = next;
+	writer->torn = false;
+}
+
 static void writer_free(struct writer *writer)
 {
 	if (writer->fd >= 0)
 		close(writer->fd);
+	if (writer->next >= 0)
+		close(writer->next);
 	log_queue_clear(&writer->queue);
 	pthread_cond_destroy(&writer->work);
 	pthread_cond_destroy(&writer->ended);
@@ -389,7 +399,7 @@ static void writer_free(struct writer *writer)
 
 static bool has_work(const struct writer *writer)
 {
-	return writer->reopen || writer->closing || writer->queue.used > 0;
+	return writer->reopen || writer->next >= 0 || writer->closing || writer->queue.used > 0;
 }
 
 /* A line that comes alone is written at once; where they come in crowds, a wakeup and a write for
@@ -427,16 +437,22 @@ static void *writer_main(void *arg)
 	for (;;) {
 		await_work(writer);
 		bool reopen = writer->reopen;
+		int next = writer->next;
 		writer->reopen = false;
+		writer->next = -1;
 		size_t length =
 		    log_queue_take(&writer->queue, writer->chunk, sizeof(writer->chunk));
-		if (writer->abandoned || (length == 0 && !reopen && writer->closing))
+		if (writer->abandoned || (length == 0 && !reopen && writer->closing)) {
+			writer->next = next; /* to be closed */
 			break;
+		}
 		pthread_mutex_unlock(&lock);
 
 		/* First: what was logged after log_reopen must not be in the old file. */
 		if (reopen)
 			reopen_file(writer);
+		if (next >= 0)
+			change_file(writer, next);
 		if (writer->config.target == LOG_TO_SYSLOG)
 			emit_syslog(writer->chunk, length);
 		else if (length > 0)
@@ -464,7 +480,7 @@ static struct writer *writer_new(const struct log_config *config)
 	if (!writer)
 		return NULL;
 	writer->config = *config;
-	writer->fd = -1;
+	writer->fd = writer->next = -1;
 
 	pthread_condattr_t attributes;
 	pthread_condattr_init(&attributes);
@@ -496,13 +512,13 @@ int log_open(const struct log_config *config, struct why *why)
 	if (!writer)
 		return why_set(why, "no memory for the log");
 	if (config->target == LOG_TO_FILE) {
-		writer->fd = open_file(config->path);
+		writer->fd = log_open_file(config->path, why);
 		if (writer->fd < 0) {
-			why_set(why, "cannot open log file %.200s: %s", config->path,
-				strerror(errno));
 			writer_free(writer);
 			return -1;
 		}
+	} else if (config->target == LOG_TO_DESCRIPTOR) {
+		writer->fd = config->fd;
 	} else if (config->target == LOG_TO_STDOUT) {
 		/* One of its own, whatever becomes of descriptor 1. Without one, lines are lost. */
 		writer->fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
@@ -512,11 +528,13 @@ int log_open(const struct log_config *config, struct why *why)
 
 	if (config->target == LOG_TO_SYSLOG)
 		writer->style = STYLE_PRIORITY;
-	else if (config->target == LOG_TO_FILE || isatty(STDOUT_FILENO))
+	else if (config->target != LOG_TO_STDOUT || isatty(STDOUT_FILENO))
 		writer->style = STYLE_STAMP;
 
 	int error = start_thread(writer);
 	if (error) {
+		if (config->target == LOG_TO_DESCRIPTOR)
+			writer->fd = -1;
 		writer_free(writer);
 		return why_set(why, "cannot start the log's thread: %s", strerror(error));
 	}
@@ -536,6 +554,28 @@ void log_reopen(void)
 		wake(current);
 	}
 	pthread_mutex_unlock(&lock);
+}
+
+int log_open_file(const char *path, struct why *why)
+{
+	int fd = open_file(path);
+	if (fd < 0)
+		why_set(why, "cannot open log file %.200s: %s", path, strerror(errno));
+	return fd;
+}
+
+void log_replace(int fd)
+{
+	pthread_mutex_lock(&lock);
+	int unused = fd;
+	if (current && current->config.target == LOG_TO_DESCRIPTOR) {
+		unused = current->next; /* of an earlier one */
+		current->next = fd;
+		wake(current);
+	}
+	pthread_mutex_unlock(&lock);
+	if (unused >= 0)
+		close(unused);
 }
 
 void log_close(void)

@@ -7,7 +7,7 @@
  * written at once; those that come right behind it are gathered for some milliseconds. There is one
  * log a process.
  *
- * Threads: log_open, log_reopen and log_close from the main thread; the rest from any.
+ * Threads: log_open, log_reopen, log_replace and log_close from the main thread; the rest from any.
  */
 #ifndef HOST_LOG_H
 #define HOST_LOG_H
@@ -26,12 +26,15 @@ enum log_level {
 	LOG_LEVEL_DUMP
 };
 
-enum log_target { LOG_TO_STDOUT, LOG_TO_FILE, LOG_TO_SYSLOG };
+enum log_target { LOG_TO_STDOUT, LOG_TO_FILE, LOG_TO_DESCRIPTOR, LOG_TO_SYSLOG };
 
 struct log_config {
 	enum log_target target;
 	/* of LOG_TO_FILE; appended to, made with mode 0640; must outlive the log */
 	const char *path;
+	/* of LOG_TO_DESCRIPTOR: a file that somebody else has opened (log_open_file); the log's
+	 * from now on, if it opens */
+	int fd;
 	enum log_level level; /* what is above it is not formatted at all */
 	const char *name;     /* syslog's identity; must outlive the log */
 };
@@ -54,6 +57,12 @@ int log_open(const struct log_config *config, struct why *why);
 /* Asks the writer to close the file and open the path anew (log rotation); a no-op for other
  * targets. The old file is kept where the new one cannot be opened, and a line says so. */
 void log_reopen(void);
+
+/* A log's file for a process that may not open it: a descriptor, or -1 with a sentence. */
+int log_open_file(const char *path, struct why *why);
+
+/* Has the writer of LOG_TO_DESCRIPTOR go on in this file, the log's from now on. */
+void log_replace(int fd);
 
 /* Writes what is queued, for at most a second, and ends the writer; a writer that hangs in the
  * system is left behind. */
