@@ -11,6 +11,7 @@
  */
 #include "acl_cmd.h"
 
+#include "host/command.h"
 #include "host/log.h"
 
 #include <arpa/inet.h>
@@ -18,7 +19,6 @@
 #include <event2/event.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -224,48 +224,6 @@ static struct process *process_new(struct acl_cmd_check *check)
 	return process;
 }
 
-static int set_actions(posix_spawn_file_actions_t *actions, int output)
-{
-	int error =
-	    posix_spawn_file_actions_addopen(actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-	if (!error)
-		error = posix_spawn_file_actions_adddup2(actions, output, STDOUT_FILENO);
-	if (!error)
-		error = posix_spawn_file_actions_adddup2(actions, output, STDERR_FILENO);
-	if (!error)
-		error = posix_spawn_file_actions_addclosefrom_np(actions, STDERR_FILENO + 1);
-	return error;
-}
-
-static void set_attributes(posix_spawnattr_t *attributes)
-{
-	sigset_t none, all;
-	sigemptyset(&none);
-	sigfillset(&all);
-	posix_spawnattr_setsigmask(attributes, &none);
-	posix_spawnattr_setsigdefault(attributes, &all);
-	posix_spawnattr_setpgroup(attributes, 0);
-	posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-						 POSIX_SPAWN_SETPGROUP);
-}
-
-/* posix_spawn and not fork: it copies no address space, and says why it could not exec. */
-static int spawn(const struct acl_cmd_check *check, char **words, int output, pid_t *pid)
-{
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attributes;
-	posix_spawn_file_actions_init(&actions);
-	posix_spawnattr_init(&attributes);
-	set_attributes(&attributes);
-	int error = set_actions(&actions, output);
-	if (!error)
-		error =
-		    posix_spawn(pid, words[0], &actions, &attributes, words, check->environment);
-	posix_spawnattr_destroy(&attributes);
-	posix_spawn_file_actions_destroy(&actions);
-	return error;
-}
-
 static int start_with_words(struct process *process, char **words)
 {
 	const struct timeval timeout = {.tv_sec = process->runner->config.timeout_s};
@@ -281,7 +239,8 @@ static int start_with_words(struct process *process, char **words)
 	int error = ENOMEM;
 	if (process->readable && event_add(process->readable, NULL) == 0 &&
 	    evtimer_add(process->deadline, &timeout) == 0)
-		error = spawn(process->check, words, ends[1], &process->pid);
+		error = command_start(&process->pid, words, process->check->environment, ends[1],
+				      process->runner->config.as);
 	close(ends[1]);
 	return error;
 }

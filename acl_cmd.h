@@ -16,6 +16,7 @@
 #define ACL_CMD_H
 
 #include "acl.h"
+#include "host/user.h"
 #include "host/why.h"
 
 #include <stddef.h>
@@ -47,6 +48,8 @@ struct acl_cmd_config {
 	size_t count;
 	unsigned timeout_s; /* deadline of one command, from its start */
 	unsigned parallel;  /* processes at once; more wait their turn, first come first served */
+	const struct user
+	    *as; /* whom they become, outlives the runner; NULL: they stay who we are */
 };
 
 struct acl_cmd_client {

@@ -1,0 +1,70 @@
+/*
+ * vfork and not fork: it copies no address space, and the child can say in our memory why it could
+ * not execute. (posix_spawn does the same, but cannot become another user.)
+ */
+#include "host/command.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdint.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct start {
+	char *const *words, *const *environment;
+	int output;
+	const struct user *as;
+	volatile int error;
+};
+
+/* A signal that is ignored stays so over execve. */
+static void forget_signals(void)
+{
+	struct sigaction by_default = {.sa_handler = SIG_DFL};
+	sigset_t none;
+	for (int number = 1; number < NSIG; number++)
+		sigaction(number, &by_default, NULL); /* SIGKILL and SIGSTOP are so anyway */
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static int set_descriptors(int output)
+{
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0 ||
+	    dup2(output, STDERR_FILENO) < 0)
+		return -1;
+	return close_range(STDERR_FILENO + 1, UINT32_MAX, 0);
+}
+
+/* In the child, which shares our memory: system calls only. */
+static _Noreturn void become(struct start *start)
+{
+	if (setpgid(0, 0) == 0 && set_descriptors(start->output) == 0 &&
+	    (!start->as || user_become_in_child(start->as) == 0)) {
+		forget_signals();
+		execve(start->words[0], start->words, start->environment);
+	}
+	start->error = errno;
+	_exit(127);
+}
+
+int command_start(pid_t *pid, char *const *words, char *const *environment, int output,
+		  const struct user *as)
+{
+	struct start start = {words, environment, output, as, 0};
+	sigset_t all, before;
+
+	/* No handler of ours may run in the child. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	*pid = vfork();
+	if (*pid == 0)
+		become(&start);
+	int error = *pid < 0 ? errno : start.error;
+	if (*pid > 0 && error != 0)
+		waitpid(*pid, NULL, 0);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return error;
+}
