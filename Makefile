@@ -31,13 +31,15 @@ B ?= build/no-fastpath
 fastpath := fastpath/fastpath_none.c
 endif
 
-sources := pptpproxy.c options.c pair.c acl.c acl_cmd.c acl_cmd_words.c options_help.c options_file.c \
-	control_relay.c control_listen.c control_conn.c control_pump.c control_dial.c control_leg.c control_kept.c control_graves.c \
-	call_snoop.c \
+sources := pptpproxy.c worker.c options.c options_help.c options_file.c pair.c acl.c acl_ask.c acl_cmd.c acl_cmd_words.c \
+	$(addprefix keeper/,keeper.c keeper_commands.c keeper_hold.c keeper_spawn.c keeper_trial.c keeper_worker.c \
+		configuration.c letter.c link.c) \
+	control_relay.c control_listen.c control_conn.c control_pump.c control_dial.c control_leg.c control_kept.c \
+	control_graves.c call_snoop.c \
 	callid_db.c callid_index.c callid_space.c gre_relay.c gre_hold.c gre_socket.c $(fastpath) \
 	wire/pptp_wire.c wire/gre_wire.c \
-	$(addprefix host/,why.c log.c log_queue.c names.c instance.c background.c limits.c kept.c tcp_progress.c file.c) \
-	user.c process.c sandbox.c sandbox_files.c sandbox_calls.c) process.c)
+	$(addprefix host/,why.c kept.c tcp_progress.c log.c log_queue.c names.c instance.c background.c limits.c file.c \
+		command.c user.c process.c sandbox.c sandbox_calls.c sandbox_files.c)
 
 # A unit test links its module and what that stands on, nothing else.
 log   := host/why.o host/log.o host/log_queue.o
@@ -46,7 +48,7 @@ leg   := control_leg.o control_graves.o host/tcp_progress.o host/kept.o host/why
 far   := tests/unit/loopback.o
 stage := tests/unit/stage.o $(far) host/names.o $(log)
 conn  := control_conn.o control_dial.o control_pump.o $(leg) control_kept.o call_snoop.o $(table) wire/pptp_wire.o \
-	acl_cmd.o acl_cmd_words.o acl.o pair.o tests/unit/talk.o $(stage)
+	acl_ask.o acl.o pair.o tests/unit/asker.o tests/unit/talk.o $(stage)
 unit_why          := host/why.o
 unit_kept         := host/kept.o host/why.o tests/unit/stepping.o
 unit_log          := $(log)
@@ -55,7 +57,8 @@ unit_instance     := host/instance.o host/why.o
 unit_background   := host/background.o host/why.o
 unit_pair         := pair.o host/why.o
 unit_acl          := acl.o host/why.o
-unit_acl_cmd      := acl_cmd.o acl_cmd_words.o acl.o $(log)
+unit_acl_ask      := acl_ask.o
+unit_acl_cmd      := acl_cmd.o acl_cmd_words.o acl.o host/command.o host/user.o $(log)
 unit_file         := host/file.o host/why.o
 unit_options_file := options_file.o host/why.o
 unit_options      := options.o options_help.o options_file.o pair.o acl.o acl_cmd_words.o host/why.o
@@ -207,7 +210,7 @@ lint: $(PROGRAM)
 	@tests/run tests/lint
 
 format:
-	clang-format -i $(wildcard *.[ch] host/*.[ch] wire/*.[ch] fastpath/*.[ch] bench/*.[ch] tests/*/*.[ch])
+	clang-format -i $(wildcard *.[ch] host/*.[ch] wire/*.[ch] fastpath/*.[ch] keeper/*.[ch] bench/*.[ch] tests/*/*.[ch])
 
 # ---- installing ----
 

@@ -42,7 +42,7 @@ struct control_conn {
 	enum state state;
 	struct control_leg legs[2];
 	struct event deadline;
-	struct acl_cmd_check *check;
+	struct acl_ask_check *check;
 	struct control_dial *dial;
 	struct call_snoop *snoop;
 	struct control_pump pump;
@@ -118,18 +118,27 @@ static const struct call_snoop_events snoop_events = {.opened = on_call_opened,
 
 /* ---- endings ---- */
 
+/* A connection that relays needs it no more, and may outlive it. */
+static void let_go_of_pair(struct control_conn *conn)
+{
+	if (conn->pair)
+		conn->env->pair_used(conn->loop_check, false);
+	conn->pair = NULL;
+}
+
 /* The one destroyer: any state. */
 static void destroy(struct control_conn *conn, const char *reason)
 {
 	struct control_env *env = conn->env;
 
-	acl_cmd_cancel(conn->check);
+	acl_ask_cancel(conn->check);
 	control_dial_cancel(conn->dial);
 	if (conn->snoop)
 		call_snoop_end(conn->snoop, monotonic_ms(), reason);
 	call_snoop_free(conn->snoop);
 	if (conn->record)
 		control_kept_release(env->kept, conn->record);
+	let_go_of_pair(conn);
 	event_del(&conn->deadline);
 	control_leg_close(&conn->legs[CALLID_CLIENT]);
 	control_leg_close(&conn->legs[CALLID_SERVER]);
@@ -435,6 +444,7 @@ static void on_dialled(void *arg, const struct control_socket *server, const cha
 		return;
 	}
 	conn->state = RELAYING;
+	let_go_of_pair(conn);
 	relay(conn);
 }
 
@@ -553,16 +563,16 @@ static void on_checked(void *arg, enum acl_answer answer, const char *why)
 
 static void ask_commands(struct control_conn *conn)
 {
-	char client[ADDRESS_TEXT], listen[ADDRESS_TEXT], peer[PAIR_TEXT_MAX];
 	const struct control_leg *leg = &conn->legs[CALLID_CLIENT];
-	struct acl_cmd_client about = {
+	struct acl_ask_client about = {
+	    .connection = conn->number,
+	    .pair = conn->pair->place,
 	    .addr = leg->peer.addr,
-	    .client = address_text(leg->peer, client),
-	    .listen = address_text(leg->proxy, listen),
-	    .peer = pair_endpoint_text(&conn->pair->peer, peer),
-	    .label = label(conn),
+	    .port = leg->peer.port,
+	    .listen_addr = leg->proxy.addr,
+	    .listen_port = leg->proxy.port,
 	};
-	conn->check = acl_cmd_start(conn->env->commands, &about, on_checked, conn);
+	conn->check = acl_ask_start(conn->env->commands, &about, on_checked, conn);
 	if (!conn->check)
 		refuse(conn, "no memory");
 }
@@ -625,7 +635,9 @@ void control_conn_accept(struct control_env *env, const struct pair *pair, void 
 	}
 	conn->pair = pair;
 	conn->loop_check = loop_check;
+	env->pair_used(loop_check, true);
 	if (control_leg_open(&conn->legs[CALLID_CLIENT], client, env->base, on_leg, conn) != 0) {
+		let_go_of_pair(conn);
 		free(conn); /* it went away before we looked */
 		return;
 	}

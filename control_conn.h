@@ -13,7 +13,7 @@
 #ifndef CONTROL_CONN_H
 #define CONTROL_CONN_H
 
-#include "acl_cmd.h"
+#include "acl_ask.h"
 #include "call_snoop.h"
 #include "control_dial.h"
 #include "control_graves.h"
@@ -32,7 +32,7 @@ struct control_env {
 	struct event_base *base;
 	struct callid_db *db;
 	const struct acl *acl;	  /* no rules: any source, unless there are commands */
-	struct acl_cmd *commands; /* NULL: none */
+	struct acl_ask *commands; /* whom to ask about them; NULL: there are none */
 	bool acl_any; /* a rule or a command is enough; else both, where both are given */
 	unsigned handshake_timeout_s;
 	struct control_dial_config dial; /* forbidden_arg is set for each pair */
@@ -45,11 +45,13 @@ struct control_env {
 	/* Told by connections. */
 	void (*call_opened)(void *arg, callid_ref call);
 	void (*conn_gone)(void *arg); /* conn_count is one less */
+	/* A connection needs its pair, or no longer does. */
+	void (*pair_used)(void *loop_check, bool used);
 	void *arg;
 };
 
 /* Takes an accepted client over and decides, now or later, whether it may stay. pair outlives
- * the connection; loop_check is dial.forbidden_arg. */
+ * the connection's need of it, as pair_used tells; loop_check is dial.forbidden_arg. */
 void control_conn_accept(struct control_env *env, const struct pair *pair, void *loop_check,
 			 const struct control_socket *client);
 

@@ -18,7 +18,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { BACKLOG = 1024 };
+enum { BACKLOG = 1024, KEEPALIVE_UNTIL_KNOWN_S = 60 };
 
 struct listener {
 	struct control_listen *all;
@@ -33,9 +33,11 @@ struct listener {
 
 struct control_listen {
 	struct control_listen_config config;
+	struct pair *pairs;
 	struct listener *listeners;
 	size_t count, unresolved;
-	bool failed;
+	bool failed, closed;
+	unsigned users; /* of the memory */
 	struct why why;
 };
 
@@ -251,42 +253,74 @@ static void on_accept_error(struct evconnlistener *event, void *arg)
 	config->exhausted(config->arg, reason);
 }
 
-static int bind_listener(struct listener *listener, struct why *why)
+int control_listen_bind(uint32_t addr, uint16_t port, const char *name, struct why *why)
 {
 	struct sockaddr_in at = {
 	    .sin_family = AF_INET,
-	    .sin_port = htons(listener->listen.port),
-	    .sin_addr.s_addr = htonl(listener->listen.addr),
+	    .sin_port = htons(port),
+	    .sin_addr.s_addr = htonl(addr),
 	};
-	char text[PAIR_TEXT_MAX], peer[PAIR_TEXT_MAX];
 	int one = 1;
 
-	pair_endpoint_text(&listener->pair->listen, text);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
-		return why_set(why, "listen on %s: %s", text, strerror(errno));
+		return why_set(why, "listen on %s: %s", name, strerror(errno));
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	control_leg_tune(fd, listener->all->config.keepalive_s);
-	if (bind(fd, (struct sockaddr *)&at, sizeof(at)) != 0) {
-		why_set(why, "listen on %s: %s%s", text, strerror(errno),
-			errno == EADDRNOTAVAIL ? " (no address of this host)"
-			: errno == EADDRINUSE  ? " (another program has the port)"
-			: errno == EACCES ? " (ports below 1024 need root or CAP_NET_BIND_SERVICE)"
-					  : "");
-		close(fd);
+	/* What is accepted gets the size of the buffers with it, which must be set before. */
+	control_leg_tune(fd, KEEPALIVE_UNTIL_KNOWN_S);
+	if (bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0 && listen(fd, BACKLOG) == 0)
+		return fd;
+	why_set(why, "listen on %s: %s%s", name, strerror(errno),
+		errno == EADDRNOTAVAIL ? " (no address of this host)"
+		: errno == EADDRINUSE  ? " (another program has the port)"
+		: errno == EACCES      ? " (ports below 1024 need root or CAP_NET_BIND_SERVICE)"
+				       : "");
+	close(fd);
+	return -1;
+}
+
+static int open_socket(const struct listener *listener, const char *name, struct why *why)
+{
+	const struct control_listen_config *config = &listener->all->config;
+	const struct pair_endpoint *at = &listener->listen;
+	return config->open_socket
+		   ? config->open_socket(config->open_socket_arg, at->addr, at->port, name, why)
+		   : control_listen_bind(at->addr, at->port, name, why);
+}
+
+static int start_listener(struct listener *listener, struct why *why)
+{
+	const struct control_listen_config *config = &listener->all->config;
+	unsigned close_too = config->open_socket ? 0 : LEV_OPT_CLOSE_ON_FREE;
+	char text[PAIR_TEXT_MAX], peer[PAIR_TEXT_MAX];
+
+	pair_endpoint_text(&listener->pair->listen, text);
+	int fd = open_socket(listener, text, why);
+	if (fd < 0)
 		return -1;
-	}
-	listener->event =
-	    evconnlistener_new(listener->all->config.base, on_accept, listener,
-			       LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, BACKLOG, fd);
+	control_leg_tune(fd, config->keepalive_s);
+	listener->event = evconnlistener_new(config->base, on_accept, listener,
+					     LEV_OPT_CLOSE_ON_EXEC | close_too, 0, fd);
 	if (!listener->event) {
 		why_set(why, "listen on %s: %s", text, strerror(errno));
-		close(fd);
+		if (close_too)
+			close(fd);
 		return -1;
 	}
 	evconnlistener_set_error_cb(listener->event, on_accept_error);
 	log_debug("listening on %s for %s", text, pair_endpoint_text(&listener->pair->peer, peer));
 	return 0;
+}
+
+bool control_listen_has(const struct control_listen *all, uint32_t addr, uint16_t port)
+{
+	for (size_t i = 0; i < all->count; i++) {
+		const struct listener *listener = &all->listeners[i];
+		if (listener->event && listener->listen.addr == addr &&
+		    listener->listen.port == port)
+			return true;
+	}
+	return false;
 }
 
 size_t control_listen_pairs(const struct control_listen *all)
@@ -323,22 +357,36 @@ void control_listen_pause(struct control_listen *all, bool paused)
 
 /* ---- birth and death ---- */
 
+static struct control_listen *new_listeners(const struct control_listen_config *config)
+{
+	struct control_listen *all = calloc(1, sizeof(*all));
+	if (!all)
+		return NULL;
+	all->config = *config;
+	all->listeners = calloc(config->pair_count, sizeof(*all->listeners));
+	all->pairs = calloc(config->pair_count, sizeof(*all->pairs));
+	if (!all->listeners || !all->pairs) {
+		control_listen_close(all);
+		return NULL;
+	}
+	all->count = config->pair_count;
+	for (size_t i = 0; i < all->count; i++) {
+		all->pairs[i] = config->pairs[i];
+		all->pairs[i].place = (uint32_t)i;
+		all->listeners[i].all = all;
+		all->listeners[i].pair = &all->pairs[i];
+		all->listeners[i].listen = all->pairs[i].listen;
+	}
+	return all;
+}
+
 struct control_listen *control_listen_open(const struct control_listen_config *config,
 					   struct why *why)
 {
-	struct control_listen *all = calloc(1, sizeof(*all));
-	if (all)
-		all->listeners = calloc(config->pair_count, sizeof(*all->listeners));
-	if (!all || !all->listeners) {
+	struct control_listen *all = new_listeners(config);
+	if (!all) {
 		why_set(why, "listeners: no memory");
-		goto failed;
-	}
-	all->config = *config;
-	all->count = config->pair_count;
-	for (size_t i = 0; i < all->count; i++) {
-		all->listeners[i].all = all;
-		all->listeners[i].pair = &config->pairs[i];
-		all->listeners[i].listen = config->pairs[i].listen;
+		return NULL;
 	}
 	if (resolve(all, why) != 0)
 		goto failed;
@@ -346,7 +394,7 @@ struct control_listen *control_listen_open(const struct control_listen_config *c
 	if (find_circles(all, why) != 0)
 		goto failed;
 	for (size_t i = 0; i < all->count; i++) {
-		if (!all->listeners[i].ignored && bind_listener(&all->listeners[i], why) != 0)
+		if (!all->listeners[i].ignored && start_listener(&all->listeners[i], why) != 0)
 			goto failed;
 	}
 	return all;
@@ -355,16 +403,35 @@ failed:
 	return NULL;
 }
 
+static void free_if_over(struct control_listen *all)
+{
+	if (!all->closed || all->users > 0)
+		return;
+	free(all->listeners);
+	free(all->pairs);
+	free(all);
+}
+
+void control_listen_use(void *loop_check, bool used)
+{
+	struct control_listen *all = ((struct listener *)loop_check)->all;
+	all->users += used ? 1 : -1U;
+	free_if_over(all);
+}
+
 void control_listen_close(struct control_listen *all)
 {
 	if (!all)
 		return;
 	for (size_t i = 0; i < all->count; i++) {
-		names_cancel(all->listeners[i].listen_query);
-		names_cancel(all->listeners[i].peer_query);
-		if (all->listeners[i].event)
-			evconnlistener_free(all->listeners[i].event);
+		struct listener *listener = &all->listeners[i];
+		names_cancel(listener->listen_query);
+		names_cancel(listener->peer_query);
+		listener->listen_query = listener->peer_query = NULL;
+		if (listener->event)
+			evconnlistener_free(listener->event);
+		listener->event = NULL;
 	}
-	free(all->listeners);
-	free(all);
+	all->closed = true;
+	free_if_over(all);
 }

@@ -25,12 +25,20 @@ typedef void control_listen_accepted(void *arg, const struct pair *pair, void *l
  * then. */
 typedef void control_listen_exhausted(void *arg, const char *reason);
 
+/* A listening socket at this address, which stays whoever's it is; or -1 with a sentence that
+ * starts with name, the address in the user's words. May run the event base. */
+typedef int control_listen_open_socket(void *arg, uint32_t addr, uint16_t port, const char *name,
+				       struct why *why);
+
 struct control_listen_config {
 	struct event_base *base; /* runs inside control_listen_open, until names are resolved */
 	struct names *names;
-	const struct pair *pairs; /* outlive the listeners */
+	const struct pair *pairs; /* copied */
 	size_t pair_count;
 	unsigned keepalive_s;
+	/* NULL: sockets of our own, by control_listen_bind */
+	control_listen_open_socket *open_socket;
+	void *open_socket_arg;
 	control_listen_accepted *accepted;
 	control_listen_exhausted *exhausted;
 	void *arg;
@@ -41,7 +49,20 @@ struct control_listen_config {
  * the log. */
 struct control_listen *control_listen_open(const struct control_listen_config *config,
 					   struct why *why);
-void control_listen_close(struct control_listen *listen); /* NULL is fine */
+
+/* Listens no more. Its memory goes with the last that uses a pair of it (control_listen_use). NULL
+ * is fine. */
+void control_listen_close(struct control_listen *listen);
+
+/* Somebody holds the pair and the loop_check that control_listen_accepted gave him, or no longer
+ * does. */
+void control_listen_use(void *loop_check, bool used);
+
+/* A new listening socket, non-blocking, closed on exec; as control_listen_open_socket. */
+int control_listen_bind(uint32_t addr, uint16_t port, const char *name, struct why *why);
+
+/* Whether one of them listens at this address. */
+bool control_listen_has(const struct control_listen *listen, uint32_t addr, uint16_t port);
 
 size_t control_listen_pairs(const struct control_listen *listen); /* those that were not ignored */
 

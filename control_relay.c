@@ -313,21 +313,6 @@ static int open_kept(struct control_relay *relay, const struct control_relay_con
 
 /* ---- birth and death ---- */
 
-static int open_commands(struct control_relay *relay, const struct control_relay_config *config,
-			 struct why *why)
-{
-	struct acl_cmd_config commands = {
-	    .commands = config->commands,
-	    .count = config->command_count,
-	    .timeout_s = config->acl_timeout_s,
-	    .parallel = config->acl_parallel,
-	};
-	if (config->command_count == 0)
-		return 0;
-	relay->env.commands = acl_cmd_new(config->base, &commands, why);
-	return relay->env.commands ? 0 : -1;
-}
-
 static int start_tick(struct control_relay *relay)
 {
 	struct timeval each = {.tv_sec = 1};
@@ -341,6 +326,62 @@ static void on_shutdown_deadline(evutil_socket_t fd, short what, void *arg)
 	finish_shutdown(arg);
 }
 
+static struct control_listen *open_listeners(struct control_relay *relay,
+					     const struct control_relay_config *config,
+					     struct why *why)
+{
+	struct control_listen_config listen = {
+	    .base = config->base,
+	    .names = config->names,
+	    .pairs = config->pairs,
+	    .pair_count = config->pair_count,
+	    .keepalive_s = config->keepalive_s,
+	    .open_socket = config->open_socket,
+	    .open_socket_arg = config->open_socket_arg,
+	    .accepted = on_accepted,
+	    .exhausted = on_exhausted,
+	    .arg = relay,
+	};
+	return control_listen_open(&listen, why);
+}
+
+/* Two descriptors for each connection, so that whoever is taken in can be served. */
+static size_t room_for(const struct control_relay_config *config)
+{
+	size_t kept = DESCRIPTORS_KEPT + config->pair_count +
+		      2 * (config->commands ? config->acl_parallel : 0);
+	return config->descriptors > kept + 2 ? (config->descriptors - kept) / 2 : 1;
+}
+
+static void use_rules(struct control_relay *relay, const struct control_relay_config *config)
+{
+	struct control_env *env = &relay->env;
+	env->acl = config->acl;
+	env->acl_any = config->acl_any;
+	env->commands = config->commands;
+	env->handshake_timeout_s = config->handshake_timeout_s;
+	env->dial.connect_timeout_s = config->connect_timeout_s;
+	env->dial.keepalive_s = config->keepalive_s;
+	relay->conn_max = room_for(config);
+	if (relay->conn_max < FEW_CONNECTIONS)
+		log_warning("the limit of %zu descriptors leaves room for %zu connections at once",
+			    config->descriptors, relay->conn_max);
+}
+
+int control_relay_change(struct control_relay *relay, const struct control_relay_config *config,
+			 struct why *why)
+{
+	struct control_listen *listen = open_listeners(relay, config, why);
+	if (!listen)
+		return -1;
+	control_listen_close(relay->listen);
+	relay->listen = listen;
+	use_rules(relay, config);
+	relay->full = relay->env.conn_count >= relay->conn_max;
+	update_listeners(relay);
+	return 0;
+}
+
 struct control_relay *control_relay_open(const struct control_relay_config *config, struct why *why)
 {
 	struct control_relay *relay = calloc(1, sizeof(*relay));
@@ -352,19 +393,12 @@ struct control_relay *control_relay_open(const struct control_relay_config *conf
 	relay->env = (struct control_env){
 	    .base = config->base,
 	    .db = config->db,
-	    .acl = config->acl,
-	    .acl_any = config->acl_any,
-	    .handshake_timeout_s = config->handshake_timeout_s,
-	    .dial =
-		{
-		    .base = config->base,
-		    .names = config->names,
-		    .connect_timeout_s = config->connect_timeout_s,
-		    .keepalive_s = config->keepalive_s,
-		    .forbidden = control_listen_forbidden,
-		},
+	    .dial = {.base = config->base,
+		     .names = config->names,
+		     .forbidden = control_listen_forbidden},
 	    .call_opened = on_call_opened,
 	    .conn_gone = on_conn_gone,
+	    .pair_used = control_listen_use,
 	    .arg = relay,
 	};
 	LIST_INIT(&relay->env.conns);
@@ -372,29 +406,12 @@ struct control_relay *control_relay_open(const struct control_relay_config *conf
 	evtimer_assign(&relay->shutdown, config->base, on_shutdown_deadline, relay);
 	event_assign(&relay->tick, config->base, -1, EV_PERSIST, on_tick, relay);
 
-	/* Two for each connection, so that whoever is taken in can be served. */
-	size_t kept = DESCRIPTORS_KEPT + config->pair_count +
-		      2 * (config->command_count ? config->acl_parallel : 0);
-	relay->conn_max = config->descriptors > kept + 2 ? (config->descriptors - kept) / 2 : 1;
-	if (relay->conn_max < FEW_CONNECTIONS)
-		log_warning("the limit of %zu descriptors leaves room for %zu connections at once",
-			    config->descriptors, relay->conn_max);
-
-	struct control_listen_config listen = {
-	    .base = config->base,
-	    .names = config->names,
-	    .pairs = config->pairs,
-	    .pair_count = config->pair_count,
-	    .keepalive_s = config->keepalive_s,
-	    .accepted = on_accepted,
-	    .exhausted = on_exhausted,
-	    .arg = relay,
-	};
-	if (open_commands(relay, config, why) != 0 || open_kept(relay, config, why) != 0)
+	if (open_kept(relay, config, why) != 0)
 		goto failed;
+	use_rules(relay, config);
 	restore(relay);
 	relay->full = relay->env.conn_count >= relay->conn_max;
-	relay->listen = control_listen_open(&listen, why);
+	relay->listen = open_listeners(relay, config, why);
 	if (!relay->listen)
 		goto failed;
 	if (relay->full)
@@ -413,6 +430,16 @@ void control_relay_addresses(const struct control_relay *relay,
 			     void (*told)(void *arg, uint32_t addr, bool ours), void *arg)
 {
 	control_listen_addresses(relay->listen, told, arg);
+}
+
+bool control_relay_listens(const struct control_relay *relay, uint32_t addr, uint16_t port)
+{
+	return control_listen_has(relay->listen, addr, port);
+}
+
+size_t control_relay_connections(const struct control_relay *relay)
+{
+	return relay->env.conn_count;
 }
 
 size_t control_relay_pairs(const struct control_relay *relay)
@@ -449,7 +476,6 @@ static void free_relay(struct control_relay *relay)
 {
 	struct watch *watch;
 	control_listen_close(relay->listen);
-	acl_cmd_free(relay->env.commands);
 	while ((watch = STAILQ_FIRST(&relay->watches))) {
 		STAILQ_REMOVE_HEAD(&relay->watches, in_watches);
 		free(watch);

@@ -9,9 +9,10 @@
 #define CONTROL_RELAY_H
 
 #include "acl.h"
-#include "acl_cmd.h"
+#include "acl_ask.h"
 #include "callid_db.h"
 #include "control_kept.h"
+#include "control_listen.h"
 #include "host/why.h"
 #include "pair.h"
 
@@ -27,12 +28,13 @@ struct control_relay_config {
 	const struct pair *pairs;
 	size_t pair_count;
 	const struct acl *acl;
-	const struct acl_cmd_words *commands; /* looked up already */
-	size_t command_count;
+	struct acl_ask *commands; /* whom to ask about them; NULL: there are none */
 	bool acl_any;
-	unsigned acl_timeout_s, acl_parallel, connect_timeout_s, handshake_timeout_s, keepalive_s;
+	unsigned acl_parallel, connect_timeout_s, handshake_timeout_s, keepalive_s;
 	size_t descriptors; /* the process's limit */
 	struct control_keeping keeping;
+	control_listen_open_socket *open_socket; /* as in control_listen.h */
+	void *open_socket_arg;
 };
 
 /* First goes on with the connections of the process before, which keeping has, and ends the calls
@@ -41,8 +43,17 @@ struct control_relay_config {
 struct control_relay *control_relay_open(const struct control_relay_config *config,
 					 struct why *why);
 
+/* Listens for these pairs and decides by these rules and limits from now on; what has begun goes
+ * on. Runs the event base, so not from a callback of it; afterwards nothing refers to the earlier
+ * configuration's pointers. -1 with a sentence in why, and nothing has changed. */
+int control_relay_change(struct control_relay *relay, const struct control_relay_config *config,
+			 struct why *why);
+
+size_t control_relay_connections(const struct control_relay *relay);
 size_t control_relay_pairs(
     const struct control_relay *relay); /* that are listened for; ignored ones are not */
+
+bool control_relay_listens(const struct control_relay *relay, uint32_t addr, uint16_t port);
 
 /* The addresses that its pairs listen at (ours; 0: any) and dial, as they were at the start. */
 void control_relay_addresses(const struct control_relay *relay,

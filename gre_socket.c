@@ -65,14 +65,19 @@ static int open_raw(struct why *why)
 	return fd;
 }
 
-/* The FORCE option passes the system's limit, but needs CAP_NET_ADMIN. Returns what was granted. */
-static size_t enlarge_buffer(int fd, int force_option, int option)
+/* The FORCE option passes the system's limit, but needs CAP_NET_ADMIN. */
+static void enlarge_buffer(int fd, int force_option, int option)
 {
 	int size = GRE_RECEIVE_BUFFER;
-	socklen_t length = sizeof(size);
 	if (setsockopt(fd, SOL_SOCKET, force_option, &size, sizeof(size)) != 0)
 		setsockopt(fd, SOL_SOCKET, option, &size, sizeof(size));
-	if (getsockopt(fd, SOL_SOCKET, option, &size, &length) != 0)
+}
+
+size_t gre_socket_receive_buffer(int receive_fd)
+{
+	int size;
+	socklen_t length = sizeof(size);
+	if (getsockopt(receive_fd, SOL_SOCKET, SO_RCVBUF, &size, &length) != 0)
 		return 0;
 	return (size_t)size / 2; /* the kernel doubles it for its own bookkeeping */
 }
@@ -101,7 +106,8 @@ int gre_socket_open(struct gre_socket *sockets, struct why *why)
 	sockets->receive_fd = open_raw(why);
 	if (sockets->receive_fd < 0 || attach_compiled(sockets->receive_fd, filter, why) != 0)
 		goto failed;
-	sockets->receive_buffer = enlarge_buffer(sockets->receive_fd, SO_RCVBUFFORCE, SO_RCVBUF);
+	enlarge_buffer(sockets->receive_fd, SO_RCVBUFFORCE, SO_RCVBUF);
+	sockets->receive_buffer = gre_socket_receive_buffer(sockets->receive_fd);
 	return 0;
 failed:
 	gre_socket_close(sockets);

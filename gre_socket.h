@@ -26,6 +26,9 @@ enum { GRE_RECEIVE_BUFFER = 4 << 20 }; /* octets asked for */
 
 /* 0, or -1 with a sentence in why (no right to: it names CAP_NET_RAW). */
 int gre_socket_open(struct gre_socket *sockets, struct why *why);
+/* Octets that the system grants for what waits to be received. */
+size_t gre_socket_receive_buffer(int receive_fd);
+
 void gre_socket_close(struct gre_socket *sockets); /* of any half-open state */
 
 #endif

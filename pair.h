@@ -23,6 +23,7 @@ struct pair_endpoint {
 struct pair {
 	struct pair_endpoint listen; /* 0.0.0.0 unless given */
 	struct pair_endpoint peer;
+	uint32_t place; /* among all, from 0; set by whoever has them all */
 };
 
 /* Returns 0, or -1 with a sentence that names the bad word. */

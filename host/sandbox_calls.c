@@ -58,6 +58,8 @@ static const char *const plain[] = {
     /* threads; how they start, see below */
     "exit", "exit_group", "futex", "futex_time64", "get_robust_list", "getcpu", "membarrier",
     "rseq", "sched_getaffinity", "sched_yield", "set_robust_list", "set_tid_address",
+    /* at the start: a terminal is left */
+    "dup2", "dup3",
     /* signals; what is sent and handled, see below */
     "rt_sigpending", "rt_sigprocmask", "rt_sigreturn", "rt_sigtimedwait", "rt_sigtimedwait_time64",
     "sigaltstack", "sigreturn",

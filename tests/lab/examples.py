@@ -49,7 +49,7 @@ class Internet(Topology):
 
 class Machine:
     """A private mount namespace in which /etc, /run and /var/log are empty directories of its own,
-    but for the names in /etc/hosts. Outside they are .etc, .run and .log."""
+    but for the names in /etc/hosts and the users. Outside they are .etc, .run and .log."""
 
     def __init__(self, hosts=HOSTS):
         self.directory = Path(tempfile.mkdtemp(prefix=RUN_PREFIX))
@@ -57,6 +57,8 @@ class Machine:
         for path in (self.etc, self.run, self.log):
             path.mkdir()
         (self.etc / "hosts").write_text(hosts)
+        for name in ("passwd", "group"):  # whom the worker becomes
+            shutil.copy(f"/etc/{name}", self.etc)
 
     def enter(self):
         """Move the calling thread, which must be one that may be spent, into it."""

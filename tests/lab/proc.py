@@ -337,6 +337,7 @@ def datagram_socket(path):
     """A datagram socket bound to this path, as a syslog daemon has one."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
     sock.bind(path)
+    os.chmod(path, 0o666)  # whoever logs need not be root
     return sock
 
 

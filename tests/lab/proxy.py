@@ -13,6 +13,7 @@ import re
 import shlex
 from pathlib import Path
 
+from . import watch
 from .proc import Lines, Proc, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,6 +59,7 @@ class Proxy:
     room       a mount namespace: netns.Room or dns.Etc
 
     .proc  the process, .log  its lines (proc.Lines), .ns  where it runs
+    .pid  the keeper's, .worker  the pid of the one that talks to the network
     """
 
     def __init__(self, ns, words, debug=True, ready=True, env=None, log_file=None, name="pptpproxy", cwd=None,
@@ -84,6 +86,10 @@ class Proxy:
         wait_until(lambda: self.log.matching(READY) or not self.proc.running(), timeout, "readiness of the proxy")
         if not self.proc.running():
             raise AssertionError(f"the proxy ended at its start: {self.proc.wait()}\n{self.proc.log.tail()}")
+
+    @property
+    def worker(self):
+        return wait_until(lambda: watch.worker(self.pid), 10, "a worker")
 
     def running(self):
         return self.proc.running()

@@ -1,4 +1,4 @@
-"""What a process uses: memory, descriptors, threads, processor time, children."""
+"""What a process uses: memory, descriptors, threads, processor time, children; and the program's two processes."""
 
 import os
 
@@ -58,3 +58,21 @@ def children(pid):
         with open(f"/proc/{pid}/task/{task}/children") as file:
             found += map(int, file.read().split())
     return found
+
+
+def _name(pid):
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read().split(b"\0")[0]
+    except OSError:
+        return b""
+
+
+def worker(keeper):
+    """pid of the worker of this keeper; None where there is none at the moment."""
+    return next((pid for pid in children(keeper) if _name(pid) == b"pptpproxy: worker"), None)
+
+
+def commands(keeper):
+    """pids of the access commands that it has started, zombies included."""
+    return [pid for pid in children(keeper) if _name(pid) != b"pptpproxy: worker"]

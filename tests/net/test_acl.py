@@ -22,6 +22,7 @@ class Scripts:
 
     def __init__(self):
         self.path = Path(tempfile.mkdtemp(prefix=RUN_PREFIX))
+        self.path.chmod(0o777)  # commands run as another user
 
     def script(self, name, text):
         """A shell script; $D is this directory."""
@@ -65,6 +66,7 @@ class Gate:
 
     def __init__(self, path):
         os.mkfifo(path)
+        path.chmod(0o666)
         self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
 
     def open(self, count):
@@ -253,7 +255,7 @@ wait; sleep 1000; sleep 1000""")
         world.wait_line(waiting, f"{REFUSED}.*(no answer|1 s)")
         for pid in map(int, scripts.lines("pids")):
             wait_until(lambda: watch.gone(pid), 10, f"{pid} to end")
-        wait_until(lambda: not watch.children(proxy.pid), 10, "the command to be reaped")
+        wait_until(lambda: not watch.commands(proxy.pid), 10, "the command to be reaped")
 
 
 def test_slow_command_keeps_what_the_client_sent():
@@ -288,7 +290,7 @@ def test_client_that_leaves_while_its_command_runs():
             world.log.wait(rf"#{number} .*(?:{CLOSED})", 10)
             wait_until(lambda: watch.gone(pid), 10, "the command to end")
             (scripts.path / "pid").unlink()
-        wait_until(lambda: not watch.children(proxy.pid), 10, "it to be reaped")
+        wait_until(lambda: not watch.commands(proxy.pid), 10, "it to be reaped")
         assert not world.server.dialled()
 
 
@@ -303,7 +305,7 @@ def test_parallel_commands_are_limited():
             client.send(build(SCCRQ))
             world.number(client)
         wait_until(lambda: len(scripts.lines("started")) == 3, 10, "three commands to run")
-        assert len(watch.children(proxy.pid)) == 3
+        assert len(watch.commands(proxy.pid)) == 3
         for client in clients[::2]:
             client.close()  # those who leave make room, waiting ones too
         scripts.touch("go")
@@ -313,7 +315,7 @@ def test_parallel_commands_are_limited():
             server.send(build(SCCRP))
         for client in clients[1::2]:
             client.expect(SCCRP)
-        wait_until(lambda: not watch.children(proxy.pid), 10, "the commands to be reaped")
+        wait_until(lambda: not watch.commands(proxy.pid), 10, "the commands to be reaped")
         assert len(scripts.lines("started")) <= 12
 
 
@@ -333,7 +335,7 @@ def test_no_zombies():
     with World(["-x", "/bin/true"]) as world:
         for _ in range(50):
             _allowed(world)
-        wait_until(lambda: not watch.children(world.proxy.pid), 10, "all to be reaped")
+        wait_until(lambda: not watch.commands(world.proxy.pid), 10, "all to be reaped")
 
 
 def test_end_while_commands_hang():
@@ -404,7 +406,8 @@ def test_many_clients_with_commands():
             world.number(client)
         for begun in range(16, 20):  # for each one that ends, one begins
             wait_until(lambda: len(scripts.lines("started")) >= begun, 10, f"{begun} commands to begin")
-            assert len(watch.children(proxy.pid)) == 16
+            running = watch.commands(proxy.pid)
+            assert len(running) == 16, running
             assert len(scripts.lines("started")) == begun
             gate.open(1)
         gate.open(len(clients) - 4)
@@ -415,7 +418,7 @@ def test_many_clients_with_commands():
         for client in clients:
             client.expect(SCCRP)
         assert len(scripts.lines("started")) == len(clients)
-        wait_until(lambda: not watch.children(proxy.pid), 10, "the commands to be reaped")
+        wait_until(lambda: not watch.commands(proxy.pid), 10, "the commands to be reaped")
 
 
 if __name__ == "__main__":

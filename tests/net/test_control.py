@@ -541,7 +541,7 @@ def test_handshake_deadline_while_a_command_hangs():
     command = "/bin/sh -c 'exec sleep 1000'"  # the client's address becomes its $0
     with World([*HANDSHAKE, "-x", command, "--acl-timeout", "100"]) as world:
         _put_out(world, "the access command")
-        wait_until(lambda: not watch.children(world.proxy.pid), 10, "the command to be ended and reaped")
+        wait_until(lambda: not watch.commands(world.proxy.pid), 10, "the command to be ended and reaped")
         assert not world.server.dialled()
 
 
@@ -549,9 +549,9 @@ def test_handshake_deadline_while_the_server_is_silent():
     "the handshake's deadline ends the dialling of a server that does not answer"
     with World([*HANDSHAKE, "--connect-timeout", "100"]) as world:
         world.net.server.run(["ip", "route", "add", "blackhole", "10.2.0.1/32"])
-        before = watch.descriptors(world.proxy.pid)
+        before = watch.descriptors(world.proxy.worker)
         _put_out(world, "the server")
-        wait_until(lambda: watch.descriptors(world.proxy.pid) == before, 10, "its descriptors to be closed")
+        wait_until(lambda: watch.descriptors(world.proxy.worker) == before, 10, "its descriptors to be closed")
 
 
 def test_handshake_deadline_while_a_name_is_looked_up():
@@ -575,7 +575,7 @@ def test_keepalive_of_both_legs():
         with World(words) as world:
             session = world.session()
             for stream in (session.client, session.server):
-                with tcp.borrow(world.proxy.pid, stream) as leg:
+                with tcp.borrow(world.proxy.worker, stream) as leg:
                     assert leg.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE), stream.name
                     for option, expected in ((socket.TCP_KEEPIDLE, seconds), (socket.TCP_KEEPINTVL, seconds),
                                              (socket.TCP_USER_TIMEOUT, 3000 * seconds)):

@@ -9,7 +9,7 @@ from pathlib import Path
 from signal import SIGHUP, SIGTERM
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from lab import tap
+from lab import tap, watch
 from lab.dns import Dns, Etc
 from lab.fake import FakeServer, World
 from lab.messages import SCCRP, SCCRQ, build
@@ -239,7 +239,7 @@ def test_end_of_the_background_while_names_are_looked_up():
         log, firewall = Path(directory) / "log", world.net.firewall
         parent = Proc([program(), "-p", NAME, "-l", log], ns=firewall, room=world.etc, name="parent")
         wait_until(lambda: world.dns.asked, 10, "the question")
-        daemon, = (pid for pid in firewall.pids() if pid != parent.pid)
+        daemon, = (pid for pid in firewall.pids() if pid != parent.pid and watch.worker(pid))
         os.kill(daemon, SIGTERM)
         assert parent.wait(3 + tap.slowdown()) == 1, parent.text()
         assert parent.text() == "pptpproxy: ended by a signal before it was ready\n", parent.text()

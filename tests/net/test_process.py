@@ -721,13 +721,13 @@ def test_log_that_nobody_reads_holds_no_call():
         wait_listening(world.net.firewall)
         session = world.session()
         call = session.call(5, 7)
-        before = watch.rss(proc.pid)
+        before = watch.rss(watch.worker(proc.pid))
         for i in range(20):
             session.client.send(build(ECHO_RQ, identifier=i, tail=bytes(1000)) * 50)
             for _ in range(50):
                 session.server.expect(ECHO_RQ, identifier=i)
             call.check(b"still %d" % i)
-        assert watch.rss(proc.pid) < before + watch.bound(8 << 20)
+        assert watch.rss(watch.worker(proc.pid)) < before + watch.bound(8 << 20)
         lines = Lines("log")
         lines.read_from(read_end)
         lines.wait(r"\d+ log lines? (was|were) lost", 10)

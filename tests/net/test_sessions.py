@@ -70,14 +70,14 @@ def test_thousands_of_connections_at_once():
     count = _no_more_than_the_descriptors(MANY)
     tap.comment(f"{count} connections")
     with relayed() as (ns, proxy):
-        descriptors = watch.descriptors(proxy.pid)
+        descriptors = watch.descriptors(proxy.worker)
         with Held(ns, count) as held:
             assert held.said == f"held {count} failures 0", held.said
-            assert watch.descriptors(proxy.pid) == descriptors + 2 * count
+            assert watch.descriptors(proxy.worker) == descriptors + 2 * count
             for _ in range(2):
                 said = held.echo()
                 assert said == f"alive {count}", said
-        wait_until(lambda: watch.descriptors(proxy.pid) == descriptors, 30 * tap.slowdown(),
+        wait_until(lambda: watch.descriptors(proxy.worker) == descriptors, 30 * tap.slowdown(),
                    "the descriptors to be closed")
 
 
@@ -87,10 +87,10 @@ def test_memory_of_an_idle_connection():
         raise Skip("a sanitizer's own memory comes on top")
     count = _no_more_than_the_descriptors(IDLE)
     with relayed() as (ns, proxy):
-        before = watch.rss(proxy.pid)
+        before = watch.rss(proxy.worker)
         with Held(ns, count) as held:
             assert held.said == f"held {count} failures 0", held.said
-            each = (watch.rss(proxy.pid) - before) / count
+            each = (watch.rss(proxy.worker) - before) / count
             tap.comment(f"{count} connections, {each:.0f} octets each")
             assert each <= OCTETS_AN_IDLE_CONNECTION, f"{each:.0f} octets each"
 

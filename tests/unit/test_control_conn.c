@@ -5,6 +5,7 @@
 #include "control_conn.h"
 
 #include "host/monotonic.h"
+#include "tests/unit/asker.h"
 #include "tests/unit/loopback.h"
 #include "tests/unit/message.h"
 #include "tests/unit/stage.h"
@@ -19,7 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -59,6 +59,8 @@ static bool is_forbidden(void *arg, uint32_t addr, uint16_t port)
 	return forbid;
 }
 
+static int pair_users;
+
 static void set_peer(int listener)
 {
 	char text[40];
@@ -67,6 +69,12 @@ static void set_peer(int listener)
 	pair = &pairs[pair == &pairs[0]];
 	snprintf(text, sizeof(text), "127.0.0.2:%u", loopback_port(listener));
 	assert_int_equal(pair_parse(text, pair, &why), 0);
+}
+
+static void on_pair_used(void *loop_check, bool used)
+{
+	assert_non_null(loop_check);
+	pair_users += used ? 1 : -1;
 }
 
 static int set_up(void **state)
@@ -90,6 +98,7 @@ static int set_up(void **state)
 		},
 	    .call_opened = on_opened,
 	    .conn_gone = on_gone,
+	    .pair_used = on_pair_used,
 	    .arg = &env,
 	};
 	LIST_INIT(&env.conns);
@@ -111,7 +120,8 @@ static int tear_down(void **state)
 		control_conn_abort(LIST_FIRST(&env.conns));
 	assert_int_equal(env.conn_count, 0);
 	assert_int_equal(calls(), 0);
-	acl_cmd_free(env.commands);
+	assert_int_equal(pair_users, 0);
+	asker_close();
 	acl_clear(&acl);
 	callid_db_free(env.db);
 	return stage_tear_down(state);
@@ -338,41 +348,22 @@ static void the_handshake_has_a_deadline(void **state)
 	assert_false(loopback_is(answering, POLLIN));
 }
 
-static char *const yes[] = {"/bin/true", NULL}, *const no[] = {"/bin/false", NULL},
-		   *const never[] = {"/bin/sh", "-c", "exec sleep 100", NULL};
-
-static void use_command(char *const *words)
+static void use_commands(bool there, enum asker_says says)
 {
-	static struct acl_cmd_words command;
-	struct why why;
-	struct acl_cmd_config config = {
-	    .commands = &command, .count = 1, .timeout_s = 100, .parallel = 1};
-	acl_cmd_free(env.commands);
-	env.commands = NULL;
-	if (!words)
-		return;
-	command = (struct acl_cmd_words){.words = (char **)words};
-	while (words[command.count])
-		command.count++;
-	env.commands = acl_cmd_new(stage_base, &config, &why);
-	assert_non_null(env.commands);
-}
-
-static bool no_child_is_left(void)
-{
-	siginfo_t about;
-	return waitid(P_ALL, 0, &about, WEXITED | WNOHANG | WNOWAIT) != 0 && errno == ECHILD;
+	asker_close();
+	env.commands = there ? asker_open(stage_base, says) : NULL;
 }
 
 static void an_access_command_counts_as_well(void **state)
 {
 	(void)state;
 	env.handshake_timeout_s = 1;
-	use_command(never);
+	use_commands(true, ASKER_NOTHING);
 	struct ends ends = come();
 	stage_hear_end(ends.talk.client);
 	assert_told(&ends, "closed: waited 1 s for the access command");
-	STAGE_UNTIL(no_child_is_left());
+	assert_int_equal(asker_asked().questions, 1);
+	assert_int_equal(asker_asked().cancelled, 1);
 	assert_int_equal(gone, 1);
 }
 
@@ -380,15 +371,15 @@ static void an_access_command_counts_as_well(void **state)
 
 static const struct access {
 	const char *rule;
-	char *const *command;
+	enum { NONE, YES, NO } command;
 	bool any, admitted;
 } accesses[] = {
-    {NULL, NULL, false, true},		{"127.0.0.0/8", NULL, false, true},
-    {"10.0.0.0/8", NULL, false, false}, {NULL, yes, false, true},
-    {NULL, no, false, false},		{"127.0.0.0/8", yes, false, true},
-    {"127.0.0.0/8", no, false, false},	{"10.0.0.0/8", yes, false, false},
-    {"10.0.0.0/8", no, true, false},	{"10.0.0.0/8", yes, true, true},
-    {"127.0.0.0/8", no, true, true},
+    {NULL, NONE, false, true},		{"127.0.0.0/8", NONE, false, true},
+    {"10.0.0.0/8", NONE, false, false}, {NULL, YES, false, true},
+    {NULL, NO, false, false},		{"127.0.0.0/8", YES, false, true},
+    {"127.0.0.0/8", NO, false, false},	{"10.0.0.0/8", YES, false, false},
+    {"10.0.0.0/8", NO, true, false},	{"10.0.0.0/8", YES, true, true},
+    {"127.0.0.0/8", NO, true, true},
 };
 
 static void try_access(const struct access *access)
@@ -398,7 +389,7 @@ static void try_access(const struct access *access)
 	acl_clear(&acl);
 	if (access->rule)
 		assert_int_equal(acl_add(&acl, access->rule, &why), 0);
-	use_command(access->command);
+	use_commands(access->command != NONE, access->command == YES ? ASKER_YES : ASKER_NO);
 	env.acl_any = access->any;
 	struct ends ends = come();
 	if (gone == 0)
@@ -582,12 +573,12 @@ static void before_there_is_a_server_nothing_is_said(void **state)
 {
 	(void)state;
 	struct ends waiting = come();
-	use_command(never);
+	use_commands(true, ASKER_NOTHING);
 	struct ends checking = come();
 	control_conn_shut_down(LIST_FIRST(&env.conns));
 	control_conn_shut_down(LIST_FIRST(&env.conns));
 	assert_int_equal(gone, 2);
-	use_command(NULL);
+	use_commands(false, ASKER_NOTHING);
 	set_peer(loopback_listen_silent(2));
 	struct ends dialling = come();
 	talk_say(dialling.talk.client, PPTP_START_REQUEST);

@@ -5,6 +5,7 @@
 #include "control_relay.h"
 
 #include "host/monotonic.h"
+#include "tests/unit/asker.h"
 #include "tests/unit/loopback.h"
 #include "tests/unit/stage.h"
 #include "tests/unit/talk.h"
@@ -58,7 +59,6 @@ static struct control_relay_config config_with(size_t descriptors)
 	    .pairs = &pair,
 	    .pair_count = 1,
 	    .acl = &acl,
-	    .acl_timeout_s = HANDSHAKE_S,
 	    .acl_parallel = 4,
 	    .connect_timeout_s = HANDSHAKE_S,
 	    .handshake_timeout_s = HANDSHAKE_S,
@@ -247,15 +247,14 @@ static void closed_while_it_waits_for_descriptors(void **state)
 static void a_command_may_refuse(void **state)
 {
 	(void)state;
-	char *words[] = {"/bin/false", NULL};
-	struct acl_cmd_words command = {.words = words, .count = 1};
 	struct control_relay_config config = config_with(MANY);
-	config.commands = &command;
-	config.command_count = 1;
+	config.commands = asker_open(stage_base, ASKER_NO);
 	open_with(&config);
 	struct talk talk = come();
 	stage_hear_end(talk.client);
-	assert_int_equal(stage_log_count(": refused: "), 1);
+	assert_int_equal(stage_log_count(": refused: no: exit status 1"), 1);
+	close_relay();
+	asker_close();
 }
 
 /* ---- how many there may be ---- */
@@ -269,16 +268,14 @@ static const struct room {
 static void few_connections_are_a_warning(void **state)
 {
 	(void)state;
-	char *words[] = {"/bin/true", NULL};
-	struct acl_cmd_words command = {.words = words, .count = 1};
 	int warnings = 0;
 	for (size_t i = 0; i < sizeof(rooms) / sizeof(rooms[0]); i++) {
 		char line[100];
 		struct control_relay_config config = config_with(rooms[i].descriptors);
-		config.commands = &command;
-		config.command_count = rooms[i].commands;
+		config.commands = rooms[i].commands ? asker_open(stage_base, ASKER_NO) : NULL;
 		open_with(&config);
 		close_relay();
+		asker_close();
 		warnings += rooms[i].room != 0;
 		snprintf(line, sizeof(line),
 			 ROOM_LINE "%zu descriptors leaves room for %zu connections at once\n",

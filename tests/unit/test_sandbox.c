@@ -551,7 +551,7 @@ static void check_died(const struct child *child)
 		fail_msg("status %#x, said \"%s\"", (unsigned)child->status, child->said);
 }
 
-#define CALL(number) number, #number + strlen("SYS_")
+#define CALL(number) number, &#number[sizeof("SYS_") - 1]
 
 static void forbidden_calls_are_told_and_deadly(void **state)
 {

@@ -1,0 +1,716 @@
+/*
+ * What the keeper does is short and waits for nobody, so that a worker that has died is replaced at
+ * once.
+ */
+#include "keeper/keeper.h"
+
+#include "host/background.h"
+#include "host/kept.h"
+#include "host/limits.h"
+#include "host/log.h"
+#include "host/user.h"
+#include "keeper/keeper_commands.h"
+#include "keeper/keeper_hold.h"
+#include "keeper/keeper_spawn.h"
+#include "keeper/keeper_trial.h"
+#include "keeper/keeper_worker.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+	FAREWELL_S = 5,	 /* for the worker to end; it takes a second at most itself */
+	HAND_OVER_S = 2, /* for it to leave off */
+	SIGNALS = 4,
+};
+
+enum state { RUNNING, HANDING_OVER, ENDING };
+
+struct keeper {
+	char **argv;
+	char path[PATH_MAX]; /* of our program file; "": not known */
+	struct user user;    /* whom commands become */
+	struct configuration configuration;
+	struct configuration wanted; /* told to the worker, which has not answered yet */
+	bool changing, change_again;
+	size_t descriptors;
+	int log_file; /* for workers; -1: none */
+	bool log_open, pid_written, announced, upgraded, failed;
+	enum state state;
+	struct event_base *base;
+	struct event *signals[SIGNALS], *restart;
+	struct keeper_hold *hold;
+	struct keeper_worker *worker;
+	struct keeper_commands *commands;
+	struct keeper_trial *trial;
+	int trial_letter;
+	struct why failure;
+};
+
+static const struct options *options_of(const struct keeper *keeper)
+{
+	return &keeper->configuration.options;
+}
+
+static void give_up(struct keeper *keeper)
+{
+	keeper->failed = true;
+	event_base_loopbreak(keeper->base);
+}
+
+/* ---- the log ---- */
+
+static int open_log(struct keeper *keeper, const struct options *options, struct why *why)
+{
+	struct log_config config = {
+	    .target = options->log_file	    ? LOG_TO_FILE
+		      : options->foreground ? LOG_TO_STDOUT
+					    : LOG_TO_SYSLOG,
+	    .path = options->log_file,
+	    .level = options->log_level,
+	    .name = "pptpproxy",
+	};
+	if (log_open(&config, why) != 0)
+		return -1;
+	keeper->log_open = true;
+	return 0;
+}
+
+/* The worker's own descriptor of the same file. */
+static int open_workers_log(struct keeper *keeper, const struct options *options, struct why *why)
+{
+	int file = -1;
+	if (options->log_file && (file = log_open_file(options->log_file, why)) < 0)
+		return -1;
+	if (keeper->log_file >= 0)
+		close(keeper->log_file);
+	keeper->log_file = file;
+	if (file >= 0)
+		fcntl(file, F_SETFD, 0);
+	return 0;
+}
+
+/* ---- the worker's life ---- */
+
+static int write_letter(struct keeper *keeper, const struct configuration *configuration,
+			struct letter *letter, struct why *why)
+{
+	*letter = LETTER_NONE;
+	letter->keeper = (long)getpid();
+	letter->descriptors = keeper->descriptors;
+	letter->log = keeper->log_file;
+	return configuration_tell(configuration, keeper->argv, letter, why) != 0 ||
+		       keeper_hold_tell(keeper->hold, letter, why) != 0
+		   ? -1
+		   : 0;
+}
+
+static int start_worker(struct keeper *keeper, struct why *why)
+{
+	struct letter letter;
+	int result = write_letter(keeper, &keeper->configuration, &letter, why);
+	if (result == 0)
+		result = keeper_worker_start(keeper->worker, &letter, why);
+	letter_clear(&letter);
+	return result;
+}
+
+static void start_later(struct keeper *keeper, unsigned seconds)
+{
+	struct timeval after = {.tv_sec = seconds};
+	event_add(keeper->restart, &after);
+}
+
+static void start_again(struct keeper *keeper)
+{
+	struct why why;
+	if (start_worker(keeper, &why) == 0)
+		return;
+	log_error("%s", why.text);
+	start_later(keeper, 1);
+}
+
+static void on_restart(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what;
+	start_again(arg);
+}
+
+static void tell_worker(struct keeper *keeper, enum link_type type)
+{
+	struct link_message message = {.type = type};
+	keeper_worker_send(keeper->worker, &message);
+}
+
+static void end_worker(struct keeper *keeper)
+{
+	tell_worker(keeper, LINK_END);
+	keeper_worker_kill_in(keeper->worker, FAREWELL_S);
+}
+
+static void tell_death(pid_t pid, int status)
+{
+	if (WIFSIGNALED(status))
+		log_error("worker %ld died: signal %d (%s)", (long)pid, WTERMSIG(status),
+			  strsignal(WTERMSIG(status)));
+	else
+		log_error("worker %ld died: exit status %d", (long)pid, WEXITSTATUS(status));
+}
+
+static void become_next_image(struct keeper *keeper);
+
+static void on_worker_ended(void *arg, pid_t pid, int status, bool was_ready)
+{
+	struct keeper *keeper = arg;
+	bool orderly = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+
+	keeper_commands_cancel_all(keeper->commands);
+	if (keeper->changing) {
+		keeper->changing = false;
+		keeper->change_again = true;
+		configuration_clear(&keeper->wanted);
+	}
+	if (keeper->state == ENDING || (keeper->failure.text[0] && !keeper->announced)) {
+		if (!orderly && keeper->state == ENDING && was_ready)
+			tell_death(pid, status);
+		keeper->failed = keeper->state != ENDING;
+		event_base_loopbreak(keeper->base);
+		return;
+	}
+	if (!orderly || keeper->state != HANDING_OVER)
+		tell_death(pid, status);
+	if (keeper->state == HANDING_OVER) {
+		become_next_image(keeper);
+		return;
+	}
+	unsigned pause = keeper_worker_pause_s(keeper->worker);
+	if (pause > 0)
+		start_later(keeper, pause);
+	else
+		start_again(keeper);
+}
+
+/* ---- what the worker says ---- */
+
+static void announce(struct keeper *keeper, const struct link_message *message)
+{
+	const struct options *options = options_of(keeper);
+	struct why why;
+
+	keeper->announced = true;
+	if (keeper->upgraded) {
+		log_info("upgraded: %s, pid %ld: %u connections, %u calls go on", options_version,
+			 (long)getpid(), message->count[0], message->count[1]);
+		return;
+	}
+	if ((options->pid_file && background_pid_file_write(options->pid_file, &why) != 0)) {
+		keeper->failure = why;
+		give_up(keeper);
+		return;
+	}
+	keeper->pid_written = options->pid_file != NULL;
+	if (background_ready(&why) != 0) {
+		keeper->failure = why;
+		give_up(keeper);
+		return;
+	}
+	if (keeper->configuration.open_to_all)
+		log_warning("no access rules (-a, -x): any source may connect");
+	log_info("ready: %s, pid %ld, %u %s", options_version, (long)getpid(), message->number,
+		 message->number == 1 ? "pair" : "pairs");
+}
+
+static void begin_change(struct keeper *keeper);
+
+static void on_ready(struct keeper *keeper, const struct link_message *message)
+{
+	keeper_worker_note_ready(keeper->worker);
+	if (keeper->announced)
+		log_info("worker %ld goes on: %u connections, %u calls",
+			 (long)keeper_worker_pid(keeper->worker), message->count[0],
+			 message->count[1]);
+	else
+		announce(keeper, message);
+	if (keeper->state == ENDING)
+		end_worker(keeper);
+	else if (keeper->change_again)
+		begin_change(keeper);
+}
+
+static void on_failed(struct keeper *keeper, const struct link_message *message)
+{
+	if (keeper->announced || keeper->upgraded)
+		log_error("%s", message->text);
+	else
+		why_set(&keeper->failure, "%s", message->text);
+}
+
+static void on_listen(struct keeper *keeper, const struct link_message *wish)
+{
+	struct link_message answer = {
+	    .type = LINK_LISTENING, .addr = wish->addr, .port = wish->port};
+	struct why why;
+	int fd = keeper_hold_listen(keeper->hold, wish->addr, wish->port, wish->text, &why);
+	if (fd >= 0) {
+		answer.fds[0] = fd;
+		answer.fd_count = 1;
+	} else {
+		snprintf(answer.text, sizeof(answer.text), "%s", why.text);
+	}
+	keeper_worker_send(keeper->worker, &answer);
+}
+
+static void on_changed(struct keeper *keeper, const struct link_message *message);
+
+static void on_message(void *arg, const struct link_message *message)
+{
+	struct keeper *keeper = arg;
+	switch (message->type) {
+	case LINK_READY:
+		on_ready(keeper, message);
+		break;
+	case LINK_FAILED:
+		on_failed(keeper, message);
+		break;
+	case LINK_KEEP:
+		if (message->fd_count == 2) {
+			keeper_hold_keep(keeper->hold, message->number, message->fds);
+			return;
+		}
+		break;
+	case LINK_RELEASE:
+		keeper_hold_release(keeper->hold, message->number);
+		break;
+	case LINK_LISTEN:
+		on_listen(keeper, message);
+		break;
+	case LINK_UNLISTEN:
+		keeper_hold_unlisten(keeper->hold, message->addr, message->port);
+		break;
+	case LINK_CHECK:
+		keeper_commands_check(keeper->commands, message);
+		break;
+	case LINK_CANCEL:
+		keeper_commands_cancel(keeper->commands, message->number);
+		break;
+	case LINK_CHANGED:
+		on_changed(keeper, message);
+		break;
+	default:
+		break;
+	}
+	for (unsigned i = 0; i < message->fd_count; i++)
+		close(message->fds[i]); /* none is expected */
+}
+
+static void on_command_answer(void *arg, const struct link_message *message)
+{
+	struct keeper *keeper = arg;
+	keeper_worker_send(keeper->worker, message);
+}
+
+/* ---- a new configuration ---- */
+
+static bool differ(const char *a, const char *b)
+{
+	return strcmp(a ? a : "", b ? b : "") != 0;
+}
+
+/* What only a new start can change. NULL: nothing of that has changed. */
+static const char *fixed_option(const struct options *now, const struct options *wanted)
+{
+	return now->foreground != wanted->foreground	 ? "nofork"
+	       : differ(now->pid_file, wanted->pid_file) ? "pid-file"
+	       : differ(now->control, wanted->control)	 ? "control"
+	       : differ(now->user, wanted->user)	 ? "user"
+	       : now->fastpath != wanted->fastpath	 ? "fastpath"
+							 : NULL;
+}
+
+static int read_wanted(struct keeper *keeper, struct why *why)
+{
+	int argc = 0;
+	while (keeper->argv[argc])
+		argc++;
+	if (configuration_read(&keeper->wanted, argc, keeper->argv, why) != OPTIONS_RUN)
+		return -1;
+	const char *fixed = fixed_option(options_of(keeper), &keeper->wanted.options);
+	return fixed ? why_set(why, "%s: it needs a new start", fixed) : 0;
+}
+
+/* The letter holds the words and the file only. */
+static int send_wanted(struct keeper *keeper, struct why *why)
+{
+	struct letter letter = LETTER_NONE;
+	struct link_message message = {.type = LINK_CHANGE};
+	letter.to = LETTER_TO_WORKER;
+	letter.descriptors = keeper->descriptors;
+	int fd = configuration_tell(&keeper->wanted, keeper->argv, &letter, why) == 0
+		     ? letter_write(&letter, why)
+		     : -1;
+	letter_clear(&letter);
+	if (fd < 0)
+		return -1;
+	message.fds[message.fd_count++] = fd;
+	if (keeper->log_file >= 0)
+		message.fds[message.fd_count++] = keeper->log_file;
+	int result = keeper_worker_send(keeper->worker, &message);
+	if (result != 0)
+		why_set(why, "the worker cannot be told: %s", strerror(errno));
+	close(fd);
+	return result;
+}
+
+static void refuse_change(struct keeper *keeper, const char *reason)
+{
+	log_error("SIGHUP: the configuration stays as it was: %s", reason);
+	configuration_clear(&keeper->wanted);
+	keeper->changing = false;
+}
+
+static void begin_change(struct keeper *keeper)
+{
+	struct why why;
+	keeper->change_again = false;
+	keeper->changing = true;
+	if (read_wanted(keeper, &why) != 0 ||
+	    open_workers_log(keeper, &keeper->wanted.options, &why) != 0 ||
+	    send_wanted(keeper, &why) != 0)
+		refuse_change(keeper, why.text);
+}
+
+static void use_log(struct keeper *keeper, const struct options *was, const struct options *is)
+{
+	struct why why;
+	if (!differ(was->log_file, is->log_file) && was->log_level == is->log_level)
+		return;
+	log_close();
+	keeper->log_open = false;
+	if (open_log(keeper, is, &why) != 0)
+		log_error("%s", why.text);
+}
+
+static void on_changed(struct keeper *keeper, const struct link_message *message)
+{
+	struct why why;
+	if (!keeper->changing)
+		return;
+	if (message->text[0]) {
+		/* The file that the next worker will log to is the old one's. */
+		open_workers_log(keeper, options_of(keeper), &why);
+		refuse_change(keeper, message->text);
+	} else if (keeper_commands_change(keeper->commands, &keeper->wanted.options, &why) != 0) {
+		refuse_change(keeper, why.text);
+	} else {
+		struct configuration was = keeper->configuration;
+		keeper->configuration = keeper->wanted;
+		keeper->wanted = (struct configuration){0};
+		keeper->changing = false;
+		use_log(keeper, &was.options, options_of(keeper));
+		configuration_clear(&was);
+		log_info("SIGHUP: new configuration in use, %u %s", message->number,
+			 message->number == 1 ? "pair" : "pairs");
+	}
+	if (keeper->change_again)
+		begin_change(keeper);
+}
+
+/* Log rotation must not depend on a good configuration file. */
+static void reopen_log(struct keeper *keeper)
+{
+	struct link_message message = {.type = LINK_LOG};
+	struct why why;
+
+	log_reopen();
+	if (open_workers_log(keeper, options_of(keeper), &why) == 0 && keeper->log_file >= 0) {
+		message.fds[0] = keeper->log_file;
+		message.fd_count = 1;
+	}
+	keeper_worker_send(keeper->worker, &message);
+}
+
+static void on_hangup(evutil_socket_t number, short what, void *arg)
+{
+	struct keeper *keeper = arg;
+	(void)number, (void)what;
+	if (keeper->state != RUNNING)
+		return;
+	reopen_log(keeper);
+	if (!keeper->configuration.file)
+		return;
+	if (keeper->changing || !keeper_worker_is_ready(keeper->worker))
+		keeper->change_again = true;
+	else
+		begin_change(keeper);
+}
+
+/* ---- upgrade ---- */
+
+static void end_trial(struct keeper *keeper)
+{
+	keeper->trial = NULL;
+	if (keeper->trial_letter >= 0)
+		close(keeper->trial_letter);
+	keeper->trial_letter = -1;
+}
+
+static void refuse_upgrade(const char *reason)
+{
+	log_error("SIGUSR2: no upgrade: %s", reason);
+}
+
+static void on_trial_done(void *arg, const char *failure)
+{
+	struct keeper *keeper = arg;
+	end_trial(keeper);
+	if (failure) {
+		char reason[PATH_MAX + sizeof(struct why)];
+		snprintf(reason, sizeof(reason), "%s: %s", keeper->path, failure);
+		refuse_upgrade(reason);
+		return;
+	}
+	if (keeper->state != RUNNING || !keeper_worker_is_ready(keeper->worker)) {
+		refuse_upgrade("the worker is not ready, or ends");
+		return;
+	}
+	keeper->state = HANDING_OVER;
+	tell_worker(keeper, LINK_HAND_OVER);
+	keeper_worker_kill_in(keeper->worker, HAND_OVER_S);
+}
+
+static int begin_trial(struct keeper *keeper, struct why *why)
+{
+	struct letter letter;
+	int result = write_letter(keeper, &keeper->configuration, &letter, why);
+	letter.to = LETTER_TO_TRIAL;
+	keeper->trial_letter = result == 0 ? letter_write(&letter, why) : -1;
+	letter_clear(&letter);
+	if (keeper->trial_letter < 0)
+		return -1;
+	keeper->trial = keeper_trial_start(keeper->base, keeper->path, keeper->trial_letter,
+					   on_trial_done, keeper, why);
+	if (keeper->trial)
+		return 0;
+	end_trial(keeper);
+	return -1;
+}
+
+static void on_upgrade(evutil_socket_t number, short what, void *arg)
+{
+	struct keeper *keeper = arg;
+	struct why why;
+	(void)number, (void)what;
+	if (keeper->state != RUNNING || keeper->trial || keeper->changing ||
+	    !keeper_worker_is_ready(keeper->worker))
+		refuse_upgrade("something else is under way");
+	else if (keeper->path[0] == '\0')
+		refuse_upgrade("where our program file is cannot be found out (/proc)");
+	else if (begin_trial(keeper, &why) != 0)
+		refuse_upgrade(why.text);
+}
+
+/* Signals wait until the next image can handle them: by default they would end it. */
+static void become_next_image(struct keeper *keeper)
+{
+	struct letter letter;
+	struct why why;
+	sigset_t all, before;
+	int fd = -1;
+
+	keeper_commands_cancel_all(keeper->commands);
+	if (write_letter(keeper, &keeper->configuration, &letter, &why) == 0) {
+		letter.to = LETTER_TO_KEEPER;
+		fd = letter_write(&letter, &why);
+	}
+	letter_clear(&letter);
+	if (fd >= 0) {
+		log_close();
+		sigfillset(&all);
+		sigprocmask(SIG_SETMASK, &all, &before);
+		int error = keeper_spawn_in_place(keeper->path, keeper->argv, fd);
+		sigprocmask(SIG_SETMASK, &before, NULL);
+		close(fd);
+		struct why no_log;
+		open_log(keeper, options_of(keeper), &no_log);
+		why_set(&why, "%.300s: %s", keeper->path, strerror(error));
+	}
+	refuse_upgrade(why.text);
+	keeper->state = RUNNING;
+	start_again(keeper);
+}
+
+/* ---- the end ---- */
+
+static void on_end(evutil_socket_t number, short what, void *arg)
+{
+	struct keeper *keeper = arg;
+	(void)what;
+	if (keeper->state == ENDING)
+		return;
+	log_info("%s: ending", number == SIGINT ? "SIGINT" : "SIGTERM");
+	bool was_running = keeper->state == RUNNING;
+	keeper->state = ENDING;
+	if (keeper_worker_pid(keeper->worker) == 0 && (!keeper->announced || keeper->upgraded))
+		event_base_loopbreak(keeper->base);
+	else if (was_running)
+		end_worker(keeper);
+}
+
+/* ---- birth ---- */
+
+static int open_signals(struct keeper *keeper, struct why *why)
+{
+	static const struct {
+		int number;
+		event_callback_fn callback;
+	} handlers[SIGNALS] = {
+	    {SIGTERM, on_end}, {SIGINT, on_end}, {SIGHUP, on_hangup}, {SIGUSR2, on_upgrade}};
+	sigset_t none;
+
+	for (int i = 0; i < SIGNALS; i++) {
+		keeper->signals[i] =
+		    evsignal_new(keeper->base, handlers[i].number, handlers[i].callback, keeper);
+		if (!keeper->signals[i] || event_add(keeper->signals[i], NULL) != 0)
+			return why_set(why, "%s: cannot be handled", strsignal(handlers[i].number));
+	}
+	/* Whoever started us may have blocked some. */
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	return 0;
+}
+
+static int open_base(struct keeper *keeper, struct why *why)
+{
+	keeper->base = event_base_new();
+	if (keeper->base)
+		keeper->restart = evtimer_new(keeper->base, on_restart, keeper);
+	return keeper->restart ? 0 : why_set(why, "event loop: %s", strerror(errno));
+}
+
+static void find_path(struct keeper *keeper)
+{
+	ssize_t length = readlink("/proc/self/exe", keeper->path, sizeof(keeper->path) - 1);
+	keeper->path[length > 0 ? length : 0] = '\0';
+}
+
+static int open_hold(struct keeper *keeper, const struct letter *letter, struct why *why)
+{
+	const char *control = options_of(keeper)->control;
+	keeper->hold =
+	    letter ? keeper_hold_adopt(control, letter, why) : keeper_hold_open(control, why);
+	return keeper->hold ? 0 : -1;
+}
+
+static int open_all(struct keeper *keeper, const struct letter *letter, struct why *why)
+{
+	const struct options *options = options_of(keeper);
+	const struct keeper_worker_events events = {
+	    .received = on_message, .ended = on_worker_ended, .arg = keeper};
+
+	keeper->descriptors = limits_raise_descriptors();
+	if (!letter && !options->foreground && background_begin(why) != 0)
+		return -1;
+	find_path(keeper);
+	if (open_log(keeper, options, why) != 0 || open_workers_log(keeper, options, why) != 0)
+		return -1;
+	if (open_base(keeper, why) != 0 || open_hold(keeper, letter, why) != 0)
+		return -1;
+	if (user_find(options->user, &keeper->user, why) != 0)
+		return -1;
+	keeper->commands =
+	    keeper_commands_new(keeper->base, &keeper->user, on_command_answer, keeper);
+	if (!keeper->commands)
+		return why_set(why, "access commands: no memory");
+	keeper->worker = keeper_worker_new(keeper->base, &events, why);
+	if (!keeper->worker || open_signals(keeper, why) != 0)
+		return -1;
+	bool asked = options->command_count > 0;
+	if (asked && keeper_commands_change(keeper->commands, &keeper->configuration.options, why))
+		return -1;
+	return start_worker(keeper, why);
+}
+
+/* ---- death; any half-born state ---- */
+
+static void close_all(struct keeper *keeper)
+{
+	if (keeper->trial)
+		keeper_trial_cancel(keeper->trial);
+	end_trial(keeper);
+	keeper_commands_free(keeper->commands);
+	keeper_worker_free(keeper->worker);
+	if (keeper->pid_written)
+		background_pid_file_remove(options_of(keeper)->pid_file);
+	for (int i = 0; i < SIGNALS; i++) {
+		if (keeper->signals[i])
+			event_free(keeper->signals[i]);
+	}
+	if (keeper->restart)
+		event_free(keeper->restart);
+	if (keeper->base)
+		event_base_free(keeper->base);
+	libevent_global_shutdown();
+	keeper_hold_close(keeper->hold);
+	log_close();
+	if (keeper->log_file >= 0)
+		close(keeper->log_file);
+	configuration_clear(&keeper->wanted);
+	configuration_clear(&keeper->configuration);
+}
+
+/* In the foreground the log is standard output, and whoever reads it sees standard error too. */
+static int fail(struct keeper *keeper, const struct why *why)
+{
+	const struct options *options = options_of(keeper);
+	if (keeper->log_open && (options->log_file || !options->foreground))
+		log_error("%s", why->text);
+	fprintf(stderr, "pptpproxy: %s\n", why->text);
+	close_all(keeper);
+	return EXIT_FAILURE;
+}
+
+int keeper_run(char **argv, struct configuration *configuration, const struct letter *letter)
+{
+	struct keeper keeper = {
+	    .argv = argv,
+	    .configuration = *configuration,
+	    .log_file = -1,
+	    .trial_letter = -1,
+	    .upgraded = letter != NULL,
+	    .pid_written = letter && configuration->options.pid_file,
+	};
+	struct why why;
+
+	signal(SIGPIPE, SIG_IGN);
+	if (background_standard_descriptors(&why) != 0 || open_all(&keeper, letter, &why) != 0)
+		return fail(&keeper, &why);
+	if (event_base_dispatch(keeper.base) != 0)
+		return fail(&keeper, why_set(&why, "the event loop failed") ? &why : &why);
+	if (keeper.failed)
+		return fail(&keeper, &keeper.failure);
+	if (!keeper.announced && !options_of(&keeper)->foreground)
+		fputs("pptpproxy: ended by a signal before it was ready\n", stderr);
+	log_info("stopped");
+	close_all(&keeper);
+	return EXIT_SUCCESS;
+}
+
+int keeper_try(const struct letter *letter)
+{
+	struct configuration configuration;
+	struct why why;
+	bool good = kept_readable(letter->kept, &why) &&
+		    configuration_receive(&configuration, letter, &why) == OPTIONS_RUN;
+	if (!good)
+		fprintf(stderr, "pptpproxy: %s\n", why.text);
+	configuration_clear(&configuration);
+	return good ? EXIT_SUCCESS : EXIT_FAILURE;
+}

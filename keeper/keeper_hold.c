@@ -1,0 +1,252 @@
+#include "keeper/keeper_hold.h"
+
+#include "control_listen.h"
+#include "host/instance.h"
+#include "host/kept.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct listener {
+	uint32_t addr;
+	uint16_t port;
+	int fd;
+};
+
+struct legs {
+	int fds[2]; /* -1: none */
+};
+
+struct keeper_hold {
+	const char *control;
+	int instance, kept;
+	struct gre_socket raw;
+	struct listener *listeners;
+	size_t listener_count;
+	struct legs *legs; /* by index */
+	size_t legs_room, legs_count;
+};
+
+static void inherit(int fd)
+{
+	fcntl(fd, F_SETFD, 0);
+}
+
+/* ---- legs ---- */
+
+static void close_legs(struct legs *legs)
+{
+	for (int side = 0; side < 2; side++) {
+		if (legs->fds[side] >= 0)
+			close(legs->fds[side]);
+		legs->fds[side] = -1;
+	}
+}
+
+static bool make_room(struct keeper_hold *hold, uint32_t index)
+{
+	size_t room = hold->legs_room ? hold->legs_room : 64;
+	if (index < hold->legs_room)
+		return true;
+	while (room <= index)
+		room *= 2;
+	struct legs *legs = reallocarray(hold->legs, room, sizeof(*legs));
+	if (!legs)
+		return false;
+	for (size_t i = hold->legs_room; i < room; i++)
+		legs[i] = (struct legs){{-1, -1}};
+	hold->legs = legs;
+	hold->legs_room = room;
+	return true;
+}
+
+void keeper_hold_keep(struct keeper_hold *hold, uint32_t index, const int fds[2])
+{
+	struct legs legs = {{fds[0], fds[1]}};
+	if (index >= KEEPER_HOLD_LEGS_MAX || !make_room(hold, index)) {
+		close_legs(&legs);
+		return;
+	}
+	keeper_hold_release(hold, index);
+	hold->legs[index] = legs;
+	hold->legs_count++;
+}
+
+void keeper_hold_release(struct keeper_hold *hold, uint32_t index)
+{
+	if (index >= hold->legs_room || hold->legs[index].fds[0] < 0)
+		return;
+	close_legs(&hold->legs[index]);
+	hold->legs_count--;
+}
+
+size_t keeper_hold_legs(const struct keeper_hold *hold)
+{
+	return hold->legs_count;
+}
+
+/* ---- listeners ---- */
+
+static struct listener *find_listener(const struct keeper_hold *hold, uint32_t addr, uint16_t port)
+{
+	for (size_t i = 0; i < hold->listener_count; i++) {
+		struct listener *listener = &hold->listeners[i];
+		if (listener->addr == addr && listener->port == port)
+			return listener;
+	}
+	return NULL;
+}
+
+static int add_listener(struct keeper_hold *hold, uint32_t addr, uint16_t port, int fd)
+{
+	struct listener *listeners =
+	    reallocarray(hold->listeners, hold->listener_count + 1, sizeof(*listeners));
+	if (!listeners)
+		return -1;
+	hold->listeners = listeners;
+	listeners[hold->listener_count++] = (struct listener){addr, port, fd};
+	return 0;
+}
+
+int keeper_hold_listen(struct keeper_hold *hold, uint32_t addr, uint16_t port, const char *name,
+		       struct why *why)
+{
+	const struct listener *there = find_listener(hold, addr, port);
+	if (there)
+		return there->fd;
+	int fd = control_listen_bind(addr, port, name, why);
+	if (fd < 0)
+		return -1;
+	inherit(fd);
+	if (add_listener(hold, addr, port, fd) != 0) {
+		close(fd);
+		return why_set(why, "listen on %.300s: no memory", name);
+	}
+	return fd;
+}
+
+void keeper_hold_unlisten(struct keeper_hold *hold, uint32_t addr, uint16_t port)
+{
+	struct listener *listener = find_listener(hold, addr, port);
+	if (!listener)
+		return;
+	close(listener->fd);
+	*listener = hold->listeners[--hold->listener_count];
+}
+
+/* ---- letters ---- */
+
+int keeper_hold_tell(const struct keeper_hold *hold, struct letter *letter, struct why *why)
+{
+	letter->instance = hold->instance;
+	letter->kept = hold->kept;
+	letter->raw_receive = hold->raw.receive_fd;
+	letter->raw_send = hold->raw.send_fd;
+	letter->listeners = calloc(hold->listener_count + 1, sizeof(*letter->listeners));
+	letter->legs = calloc(hold->legs_count + 1, sizeof(*letter->legs));
+	if (!letter->listeners || !letter->legs)
+		return why_set(why, "a new process cannot be told what to do: no memory");
+	for (size_t i = 0; i < hold->listener_count; i++) {
+		const struct listener *listener = &hold->listeners[i];
+		letter->listeners[letter->listener_count++] =
+		    (struct letter_listener){listener->addr, listener->port, listener->fd};
+	}
+	for (uint32_t i = 0; i < hold->legs_room; i++) {
+		const int *fds = hold->legs[i].fds;
+		if (fds[0] >= 0)
+			letter->legs[letter->legs_count++] =
+			    (struct letter_legs){i, {fds[0], fds[1]}};
+	}
+	return 0;
+}
+
+static int adopt(struct keeper_hold *hold, const struct letter *letter, struct why *why)
+{
+	hold->instance = letter->instance;
+	hold->kept = letter->kept;
+	hold->raw = (struct gre_socket){
+	    .receive_fd = letter->raw_receive,
+	    .send_fd = letter->raw_send,
+	};
+	for (size_t i = 0; i < letter->legs_count; i++)
+		keeper_hold_keep(hold, letter->legs[i].index, letter->legs[i].fds);
+	for (size_t i = 0; i < letter->listener_count; i++) {
+		const struct letter_listener *listener = &letter->listeners[i];
+		if (add_listener(hold, listener->addr, listener->port, listener->fd) != 0)
+			return why_set(why, "listeners: no memory");
+	}
+	return 0;
+}
+
+/* ---- birth and death ---- */
+
+static struct keeper_hold *new_hold(const char *control, struct why *why)
+{
+	struct keeper_hold *hold = calloc(1, sizeof(*hold));
+	if (!hold) {
+		why_set(why, "keeper: no memory");
+		return NULL;
+	}
+	hold->control = control;
+	hold->instance = hold->kept = -1;
+	hold->raw = GRE_SOCKET_NONE;
+	return hold;
+}
+
+static int open_all(struct keeper_hold *hold, struct why *why)
+{
+	hold->instance = instance_open(hold->control, why);
+	if (hold->instance < 0)
+		return -1;
+	hold->kept = kept_create(why);
+	/* Before the first connection, so that the system never answers GRE with ICMP. */
+	if (hold->kept < 0 || gre_socket_open(&hold->raw, why) != 0)
+		return -1;
+	inherit(hold->instance);
+	inherit(hold->kept);
+	inherit(hold->raw.receive_fd);
+	inherit(hold->raw.send_fd);
+	return 0;
+}
+
+struct keeper_hold *keeper_hold_open(const char *control, struct why *why)
+{
+	struct keeper_hold *hold = new_hold(control, why);
+	if (hold && open_all(hold, why) != 0) {
+		keeper_hold_close(hold);
+		return NULL;
+	}
+	return hold;
+}
+
+struct keeper_hold *keeper_hold_adopt(const char *control, const struct letter *letter,
+				      struct why *why)
+{
+	struct keeper_hold *hold = new_hold(control, why);
+	if (hold && adopt(hold, letter, why) != 0) {
+		keeper_hold_close(hold);
+		return NULL;
+	}
+	return hold;
+}
+
+void keeper_hold_close(struct keeper_hold *hold)
+{
+	if (!hold)
+		return;
+	for (size_t i = 0; i < hold->legs_room; i++)
+		close_legs(&hold->legs[i]);
+	for (size_t i = 0; i < hold->listener_count; i++)
+		close(hold->listeners[i].fd);
+	free(hold->legs);
+	free(hold->listeners);
+	gre_socket_close(&hold->raw);
+	if (hold->kept >= 0)
+		close(hold->kept);
+	instance_close(hold->instance, hold->control);
+	free(hold);
+}

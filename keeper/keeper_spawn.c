@@ -1,0 +1,72 @@
+#include "keeper/keeper_spawn.h"
+
+#include "keeper/letter.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Our environment with one entry more, which points to entry. NULL: no memory. */
+static char **environment_with(char *entry)
+{
+	size_t count = 0;
+	while (environ[count])
+		count++;
+	char **copy = calloc(count + 2, sizeof(*copy));
+	if (!copy)
+		return NULL;
+	memcpy(copy, environ, count * sizeof(*copy));
+	copy[count] = entry;
+	return copy;
+}
+
+static int set_output(posix_spawn_file_actions_t *actions, int output)
+{
+	int error = 0;
+	if (output >= 0)
+		error = posix_spawn_file_actions_adddup2(actions, output, STDOUT_FILENO);
+	if (output >= 0 && error == 0)
+		error = posix_spawn_file_actions_adddup2(actions, output, STDERR_FILENO);
+	return error;
+}
+
+int keeper_spawn(pid_t *pid, const char *path, char **words, int letter_fd, int output)
+{
+	char entry[LETTER_ENTRY_MAX];
+	char **environment = environment_with(letter_entry(letter_fd, entry));
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attributes;
+	sigset_t none, all;
+
+	if (!environment)
+		return ENOMEM;
+	sigemptyset(&none);
+	sigfillset(&all);
+	posix_spawnattr_init(&attributes);
+	posix_spawnattr_setsigmask(&attributes, &none);
+	posix_spawnattr_setsigdefault(&attributes, &all);
+	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+	posix_spawn_file_actions_init(&actions);
+	int error = set_output(&actions, output);
+	if (error == 0)
+		error = posix_spawn(pid, path, &actions, &attributes, words, environment);
+	posix_spawn_file_actions_destroy(&actions);
+	posix_spawnattr_destroy(&attributes);
+	free(environment);
+	return error;
+}
+
+int keeper_spawn_in_place(const char *path, char **words, int letter_fd)
+{
+	char entry[LETTER_ENTRY_MAX];
+	char **environment = environment_with(letter_entry(letter_fd, entry));
+	if (!environment)
+		return ENOMEM;
+	execve(path, words, environment);
+	int error = errno;
+	free(environment);
+	return error;
+}

@@ -1,0 +1,260 @@
+#include "keeper/letter.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define VARIABLE "PPTPPROXY_LETTER"
+#define TITLE	 "pptpproxy letter 1"
+
+enum { NUMBERS_MAX = 3, BLOB_MAX = 64 << 20 };
+
+/* ---- writing ---- */
+
+static void put_blob(FILE *file, const char *name, const char *octets, size_t length)
+{
+	fprintf(file, "%s %zu\n", name, length);
+	fwrite(octets, 1, length, file);
+	putc('\n', file);
+}
+
+static void put(FILE *file, const struct letter *letter)
+{
+	fprintf(file, TITLE "\nto %d\nkeeper %ld\ndescriptors %zu\nkept %d\nraw %d %d\n",
+		(int)letter->to, (long)letter->keeper, letter->descriptors, letter->kept,
+		letter->raw_receive, letter->raw_send);
+	fprintf(file, "instance %d\nlink %d\nlog %d\n", letter->instance, letter->link,
+		letter->log);
+	for (size_t i = 0; i < letter->listener_count; i++) {
+		const struct letter_listener *listener = &letter->listeners[i];
+		fprintf(file, "listener %lu %u %d\n", (unsigned long)listener->addr, listener->port,
+			listener->fd);
+	}
+	for (size_t i = 0; i < letter->legs_count; i++) {
+		const struct letter_legs *legs = &letter->legs[i];
+		fprintf(file, "legs %lu %d %d\n", (unsigned long)legs->index, legs->fds[0],
+			legs->fds[1]);
+	}
+	for (size_t i = 0; i < letter->word_count; i++)
+		put_blob(file, "word", letter->words[i], strlen(letter->words[i]));
+	if (letter->config_path)
+		put_blob(file, "config-path", letter->config_path, strlen(letter->config_path));
+	if (letter->config)
+		put_blob(file, "config", letter->config, letter->config_length);
+	if (letter->fastpath)
+		put_blob(file, "fastpath", letter->fastpath, letter->fastpath_length);
+}
+
+int letter_write(const struct letter *letter, struct why *why)
+{
+	int fd = memfd_create("pptpproxy letter", 0), copy = fd >= 0 ? dup(fd) : -1;
+	FILE *file = copy >= 0 ? fdopen(copy, "w") : NULL;
+	int error = file ? 0 : errno;
+
+	if (file) {
+		put(file, letter);
+		if (fflush(file) != 0 || ferror(file))
+			error = errno ? errno : EIO;
+		fclose(file);
+	} else if (copy >= 0) {
+		close(copy);
+	}
+	if (error == 0)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return why_set(why, "a new process cannot be told what to do: %s", strerror(error));
+}
+
+char *letter_entry(int fd, char out[static LETTER_ENTRY_MAX])
+{
+	snprintf(out, LETTER_ENTRY_MAX, VARIABLE "=%d", fd);
+	return out;
+}
+
+/* ---- reading ---- */
+
+static void *grow(void *array, size_t count, size_t size)
+{
+	/* By doubling: there is a line for each of thousands of connections. */
+	if ((count & (count - 1)) != 0)
+		return array;
+	return reallocarray(array, count ? 2 * count : 1, size);
+}
+
+static bool add_listener(struct letter *letter, const long long n[NUMBERS_MAX])
+{
+	void *grown = grow(letter->listeners, letter->listener_count, sizeof(*letter->listeners));
+	if (!grown)
+		return false;
+	letter->listeners = grown;
+	letter->listeners[letter->listener_count++] =
+	    (struct letter_listener){(uint32_t)n[0], (uint16_t)n[1], (int)n[2]};
+	return true;
+}
+
+static bool add_legs(struct letter *letter, const long long n[NUMBERS_MAX])
+{
+	void *grown = grow(letter->legs, letter->legs_count, sizeof(*letter->legs));
+	if (!grown)
+		return false;
+	letter->legs = grown;
+	letter->legs[letter->legs_count++] =
+	    (struct letter_legs){(uint32_t)n[0], {(int)n[1], (int)n[2]}};
+	return true;
+}
+
+static bool add_word(struct letter *letter, char *word)
+{
+	char **words = reallocarray(letter->words, letter->word_count + 2, sizeof(*words));
+	if (!words)
+		return false;
+	letter->words = words;
+	words[letter->word_count++] = word;
+	words[letter->word_count] = NULL;
+	return true;
+}
+
+/* The octets behind a line that told their number, and a newline. NULL: they are not there. */
+static char *take_blob(FILE *file, long long length)
+{
+	if (length < 0 || length > BLOB_MAX)
+		return NULL;
+	char *blob = malloc((size_t)length + 1);
+	if (!blob)
+		return NULL;
+	if (fread(blob, 1, (size_t)length, file) != (size_t)length || getc(file) != '\n') {
+		free(blob);
+		return NULL;
+	}
+	blob[length] = '\0';
+	return blob;
+}
+
+static bool take_blob_line(struct letter *letter, FILE *file, const char *name, long long length)
+{
+	char **blob = strcmp(name, "config") == 0	 ? &letter->config
+		      : strcmp(name, "config-path") == 0 ? &letter->config_path
+		      : strcmp(name, "fastpath") == 0	 ? &letter->fastpath
+							 : NULL;
+	char *octets = take_blob(file, length);
+	if (!octets)
+		return false;
+	if (blob && !*blob) {
+		*blob = octets;
+		if (blob == &letter->config)
+			letter->config_length = (size_t)length;
+		if (blob == &letter->fastpath)
+			letter->fastpath_length = (size_t)length;
+		return true;
+	}
+	if (strcmp(name, "word") == 0 && add_word(letter, octets))
+		return true;
+	free(octets);
+	return false;
+}
+
+static bool take_line(struct letter *letter, FILE *file, const char *line)
+{
+	char name[16];
+	long long n[NUMBERS_MAX];
+	int numbers = sscanf(line, "%15s %lld %lld %lld", name, &n[0], &n[1], &n[2]) - 1;
+	const struct {
+		const char *name;
+		int *value;
+	} ones[] = {
+	    {"kept", &letter->kept},
+	    {"instance", &letter->instance},
+	    {"link", &letter->link},
+	    {"log", &letter->log},
+	};
+
+	if (strcmp(name, "raw") == 0 && numbers == 2) {
+		letter->raw_receive = (int)n[0];
+		letter->raw_send = (int)n[1];
+		return true;
+	}
+	if (numbers == 3 && strcmp(name, "listener") == 0)
+		return add_listener(letter, n);
+	if (numbers == 3 && strcmp(name, "legs") == 0)
+		return add_legs(letter, n);
+	if (numbers != 1)
+		return false;
+	for (size_t i = 0; i < sizeof(ones) / sizeof(ones[0]); i++) {
+		if (strcmp(name, ones[i].name) == 0) {
+			*ones[i].value = (int)n[0];
+			return true;
+		}
+	}
+	if (strcmp(name, "to") == 0 && n[0] >= LETTER_TO_WORKER && n[0] <= LETTER_TO_TRIAL) {
+		letter->to = (enum letter_to)n[0];
+		return true;
+	}
+	if (strcmp(name, "descriptors") == 0 && n[0] >= 0) {
+		letter->descriptors = (size_t)n[0];
+		return true;
+	}
+	if (strcmp(name, "keeper") == 0) {
+		letter->keeper = (long)n[0];
+		return true;
+	}
+	return take_blob_line(letter, file, name, n[0]);
+}
+
+static bool take(struct letter *letter, FILE *file)
+{
+	char line[128];
+	bool good = fgets(line, sizeof(line), file) && strcmp(line, TITLE "\n") == 0;
+	while (good && fgets(line, sizeof(line), file))
+		good = take_line(letter, file, line);
+	return good && !ferror(file) && letter->to != LETTER_TO_NOBODY && letter->words;
+}
+
+int letter_read(int fd, struct letter *letter, struct why *why)
+{
+	*letter = LETTER_NONE;
+	FILE *file = fdopen(fd, "r");
+	if (!file)
+		return why_set(why, "letter of the running instance: %s", strerror(errno));
+	rewind(file);
+	bool good = take(letter, file);
+	fclose(file);
+	if (good)
+		return 0;
+	letter_clear(letter);
+	return why_set(why,
+		       "the running instance is of a version that this one (%s) cannot go on from",
+		       TITLE);
+}
+
+int letter_receive(struct letter *letter, struct why *why)
+{
+	const char *value = getenv(VARIABLE);
+	char *end;
+
+	*letter = LETTER_NONE;
+	if (!value)
+		return 0;
+	long fd = strtol(value, &end, 10);
+	if (end == value || *end != '\0' || fd < 0 || fd > INT32_MAX)
+		fd = -1;
+	unsetenv(VARIABLE);
+	return letter_read((int)fd, letter, why);
+}
+
+void letter_clear(struct letter *letter)
+{
+	for (size_t i = 0; i < letter->word_count; i++)
+		free(letter->words[i]);
+	free(letter->words);
+	free(letter->listeners);
+	free(letter->legs);
+	free(letter->config);
+	free(letter->config_path);
+	free(letter->fastpath);
+	*letter = LETTER_NONE;
+}

@@ -1,0 +1,665 @@
+/*
+ * What the keeper says is noted by a callback and done by the main loop, which alone may run the
+ * event base again while it waits for something.
+ */
+#include "worker.h"
+
+#include "acl_ask.h"
+#include "control_relay.h"
+#include "gre_relay.h"
+#include "host/instance.h"
+#include "host/kept.h"
+#include "host/log.h"
+#include "host/names.h"
+#include "host/process.h"
+#include "host/sandbox.h"
+#include "host/user.h"
+#include "keeper/configuration.h"
+#include "keeper/link.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* How many callbacks may run before sockets are looked at again: a busy connection does not keep
+ * others waiting. */
+enum { CALLBACKS_A_TURN = 64 };
+
+/* A listening socket, the keeper's. */
+struct listening {
+	uint32_t addr;
+	uint16_t port;
+	int fd;
+};
+
+struct worker {
+	const struct letter *letter;
+	struct configuration configuration;
+	struct event_base *base;
+	struct link *link;
+	struct kept *kept;
+	struct names *names;
+	struct callid_db *db;
+	struct gre_relay *gre;
+	struct acl_ask *ask;
+	struct control_relay *control;
+	struct event *instance;
+	struct listening *listening;
+	size_t listening_count;
+	struct link_message socket; /* the answer to a wish for one */
+	bool socket_came;
+	bool *asked; /* by the letter's legs: the relay goes on with them */
+
+	/* what the keeper has said */
+	int change; /* a letter's descriptor, or -1 */
+	int change_log;
+	bool end, hand_over, alone;
+	bool ending, closed;
+};
+
+static const struct options *options_of(const struct worker *worker)
+{
+	return &worker->configuration.options;
+}
+
+static void say(struct worker *worker, const struct link_message *message)
+{
+	link_send(worker->link, message);
+}
+
+/* ---- what the keeper says ---- */
+
+static void close_if_open(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+static int descriptor(const struct link_message *message, unsigned which)
+{
+	return which < message->fd_count ? message->fds[which] : -1;
+}
+
+static void on_new_log(const struct worker *worker, int fd)
+{
+	if (fd >= 0)
+		log_replace(fd);
+	if (worker->names)
+		names_reload(worker->names);
+	log_info("SIGHUP: %sresolver's configuration read anew", fd >= 0 ? "log reopened, " : "");
+}
+
+static void on_message(void *arg, const struct link_message *message)
+{
+	struct worker *worker = arg;
+	switch (message->type) {
+	case LINK_LISTENING:
+		worker->socket = *message;
+		worker->socket_came = true;
+		return;
+	case LINK_CHECKED:
+		acl_ask_answered(worker->ask, message->number, (enum acl_answer)message->answer,
+				 message->text);
+		return;
+	case LINK_LOG:
+		on_new_log(worker, descriptor(message, 0));
+		return;
+	case LINK_CHANGE:
+		close_if_open(&worker->change);
+		close_if_open(&worker->change_log);
+		worker->change = descriptor(message, 0);
+		worker->change_log = descriptor(message, 1);
+		break;
+	case LINK_END:
+		worker->end = true;
+		break;
+	case LINK_HAND_OVER:
+		worker->hand_over = true;
+		break;
+	default:
+		return;
+	}
+	event_base_loopbreak(worker->base);
+}
+
+static void on_keeper_gone(void *arg)
+{
+	struct worker *worker = arg;
+	worker->alone = true;
+	event_base_loopbreak(worker->base);
+}
+
+static void on_instance(evutil_socket_t fd, short what, void *arg)
+{
+	(void)what, (void)arg;
+	instance_turn_away(fd);
+}
+
+/* ---- what we ask of the keeper ---- */
+
+static void ask_command(void *arg, uint32_t number, const struct acl_ask_client *client)
+{
+	struct link_message message = {
+	    .type = LINK_CHECK,
+	    .number = number,
+	    .check =
+		{
+		    .connection = client->connection,
+		    .pair = client->pair,
+		    .client_addr = client->addr,
+		    .client_port = client->port,
+		    .listen_addr = client->listen_addr,
+		    .listen_port = client->listen_port,
+		},
+	};
+	say(arg, &message);
+}
+
+static void cancel_command(void *arg, uint32_t number)
+{
+	struct link_message message = {.type = LINK_CANCEL, .number = number};
+	say(arg, &message);
+}
+
+static int keep_legs(void *arg, uint32_t index, const int fds[2])
+{
+	struct worker *worker = arg;
+	struct link_message message = {
+	    .type = LINK_KEEP, .number = index, .fds = {fds[0], fds[1]}, .fd_count = 2};
+	return link_send(worker->link, &message);
+}
+
+static void release_legs(void *arg, uint32_t index)
+{
+	struct link_message message = {.type = LINK_RELEASE, .number = index};
+	say(arg, &message);
+}
+
+static struct listening *find_listening(const struct worker *worker, uint32_t addr, uint16_t port)
+{
+	for (size_t i = 0; i < worker->listening_count; i++) {
+		struct listening *listening = &worker->listening[i];
+		if (listening->addr == addr && listening->port == port)
+			return listening;
+	}
+	return NULL;
+}
+
+static int add_listening(struct worker *worker, uint32_t addr, uint16_t port, int fd)
+{
+	struct listening *listening =
+	    reallocarray(worker->listening, worker->listening_count + 1, sizeof(*listening));
+	if (!listening)
+		return -1;
+	worker->listening = listening;
+	listening[worker->listening_count++] = (struct listening){addr, port, fd};
+	return 0;
+}
+
+static int open_socket(void *arg, uint32_t addr, uint16_t port, const char *name, struct why *why)
+{
+	struct worker *worker = arg;
+	struct link_message wish = {.type = LINK_LISTEN, .addr = addr, .port = port};
+	const struct listening *there = find_listening(worker, addr, port);
+	if (there)
+		return there->fd;
+	snprintf(wish.text, sizeof(wish.text), "%s", name);
+	worker->socket_came = false;
+	say(worker, &wish);
+	while (!worker->socket_came) {
+		if (event_base_loop(worker->base, EVLOOP_ONCE) != 0 ||
+		    event_base_got_break(worker->base))
+			return why_set(why, "ended while it waited for its sockets");
+	}
+	int fd = descriptor(&worker->socket, 0);
+	if (fd < 0)
+		return why_set(why, "%s", worker->socket.text);
+	if (add_listening(worker, addr, port, fd) == 0)
+		return fd;
+	close(fd);
+	return why_set(why, "listen on %s: no memory", name);
+}
+
+static void unlisten(struct worker *worker, struct listening *listening)
+{
+	struct link_message message = {
+	    .type = LINK_UNLISTEN, .addr = listening->addr, .port = listening->port};
+	close(listening->fd);
+	*listening = worker->listening[--worker->listening_count];
+	say(worker, &message);
+}
+
+/* Sockets that no pair listens on any more. */
+static void drop_idle_sockets(struct worker *worker)
+{
+	/* The event base takes a descriptor out in its next turn only, and while the keeper has a
+	 * duplicate nobody else does. */
+	event_base_loop(worker->base, EVLOOP_NONBLOCK);
+	for (size_t i = worker->listening_count; i-- > 0;) {
+		struct listening *listening = &worker->listening[i];
+		if (!control_relay_listens(worker->control, listening->addr, listening->port))
+			unlisten(worker, listening);
+	}
+}
+
+/* ---- what an earlier worker left ---- */
+
+static int compare_legs(const void *index, const void *legs)
+{
+	uint32_t a = *(const uint32_t *)index, b = ((const struct letter_legs *)legs)->index;
+	return (a > b) - (a < b);
+}
+
+/* They are in the order of their indexes. */
+static bool legs_of_index(void *arg, uint32_t index, int fds[2])
+{
+	struct worker *worker = arg;
+	const struct letter *letter = worker->letter;
+	const struct letter_legs *legs =
+	    bsearch(&index, letter->legs, letter->legs_count, sizeof(*letter->legs), compare_legs);
+	if (!legs)
+		return false;
+	worker->asked[legs - letter->legs] = true;
+	for (int side = 0; side < 2; side++) {
+		fds[side] = legs->fds[side];
+		fcntl(fds[side], F_SETFD, FD_CLOEXEC);
+	}
+	return true;
+}
+
+static void close_unasked(struct worker *worker)
+{
+	for (size_t i = 0; i < worker->letter->legs_count; i++) {
+		const struct letter_legs *legs = &worker->letter->legs[i];
+		if (worker->asked[i])
+			continue;
+		close(legs->fds[0]);
+		close(legs->fds[1]);
+		release_legs(worker, legs->index);
+	}
+}
+
+/* ---- birth, in order ---- */
+
+static void ignore_signals(void)
+{
+	/* They are for the keeper, who may be sent them as one of a group. */
+	static const int ignored[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR2, SIGPIPE};
+	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+		signal(ignored[i], SIG_IGN);
+}
+
+static int open_log(const struct options *options, int file, struct why *why)
+{
+	struct log_config config = {
+	    .target = options->log_file	    ? LOG_TO_DESCRIPTOR
+		      : options->foreground ? LOG_TO_STDOUT
+					    : LOG_TO_SYSLOG,
+	    .fd = file,
+	    .level = options->log_level,
+	    .name = "pptpproxy",
+	};
+	return log_open(&config, why);
+}
+
+static int open_base(struct worker *worker, struct why *why)
+{
+	struct event_config *config = event_config_new();
+	if (config) {
+		/* Edge-triggered, as input that is only peeked at stays readable; early close, to
+		 * tell a cut message from a slow one. */
+		event_config_require_features(config, EV_FEATURE_ET | EV_FEATURE_O1 |
+							  EV_FEATURE_EARLY_CLOSE);
+		/* Fewer system calls: changes wait for the loop's next turn. A descriptor that is
+		 * duplicated into another process must not be closed in the same turn as its event
+		 * is deleted: the system would keep watching it, and nobody could take it out. */
+		event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK |
+						  EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
+		event_config_set_max_dispatch_interval(config, NULL, CALLBACKS_A_TURN, 0);
+		worker->base = event_base_new_with_config(config);
+		event_config_free(config);
+	}
+	return worker->base
+		   ? 0
+		   : why_set(why, "event loop: the system offers none that is edge-triggered");
+}
+
+static int open_link(struct worker *worker, struct why *why)
+{
+	worker->link = link_open(worker->base, worker->letter->link, false, on_message,
+				 on_keeper_gone, worker);
+	return worker->link ? 0 : why_set(why, "link to the keeper: no memory");
+}
+
+static int give_up_rights(struct worker *worker, struct why *why)
+{
+	struct user user;
+	return user_find(options_of(worker)->user, &user, why) != 0 ||
+		       user_become(&user, why) != 0 ||
+		       process_follow_parent(worker->letter->keeper, why) != 0
+		   ? -1
+		   : 0;
+}
+
+static int lock_in(struct worker *worker, struct why *why)
+{
+	const struct sandbox_config config = {.report_fd = worker->letter->log};
+	int lacks = sandbox_enter(&config, why);
+	if (lacks > 0)
+		log_info("this kernel has no %s%s%s: the worker does without",
+			 lacks & SANDBOX_LACKS_FILES ? "Landlock" : "",
+			 lacks == (SANDBOX_LACKS_FILES | SANDBOX_LACKS_CALLS) ? " and no " : "",
+			 lacks & SANDBOX_LACKS_CALLS ? "seccomp filter" : "");
+	return lacks < 0 ? -1 : 0;
+}
+
+static int open_gre(struct worker *worker, struct why *why)
+{
+	const struct gre_socket sockets = {
+	    .receive_fd = worker->letter->raw_receive,
+	    .send_fd = worker->letter->raw_send,
+	    .receive_buffer = gre_socket_receive_buffer(worker->letter->raw_receive),
+	};
+	const struct gre_relay_config config = {
+	    .db = worker->db,
+	    .kept = worker->kept,
+	    .sockets = &sockets,
+	};
+	worker->gre = gre_relay_open(&config, why);
+	return worker->gre ? 0 : -1;
+}
+
+static int open_ask(struct worker *worker, struct why *why)
+{
+	const struct acl_ask_config config = {
+	    .ask = ask_command, .cancel = cancel_command, .arg = worker};
+	worker->ask = acl_ask_new(&config);
+	return worker->ask ? 0 : why_set(why, "access commands: no memory");
+}
+
+static int open_instance(struct worker *worker, struct why *why)
+{
+	worker->instance = event_new(worker->base, worker->letter->instance,
+				     EV_READ | EV_ET | EV_PERSIST, on_instance, NULL);
+	if (!worker->instance || event_add(worker->instance, NULL) != 0)
+		return why_set(why, "control socket: no memory");
+	return 0;
+}
+
+static void configure_control(struct worker *worker, const struct options *options,
+			      struct control_relay_config *config)
+{
+	*config = (struct control_relay_config){
+	    .base = worker->base,
+	    .db = worker->db,
+	    .names = worker->names,
+	    .pairs = options->pairs,
+	    .pair_count = options->pair_count,
+	    .acl = &options->acl,
+	    .commands = options->command_count > 0 ? worker->ask : NULL,
+	    .acl_any = options->acl_any,
+	    .acl_parallel = options->acl_parallel,
+	    .connect_timeout_s = options->connect_timeout_s,
+	    .handshake_timeout_s = options->handshake_timeout_s,
+	    .keepalive_s = options->keepalive_s,
+	    .descriptors = worker->letter->descriptors,
+	    .open_socket = open_socket,
+	    .open_socket_arg = worker,
+	    .keeping =
+		{
+		    .kept = worker->kept,
+		    .keep = keep_legs,
+		    .release = release_legs,
+		    .fds = legs_of_index,
+		    .arg = worker,
+		},
+	};
+}
+
+static int open_control(struct worker *worker, struct why *why)
+{
+	struct control_relay_config config;
+	configure_control(worker, options_of(worker), &config);
+	worker->control = control_relay_open(&config, why);
+	return worker->control ? 0 : -1;
+}
+
+static int remember_letter(struct worker *worker, struct why *why)
+{
+	const struct letter *letter = worker->letter;
+	worker->asked = calloc(letter->legs_count + 1, sizeof(*worker->asked));
+	if (!worker->asked)
+		return why_set(why, "worker: no memory");
+	for (size_t i = 0; i < letter->listener_count; i++) {
+		const struct letter_listener *listener = &letter->listeners[i];
+		if (add_listening(worker, listener->addr, listener->port, listener->fd) != 0)
+			return why_set(why, "worker: no memory");
+	}
+	return 0;
+}
+
+static int open_all(struct worker *worker, struct why *why)
+{
+	if (configuration_receive(&worker->configuration, worker->letter, why) != OPTIONS_RUN)
+		return -1;
+	if (give_up_rights(worker, why) != 0 ||
+	    open_log(options_of(worker), worker->letter->log, why) != 0 ||
+	    remember_letter(worker, why) != 0)
+		return -1;
+	worker->kept = kept_open(worker->letter->kept, why);
+	worker->names = names_new(worker->base, why);
+	if (!worker->kept || !worker->names)
+		return -1;
+	worker->db = callid_db_new(worker->kept);
+	if (!worker->db)
+		return why_set(why, "table of calls: %s", strerror(errno));
+	if (open_gre(worker, why) != 0 || open_ask(worker, why) != 0 ||
+	    open_instance(worker, why) != 0 || lock_in(worker, why) != 0)
+		return -1;
+	/* First of all, as packets of calls that go on may be waiting. */
+	if (gre_relay_start(worker->gre, why) != 0 || open_control(worker, why) != 0)
+		return -1;
+	close_unasked(worker);
+	drop_idle_sockets(worker);
+	return 0;
+}
+
+static void tell_ready(struct worker *worker)
+{
+	struct callid_totals totals;
+	struct link_message message = {.type = LINK_READY};
+
+	callid_db_totals(worker->db, &totals);
+	message.number = (uint32_t)control_relay_pairs(worker->control);
+	message.count[0] = (uint32_t)control_relay_connections(worker->control);
+	message.count[1] = (uint32_t)totals.calls;
+	say(worker, &message);
+}
+
+/* ---- a new configuration ---- */
+
+static int use_letter(struct worker *worker, const struct letter *letter, struct why *why)
+{
+	struct configuration next;
+	struct control_relay_config config;
+
+	if (configuration_receive(&next, letter, why) != OPTIONS_RUN) {
+		configuration_clear(&next);
+		return -1;
+	}
+	configure_control(worker, &next.options, &config);
+	if (control_relay_change(worker->control, &config, why) != 0) {
+		configuration_clear(&next);
+		return -1;
+	}
+	configuration_clear(&worker->configuration);
+	worker->configuration = next;
+	return 0;
+}
+
+/* log_file: its descriptor, or -1. */
+static void use_log(const struct options *options, int log_file)
+{
+	struct why why;
+	log_close();
+	if (open_log(options, log_file, &why) != 0)
+		log_error("%s", why.text);
+}
+
+static void change(struct worker *worker)
+{
+	struct link_message message = {.type = LINK_CHANGED};
+	struct letter letter;
+	struct why why;
+	int fd = worker->change;
+
+	worker->change = -1;
+	int result = letter_read(fd, &letter, &why);
+	if (result == 0)
+		result = use_letter(worker, &letter, &why);
+	letter_clear(&letter);
+	if (result == 0) {
+		use_log(options_of(worker), worker->change_log);
+		worker->change_log = -1;
+		drop_idle_sockets(worker);
+		message.number = (uint32_t)control_relay_pairs(worker->control);
+	} else {
+		snprintf(message.text, sizeof(message.text), "%s", why.text);
+	}
+	close_if_open(&worker->change_log);
+	say(worker, &message);
+}
+
+/* ---- death, in order; any half-born state ---- */
+
+static void tell_totals(const struct worker *worker)
+{
+	struct gre_totals totals;
+	struct callid_totals table;
+	callid_db_totals(worker->db, &table);
+	log_info("table of calls: %zu calls, %zu call IDs in quarantine", table.calls,
+		 table.closing);
+	gre_relay_totals(worker->gre, &totals);
+	log_info("GRE packets: %llu received, %llu sent", (unsigned long long)totals.received,
+		 (unsigned long long)totals.sent);
+	for (int i = 0; i < GRE_DROPS; i++) {
+		if (totals.drops[i] > 0)
+			log_info("GRE packets dropped: %llu: %s",
+				 (unsigned long long)totals.drops[i],
+				 gre_relay_drop_name((enum gre_drop)i));
+	}
+}
+
+static void close_all(struct worker *worker)
+{
+	if (worker->instance)
+		event_free(worker->instance);
+	control_relay_close(worker->control);
+	acl_ask_free(worker->ask);
+	gre_relay_close(worker->gre);
+	names_free(worker->names);
+	callid_db_free(worker->db);
+	kept_close(worker->kept);
+	link_close(worker->link);
+	close_if_open(&worker->change);
+	close_if_open(&worker->change_log);
+	if (worker->base)
+		event_base_free(worker->base);
+	libevent_global_shutdown();
+	free(worker->listening);
+	free(worker->asked);
+	log_close();
+	configuration_clear(&worker->configuration);
+}
+
+static void on_all_closed(void *arg)
+{
+	struct worker *worker = arg;
+	worker->closed = true;
+	event_base_loopbreak(worker->base);
+}
+
+static void begin_end(struct worker *worker)
+{
+	worker->ending = true;
+	control_relay_shut_down(worker->control, on_all_closed, worker);
+}
+
+/* Packets under way are sent; all else is in the kept memory or in the sockets. */
+static void stop_for_successor(struct worker *worker)
+{
+	gre_relay_close(worker->gre);
+	log_close();
+}
+
+static int fail(struct worker *worker, const struct why *why)
+{
+	struct link_message message = {.type = LINK_FAILED};
+	snprintf(message.text, sizeof(message.text), "%s", why->text);
+	if (worker->link)
+		say(worker, &message);
+	close_all(worker);
+	return EXIT_FAILURE;
+}
+
+static bool was_told_to_stop(const struct worker *worker)
+{
+	return worker->closed || worker->hand_over || worker->alone;
+}
+
+static void relay(struct worker *worker)
+{
+	while (!was_told_to_stop(worker)) {
+		if (worker->end && !worker->ending)
+			begin_end(worker);
+		if (worker->change >= 0 && !worker->ending)
+			change(worker);
+		if (!was_told_to_stop(worker) && event_base_dispatch(worker->base) != 0)
+			abort(); /* libevent has lost its way: the keeper starts another */
+	}
+}
+
+/* Standard descriptors may be a terminal that somebody wants back. */
+static void leave_terminal(int null)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		dup2(null, fd);
+}
+
+int worker_run(const struct letter *letter)
+{
+	static struct worker worker = {.change = -1, .change_log = -1};
+	struct why why;
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	worker.letter = letter;
+	ignore_signals();
+	if (open_base(&worker, &why) != 0 || open_link(&worker, &why) != 0 ||
+	    open_all(&worker, &why) != 0) {
+		bool told = worker.end || worker.hand_over;
+		if (!told)
+			return fail(&worker, &why);
+		close_all(&worker);
+		return EXIT_SUCCESS;
+	}
+	tell_ready(&worker);
+	if (!options_of(&worker)->foreground)
+		leave_terminal(null);
+	close_if_open(&null);
+	relay(&worker);
+	if (worker.hand_over) {
+		stop_for_successor(&worker);
+		return EXIT_SUCCESS;
+	}
+	if (worker.alone)
+		return EXIT_FAILURE;
+	tell_totals(&worker);
+	close_all(&worker);
+	return EXIT_SUCCESS;
+}
