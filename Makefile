@@ -73,6 +73,8 @@ unit_control_dial := control_dial.o $(leg) pair.o $(stage)
 unit_control_conn := $(conn)
 unit_control_relay := control_relay.o control_listen.o $(conn)
 unit_control_kept := $(unit_control_relay)
+unit_control_restore := $(unit_control_relay)
+unit_control_graves := control_graves.o
 unit_control_listen := control_listen.o $(leg) pair.o $(stage)
 unit_limits       := host/limits.o
 unit_user         := host/user.o host/why.o
@@ -139,7 +141,7 @@ $(B)/%.o: %.c Makefile
 
 $(B)/tests/unit/test_gre_relay.o: CPPFLAGS += $(LIBNET)
 $(B)/tests/unit/test_gre_relay: LDLIBS += $(LIBNET_LIBS)
-$(B)/tests/unit/test_control_relay: LDLIBS += -Wl,--wrap=clock_gettime
+$(addprefix $(B)/tests/unit/test_control_,relay restore): LDLIBS += -Wl,--wrap=clock_gettime
 steps := send recv shutdown close kept_begin kept_save kept_commit control_leg_take control_leg_write callid_db_release
 $(B)/tests/unit/test_control_kept: LDLIBS += $(steps:%=-Wl,--wrap=%)
 $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $$(addprefix $(B)/,$$(unit_$$*))
