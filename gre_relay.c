@@ -426,6 +426,8 @@ struct gre_relay *gre_relay_open(const struct gre_relay_config *config, struct w
 			    GRE_RECEIVE_BUFFER);
 	prepare_messages(relay);
 	callid_db_observe(relay->db, on_table_change, relay);
+	/* What the process before has held may have been released since. */
+	on_table_change(relay, 0, CALLID_RELEASED);
 	return relay;
 failed:
 	gre_relay_close(relay);

@@ -565,6 +565,61 @@ static void held_packets_follow_the_release_in_order(void **state)
 	assert_int_equal(info.from[SERVER].drops, 0);
 }
 
+/* Another table and another relay on the same memory and sockets, as another process has them. */
+static void open_next(struct kept **kept, int fd, const struct gre_socket *sockets)
+{
+	struct why why = {""};
+	struct gre_socket ours = {dup(sockets->receive_fd), dup(sockets->send_fd),
+				  sockets->receive_buffer};
+	gre_relay_close(relay);
+	callid_db_free(db);
+	kept_close(*kept);
+	*kept = kept_open(fd, &why);
+	db = callid_db_new(*kept);
+	struct gre_relay_config config = {.db = db, .kept = *kept, .sockets = &ours};
+	relay = gre_relay_open(&config, &why);
+	if (!relay)
+		fail_msg("%s", why.text);
+}
+
+static void the_next_process_sends_held_packets(void **state)
+{
+	(void)state;
+	NEEDS_NAMESPACE();
+	struct why why = {""};
+	struct kept *kept = NULL;
+	struct gre_socket sockets;
+	uint16_t to_server, to_client;
+	int fd = kept_create(&why);
+
+	assert_int_equal(gre_socket_open(&sockets, &why), 0);
+	open_next(&kept, fd, &sockets);
+	callid_ref call = reserve_call(&to_server);
+	start_relay();
+	for (uint8_t i = 0; i < 4; i++)
+		inject_data(SERVER, to_server, i);
+	wait_for((struct gre_totals){.received = 4});
+	open_next(&kept, fd, &sockets);
+	/* While no thread looks. */
+	assert_int_equal(callid_db_open(db, call, SERVER_ID, 1, &to_client), 0);
+	callid_db_release(db, call);
+	inject_data(SERVER, to_server, 4);
+	open_next(&kept, fd, &sockets);
+	start_relay();
+	for (uint8_t i = 0; i < 5; i++) {
+		receive(at_client);
+		assert_int_equal(got.octets[11], i);
+	}
+	wait_for((struct gre_totals){.received = 10, .sent = 5, .drops = {[GRE_DROP_NO_CALL] = 5}});
+	gre_relay_close(relay);
+	relay = NULL;
+	callid_db_free(db);
+	db = NULL;
+	kept_close(kept);
+	close(fd);
+	gre_socket_close(&sockets);
+}
+
 static void held_packets_keep_their_tos(void **state)
 {
 	(void)state;
@@ -1000,6 +1055,7 @@ int main(void)
 	    CASE(what_is_too_large_leaves_in_fragments),
 	    CASE(fragments_are_put_together_first),
 	    CASE(held_packets_follow_the_release_in_order),
+	    CASE(the_next_process_sends_held_packets),
 	    CASE(held_packets_keep_their_tos),
 	    CASE(no_packet_overtakes_a_held_one),
 	    CASE(one_held_packet_too_many),
