@@ -384,8 +384,10 @@ static int add_way(struct callid_db *db, struct call *call, enum callid_side fro
 	change(db, call);
 	way->counters->packets = way->counters->octets = 0;
 	way->counters->drops = way->counters->seen_at = 0;
+	write_begin(db);
 	facts->shown[from] = id;
 	facts->states[from] = (uint8_t)state;
+	write_end(db);
 	enter_way(db, way, space);
 	return 0;
 }
