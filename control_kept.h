@@ -54,7 +54,7 @@ struct control_kept;
 struct control_kept *control_kept_new(const struct control_keeping *keeping, struct why *why);
 void control_kept_free(struct control_kept *kept); /* the memory stays; NULL is fine */
 
-/* The number of the last connection that there was, kept or not; goes on over processes. */
+/* A new connection's number, kept or not: they go on over processes. */
 uint64_t control_kept_next_number(struct control_kept *kept);
 
 /* A free record, zero, for a connection with these descriptors, which are held from now on. NULL:

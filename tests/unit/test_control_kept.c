@@ -683,6 +683,8 @@ int main(void)
 	    CASE(death_while_an_end_does_not_read),
 	    CASE(death_at_any_time),
 	};
-	srandom((unsigned)getpid());
+	unsigned seed = (unsigned)getpid();
+	print_message("# seed %u\n", seed);
+	srandom(seed);
 	return cmocka_run_group_tests_name("control_kept", tests, NULL, NULL) != 0;
 }
