@@ -67,6 +67,7 @@ unit_gre_wire     := wire/gre_wire.o
 unit_callid_index := callid_index.o
 unit_callid_db    := $(table)
 unit_call_snoop   := call_snoop.o $(table) wire/pptp_wire.o
+unit_tcp_progress := host/tcp_progress.o $(far)
 unit_control_leg  := $(leg) $(far)
 unit_control_pump := control_pump.o $(leg) call_snoop.o $(table) wire/pptp_wire.o $(log) $(far)
 unit_control_dial := control_dial.o $(leg) pair.o $(stage)
