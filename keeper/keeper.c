@@ -705,7 +705,7 @@ int keeper_run(char **argv, struct configuration *configuration, const struct le
 
 int keeper_try(const struct letter *letter)
 {
-	struct configuration configuration;
+	struct configuration configuration = {0};
 	struct why why;
 	bool good = kept_readable(letter->kept, &why) &&
 		    configuration_receive(&configuration, letter, &why) == OPTIONS_RUN;
