@@ -363,6 +363,9 @@ static int send_wanted(struct keeper *keeper, struct why *why)
 	if (keeper->log_file >= 0)
 		message.fds[message.fd_count++] = keeper->log_file;
 	int result = keeper_worker_send(keeper->worker, &message);
+	/* It has died, which will be noticed; its successor is told then. */
+	if (result != 0 && (errno == EPIPE || errno == ECONNRESET))
+		result = 0;
 	if (result != 0)
 		why_set(why, "the worker cannot be told: %s", strerror(errno));
 	close(fd);
