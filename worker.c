@@ -616,10 +616,12 @@ static bool was_told_to_stop(const struct worker *worker)
 static void relay(struct worker *worker)
 {
 	while (!was_told_to_stop(worker)) {
-		if (worker->end && !worker->ending)
-			begin_end(worker);
-		if (worker->change >= 0 && !worker->ending)
+		/* First, as a change runs the event base, and may hear of the end or of another
+		 * change meanwhile. */
+		while (worker->change >= 0 && !worker->end && !was_told_to_stop(worker))
 			change(worker);
+		if (worker->end && !worker->ending && !was_told_to_stop(worker))
+			begin_end(worker);
 		if (!was_told_to_stop(worker) && event_base_dispatch(worker->base) != 0)
 			abort(); /* libevent has lost its way: the keeper starts another */
 	}
