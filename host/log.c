@@ -39,6 +39,7 @@ enum { STYLE_STAMP = 1, STYLE_PRIORITY = 2 };
 
 struct writer {
 	struct log_config config;
+	char *path; /* config's */
 	unsigned style;
 	struct log_queue queue;
 	pthread_t thread;
@@ -391,6 +392,7 @@ static void writer_free(struct writer *writer)
 		close(writer->fd);
 	if (writer->next >= 0)
 		close(writer->next);
+	free(writer->path);
 	log_queue_clear(&writer->queue);
 	pthread_cond_destroy(&writer->work);
 	pthread_cond_destroy(&writer->ended);
@@ -481,6 +483,8 @@ static struct writer *writer_new(const struct log_config *config)
 		return NULL;
 	writer->config = *config;
 	writer->fd = writer->next = -1;
+	writer->path = config->path ? strdup(config->path) : NULL;
+	writer->config.path = writer->path;
 
 	pthread_condattr_t attributes;
 	pthread_condattr_init(&attributes);
@@ -488,7 +492,8 @@ static struct writer *writer_new(const struct log_config *config)
 	pthread_cond_init(&writer->work, &attributes);
 	pthread_cond_init(&writer->ended, &attributes);
 	pthread_condattr_destroy(&attributes);
-	if (log_queue_init(&writer->queue, LOG_QUEUE_OCTETS) < 0) {
+	if ((config->path && !writer->path) ||
+	    log_queue_init(&writer->queue, LOG_QUEUE_OCTETS) < 0) {
 		writer_free(writer);
 		return NULL;
 	}

@@ -30,7 +30,7 @@ enum log_target { LOG_TO_STDOUT, LOG_TO_FILE, LOG_TO_DESCRIPTOR, LOG_TO_SYSLOG }
 
 struct log_config {
 	enum log_target target;
-	/* of LOG_TO_FILE; appended to, made with mode 0640; must outlive the log */
+	/* of LOG_TO_FILE; appended to, made with mode 0640; copied */
 	const char *path;
 	/* of LOG_TO_DESCRIPTOR: a file that somebody else has opened (log_open_file); the log's
 	 * from now on, if it opens */
