@@ -22,7 +22,7 @@ struct legs {
 };
 
 struct keeper_hold {
-	const char *control;
+	char *control;
 	int instance, kept;
 	struct gre_socket raw;
 	struct listener *listeners;
@@ -191,10 +191,14 @@ static struct keeper_hold *new_hold(const char *control, struct why *why)
 		why_set(why, "keeper: no memory");
 		return NULL;
 	}
-	hold->control = control;
 	hold->instance = hold->kept = -1;
 	hold->raw = GRE_SOCKET_NONE;
-	return hold;
+	hold->control = strdup(control);
+	if (hold->control)
+		return hold;
+	why_set(why, "keeper: no memory");
+	keeper_hold_close(hold);
+	return NULL;
 }
 
 static int open_all(struct keeper_hold *hold, struct why *why)
@@ -247,6 +251,8 @@ void keeper_hold_close(struct keeper_hold *hold)
 	gre_socket_close(&hold->raw);
 	if (hold->kept >= 0)
 		close(hold->kept);
-	instance_close(hold->instance, hold->control);
+	if (hold->control)
+		instance_close(hold->instance, hold->control);
+	free(hold->control);
 	free(hold);
 }

@@ -18,8 +18,8 @@ enum { KEEPER_HOLD_LEGS_MAX = 1 << 20 }; /* connections that have calls */
 
 struct keeper_hold;
 
-/* Opens the raw sockets, the control socket of this name and the kept memory. NULL with a sentence
- * in why. */
+/* Opens the raw sockets, the control socket of this name (copied) and the kept memory. NULL with a
+ * sentence in why. */
 struct keeper_hold *keeper_hold_open(const char *control, struct why *why);
 
 /* Takes over what the letter names, after an upgrade. */
