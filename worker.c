@@ -39,7 +39,7 @@ struct listening {
 
 struct worker {
 	const struct letter *letter;
-	struct configuration configuration;
+	struct configuration *configuration; /* others have pointers into it; NULL: not read yet */
 	struct event_base *base;
 	struct link *link;
 	struct kept *kept;
@@ -64,7 +64,7 @@ struct worker {
 
 static const struct options *options_of(const struct worker *worker)
 {
-	return &worker->configuration.options;
+	return &worker->configuration->options;
 }
 
 static void say(struct worker *worker, const struct link_message *message)
@@ -285,6 +285,29 @@ static void close_unasked(struct worker *worker)
 	}
 }
 
+/* ---- the configuration ---- */
+
+static void free_configuration(struct configuration *configuration)
+{
+	if (configuration)
+		configuration_clear(configuration);
+	free(configuration);
+}
+
+/* NULL with a sentence. */
+static struct configuration *read_letter(const struct letter *letter, struct why *why)
+{
+	struct configuration *configuration = calloc(1, sizeof(*configuration));
+	if (!configuration) {
+		why_set(why, "configuration: no memory");
+		return NULL;
+	}
+	if (configuration_receive(configuration, letter, why) == OPTIONS_RUN)
+		return configuration;
+	free_configuration(configuration);
+	return NULL;
+}
+
 /* ---- birth, in order ---- */
 
 static void ignore_signals(void)
@@ -446,7 +469,8 @@ static int remember_letter(struct worker *worker, struct why *why)
 
 static int open_all(struct worker *worker, struct why *why)
 {
-	if (configuration_receive(&worker->configuration, worker->letter, why) != OPTIONS_RUN)
+	worker->configuration = read_letter(worker->letter, why);
+	if (!worker->configuration)
 		return -1;
 	if (give_up_rights(worker, why) != 0 ||
 	    open_log(options_of(worker), worker->letter->log, why) != 0 ||
@@ -486,19 +510,17 @@ static void tell_ready(struct worker *worker)
 
 static int use_letter(struct worker *worker, const struct letter *letter, struct why *why)
 {
-	struct configuration next;
+	struct configuration *next = read_letter(letter, why);
 	struct control_relay_config config;
 
-	if (configuration_receive(&next, letter, why) != OPTIONS_RUN) {
-		configuration_clear(&next);
+	if (!next)
 		return -1;
-	}
-	configure_control(worker, &next.options, &config);
+	configure_control(worker, &next->options, &config);
 	if (control_relay_change(worker->control, &config, why) != 0) {
-		configuration_clear(&next);
+		free_configuration(next);
 		return -1;
 	}
-	configuration_clear(&worker->configuration);
+	free_configuration(worker->configuration);
 	worker->configuration = next;
 	return 0;
 }
@@ -575,7 +597,7 @@ static void close_all(struct worker *worker)
 	free(worker->listening);
 	free(worker->asked);
 	log_close();
-	configuration_clear(&worker->configuration);
+	free_configuration(worker->configuration);
 }
 
 static void on_all_closed(void *arg)
