@@ -44,6 +44,7 @@ struct keeper {
 	size_t descriptors;
 	int log_file; /* for workers; -1: none */
 	bool log_open, pid_written, announced, upgraded, failed;
+	bool end_told, last_chance; /* at the end: to the worker; it is the second one */
 	enum state state;
 	struct event_base *base;
 	struct event *signals[SIGNALS], *restart;
@@ -132,6 +133,7 @@ static void start_later(struct keeper *keeper, unsigned seconds)
 static void start_again(struct keeper *keeper)
 {
 	struct why why;
+	keeper->end_told = false;
 	if (start_worker(keeper, &why) == 0)
 		return;
 	log_error("%s", why.text);
@@ -152,6 +154,7 @@ static void tell_worker(struct keeper *keeper, enum link_type type)
 
 static void end_worker(struct keeper *keeper)
 {
+	keeper->end_told = true;
 	tell_worker(keeper, LINK_END);
 	keeper_worker_kill_in(keeper->worker, FAREWELL_S);
 }
@@ -163,6 +166,17 @@ static void tell_death(pid_t pid, int status)
 			  strsignal(WTERMSIG(status)));
 	else
 		log_error("worker %ld died: exit status %d", (long)pid, WEXITSTATUS(status));
+}
+
+/* Whoever was to say farewell has died before it had, or was ending for a successor. */
+static bool start_for_farewell(struct keeper *keeper, bool orderly)
+{
+	if ((orderly && keeper->end_told) || keeper->last_chance ||
+	    keeper_hold_legs(keeper->hold) == 0)
+		return false;
+	keeper->last_chance = true;
+	start_again(keeper);
+	return true;
 }
 
 static void become_next_image(struct keeper *keeper);
@@ -181,6 +195,8 @@ static void on_worker_ended(void *arg, pid_t pid, int status, bool was_ready)
 	if (keeper->state == ENDING || (keeper->failure.text[0] && !keeper->announced)) {
 		if (!orderly && keeper->state == ENDING && was_ready)
 			tell_death(pid, status);
+		if (keeper->state == ENDING && was_ready && start_for_farewell(keeper, orderly))
+			return;
 		keeper->failed = keeper->state != ENDING;
 		event_base_loopbreak(keeper->base);
 		return;
