@@ -208,10 +208,12 @@ static void on_worker_ended(void *arg, pid_t pid, int status, bool was_ready)
 		return;
 	}
 	unsigned pause = keeper_worker_pause_s(keeper->worker);
-	if (pause > 0)
-		start_later(keeper, pause);
-	else
+	if (pause == 0) {
 		start_again(keeper);
+		return;
+	}
+	log_warning("the next worker starts in %u s", pause);
+	start_later(keeper, pause);
 }
 
 /* ---- what the worker says ---- */
