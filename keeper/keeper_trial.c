@@ -1,5 +1,6 @@
 /*
- * What it says on standard error is the failure; its end of file, and then its status, the end.
+ * What it says on standard error is the failure; that it has died, the end. Not the output's end of
+ * file: it may close that and go on, or leave a process behind that does not.
  */
 #include "keeper/keeper_trial.h"
 
@@ -22,7 +23,7 @@ enum { PATIENCE_S = 10, SAID_MAX = 400 };
 struct keeper_trial {
 	pid_t pid;
 	int output;
-	struct event *readable, *deadline;
+	struct event *readable, *child, *deadline;
 	bool late;
 	char said[SAID_MAX];
 	size_t length;
@@ -38,6 +39,8 @@ static void trial_free(struct keeper_trial *trial)
 	}
 	if (trial->readable)
 		event_free(trial->readable);
+	if (trial->child)
+		event_free(trial->child);
 	if (trial->deadline)
 		event_free(trial->deadline);
 	if (trial->output >= 0)
@@ -59,52 +62,72 @@ static const char *first_line(char *said)
 	return strncmp(said, prefix, strlen(prefix)) == 0 ? said + strlen(prefix) : said;
 }
 
-static void finish(struct keeper_trial *trial)
+/* False: nothing more is there now. */
+static bool read_some(struct keeper_trial *trial)
 {
-	keeper_trial_done *done = trial->done;
-	void *arg = trial->arg;
-	char said[SAID_MAX], escaped[SAID_MAX];
-	struct why why;
-	int status = 0;
-
-	if (trial->late)
-		kill(trial->pid, SIGKILL);
-	pid_t reaped = waitpid(trial->pid, &status, 0);
-	trial->pid = 0;
-	trial->said[trial->length] = '\0';
-	memcpy(said, trial->said, sizeof(said));
-	bool late = trial->late;
-	trial_free(trial);
-
-	if (late)
-		why_set(&why, "no answer in %d s", PATIENCE_S);
-	else if (reaped > 0 && WIFSIGNALED(status))
-		why_set(&why, "signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
-	else if (*said)
-		why_set(&why, "%s",
-			log_escape(escaped, sizeof(escaped), first_line(said), SAID_MAX));
-	else
-		why_set(&why, "exit status %d", WEXITSTATUS(status));
-	done(arg, !late && reaped > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0 ? NULL
-										       : why.text);
-}
-
-static void on_readable(evutil_socket_t fd, short what, void *arg)
-{
-	struct keeper_trial *trial = arg;
 	char octets[512];
-	(void)what;
-	ssize_t got = read(fd, octets, sizeof(octets));
-	if (got < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (got <= 0) {
-		finish(trial);
-		return;
-	}
+	ssize_t got = read(trial->output, octets, sizeof(octets));
+	if (got < 0 && errno == EINTR)
+		return true;
+	if (got == 0)
+		event_del(trial->readable);
+	if (got <= 0)
+		return false;
 	size_t room = sizeof(trial->said) - 1 - trial->length;
 	size_t taken = (size_t)got < room ? (size_t)got : room;
 	memcpy(trial->said + trial->length, octets, taken);
 	trial->length += taken;
+	return true;
+}
+
+/* NULL: it could. */
+static const char *tell_failure(struct keeper_trial *trial, int status, struct why *why)
+{
+	char escaped[SAID_MAX];
+
+	trial->said[trial->length] = '\0';
+	if (trial->late)
+		why_set(why, "no answer in %d s", PATIENCE_S);
+	else if (WIFSIGNALED(status))
+		why_set(why, "signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+	else if (WEXITSTATUS(status) == 0)
+		return NULL;
+	else if (trial->length > 0)
+		why_set(why, "%s",
+			log_escape(escaped, sizeof(escaped), first_line(trial->said), SAID_MAX));
+	else
+		why_set(why, "exit status %d", WEXITSTATUS(status));
+	return why->text;
+}
+
+/* It has been reaped. */
+static void finish(struct keeper_trial *trial, int status)
+{
+	keeper_trial_done *done = trial->done;
+	void *arg = trial->arg;
+	struct why why;
+
+	trial->pid = 0;
+	for (int reads = 0; reads < SAID_MAX && read_some(trial); reads++)
+		;
+	const char *failure = tell_failure(trial, status, &why);
+	trial_free(trial);
+	done(arg, failure);
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what;
+	read_some(arg);
+}
+
+static void on_child(evutil_socket_t number, short what, void *arg)
+{
+	struct keeper_trial *trial = arg;
+	int status;
+	(void)number, (void)what;
+	if (waitpid(trial->pid, &status, WNOHANG) == trial->pid)
+		finish(trial, status);
 }
 
 static void on_deadline(evutil_socket_t fd, short what, void *arg)
@@ -112,7 +135,7 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 	struct keeper_trial *trial = arg;
 	(void)fd, (void)what;
 	trial->late = true;
-	finish(trial);
+	kill(trial->pid, SIGKILL); /* on_child hears of it */
 }
 
 static int start(struct keeper_trial *trial, struct event_base *base, const char *path,
@@ -127,9 +150,11 @@ static int start(struct keeper_trial *trial, struct event_base *base, const char
 	fcntl(ends[0], F_SETFL, O_NONBLOCK);
 	trial->output = ends[0];
 	trial->readable = event_new(base, ends[0], EV_READ | EV_PERSIST, on_readable, trial);
+	trial->child = evsignal_new(base, SIGCHLD, on_child, trial);
 	trial->deadline = evtimer_new(base, on_deadline, trial);
 	int error = ENOMEM;
-	if (trial->readable && trial->deadline && event_add(trial->readable, NULL) == 0 &&
+	if (trial->readable && trial->child && trial->deadline &&
+	    event_add(trial->readable, NULL) == 0 && event_add(trial->child, NULL) == 0 &&
 	    event_add(trial->deadline, &patience) == 0)
 		error = keeper_spawn(&trial->pid, path, words, letter_fd, ends[1]);
 	close(ends[1]);
