@@ -35,10 +35,10 @@ sources := pptpproxy.c worker.c options.c options_help.c options_file.c pair.c a
 	$(addprefix keeper/,keeper.c keeper_commands.c keeper_hold.c keeper_spawn.c keeper_trial.c keeper_worker.c \
 		configuration.c letter.c link.c) \
 	control_relay.c control_listen.c control_conn.c control_pump.c control_dial.c control_leg.c control_kept.c \
-	control_graves.c call_snoop.c \
+	control_graves.c control_sources.c call_snoop.c \
 	callid_db.c callid_index.c callid_space.c gre_relay.c gre_hold.c gre_socket.c $(fastpath) \
 	wire/pptp_wire.c wire/gre_wire.c \
-	$(addprefix host/,why.c kept.c tcp_progress.c log.c log_queue.c names.c instance.c background.c limits.c file.c \
+	$(addprefix host/,why.c kept.c tcp_progress.c log.c log_queue.c log_limit.c names.c instance.c background.c limits.c file.c \
 		command.c user.c process.c sandbox.c sandbox_calls.c sandbox_files.c)
 
 # A unit test links its module and what that stands on, nothing else.
@@ -47,11 +47,12 @@ table := callid_db.o callid_index.o callid_space.o host/kept.o host/why.o
 leg   := control_leg.o control_graves.o host/tcp_progress.o host/kept.o host/why.o
 far   := tests/unit/loopback.o
 stage := tests/unit/stage.o $(far) host/names.o $(log)
-conn  := control_conn.o control_dial.o control_pump.o $(leg) control_kept.o call_snoop.o $(table) wire/pptp_wire.o \
-	acl_ask.o acl.o pair.o tests/unit/asker.o tests/unit/talk.o $(stage)
+conn  := control_conn.o control_sources.o host/log_limit.o control_dial.o control_pump.o $(leg) control_kept.o call_snoop.o $(table) \
+	wire/pptp_wire.o acl_ask.o acl.o pair.o tests/unit/asker.o tests/unit/talk.o $(stage)
 unit_why          := host/why.o
 unit_kept         := host/kept.o host/why.o tests/unit/stepping.o
 unit_log          := $(log)
+unit_log_limit    := host/log_limit.o $(stage)
 unit_names        := host/names.o $(log)
 unit_instance     := host/instance.o host/why.o
 unit_background   := host/background.o host/why.o
@@ -69,8 +70,9 @@ unit_callid_db    := $(table)
 unit_call_snoop   := call_snoop.o $(table) wire/pptp_wire.o
 unit_tcp_progress := host/tcp_progress.o $(far)
 unit_control_leg  := $(leg) $(far)
-unit_control_pump := control_pump.o $(leg) call_snoop.o $(table) wire/pptp_wire.o $(log) $(far)
-unit_control_dial := control_dial.o $(leg) pair.o $(stage)
+unit_control_sources := control_sources.o callid_index.o host/log_limit.o $(stage)
+unit_control_pump := control_pump.o host/log_limit.o $(leg) call_snoop.o $(table) wire/pptp_wire.o $(log) $(far)
+unit_control_dial := control_dial.o host/log_limit.o $(leg) pair.o $(stage)
 unit_control_conn := $(conn)
 unit_control_relay := control_relay.o control_listen.o $(conn)
 unit_control_kept := $(unit_control_relay)

@@ -77,16 +77,25 @@ struct acl_cmd {
 	struct event *child; /* SIGCHLD */
 	struct event *pump;  /* there may be a place for one that waits, or a done to call */
 	struct checks waiting, active, ended;
+	size_t waiting_count;
 	TAILQ_HEAD(, process) processes;
 	size_t running;
 };
 
 /* Checks. */
 
+static void check_leave(struct acl_cmd_check *check)
+{
+	if (!check->list)
+		return;
+	TAILQ_REMOVE(check->list, check, entry);
+	check->runner->waiting_count -= check->list == &check->runner->waiting;
+	check->list = NULL;
+}
+
 static void check_free(struct acl_cmd_check *check)
 {
-	if (check->list)
-		TAILQ_REMOVE(check->list, check, entry);
+	check_leave(check);
 	for (size_t i = 0; i < ENV_COUNT; i++)
 		free(check->environment[i]);
 	free(check->label);
@@ -95,10 +104,10 @@ static void check_free(struct acl_cmd_check *check)
 
 static void check_move(struct acl_cmd_check *check, struct checks *list)
 {
-	if (check->list)
-		TAILQ_REMOVE(check->list, check, entry);
+	check_leave(check);
 	TAILQ_INSERT_TAIL(list, check, entry);
 	check->list = list;
+	check->runner->waiting_count += list == &check->runner->waiting;
 	event_active(check->runner->pump, EV_TIMEOUT, 0);
 }
 
@@ -408,6 +417,15 @@ static int fill_environment(struct acl_cmd_check *check, const struct acl_cmd_cl
 	return 0;
 }
 
+/* Those that can start at once wait only for the next turn of the loop. */
+static bool is_full(const struct acl_cmd *runner)
+{
+	const struct acl_cmd_config *config = &runner->config;
+	size_t free_places = config->parallel - runner->running;
+	return config->waiting_max > 0 &&
+	       runner->waiting_count >= config->waiting_max + free_places;
+}
+
 struct acl_cmd_check *acl_cmd_start(struct acl_cmd *runner, const struct acl_cmd_client *client,
 				    acl_cmd_done *done, void *arg)
 {
@@ -424,7 +442,14 @@ struct acl_cmd_check *acl_cmd_start(struct acl_cmd *runner, const struct acl_cmd
 	}
 	struct in_addr addr_be = {.s_addr = htonl(client->addr)};
 	inet_ntop(AF_INET, &addr_be, check->address, sizeof(check->address));
-	check_move(check, &runner->waiting);
+	if (is_full(runner)) {
+		add_reason(check,
+			   "%u clients wait for access commands already (--max-waiting-checks)",
+			   runner->config.waiting_max);
+		check_end(check, ACL_ERROR);
+	} else {
+		check_move(check, &runner->waiting);
+	}
 	return check;
 }
 

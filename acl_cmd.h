@@ -46,10 +46,11 @@ int acl_cmd_find(struct acl_cmd_words *words, struct why *why);
 struct acl_cmd_config {
 	const struct acl_cmd_words *commands; /* asked in order; outlive the runner */
 	size_t count;
-	unsigned timeout_s; /* deadline of one command, from its start */
-	unsigned parallel;  /* processes at once; more wait their turn, first come first served */
-	const struct user
-	    *as; /* whom they become, outlives the runner; NULL: they stay who we are */
+	unsigned timeout_s;   /* deadline of one command, from its start */
+	unsigned parallel;    /* processes at once; more wait their turn, first come first served */
+	unsigned waiting_max; /* checks that wait their turn; one more is denied; 0: any number */
+	/* whom they become, outlives the runner; NULL: they stay who we are */
+	const struct user *as;
 };
 
 struct acl_cmd_client {

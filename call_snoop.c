@@ -46,7 +46,8 @@ struct call_snoop {
 	const struct call_snoop_events *events;
 	void *arg;
 	TAILQ_HEAD(, snoop_call) calls;
-	size_t count;
+	size_t count, max;	 /* calls; max 0: none */
+	char too_many[64];	 /* says so */
 	void *own[2], *shown[2]; /* search trees of snoop_id */
 	callid_ref replied[2];	 /* by the callee's side: opened, its Reply not written on yet */
 	struct kept *kept;	 /* where *record is; NULL: nowhere */
@@ -80,6 +81,13 @@ void call_snoop_keep(struct call_snoop *snoop, struct kept *kept, struct call_sn
 		*record = *snoop->record;
 	snoop->kept = kept;
 	snoop->record = record;
+}
+
+void call_snoop_set_max(struct call_snoop *snoop, unsigned max)
+{
+	snoop->max = max;
+	snprintf(snoop->too_many, sizeof(snoop->too_many),
+		 "more than %u calls on one connection (--max-calls)", max);
 }
 
 void call_snoop_free(struct call_snoop *snoop)
@@ -307,12 +315,14 @@ static void on_request(struct snooped *m)
 	struct snoop_call *dead = find_own(m->snoop, m->from, caller_id);
 	if (dead)
 		end_call(m->snoop, dead, m->now, "replaced: its call ID came in a new request");
+	bool too_many = m->snoop->max > 0 && m->snoop->count >= m->snoop->max;
+	bool incoming = m->type == PPTP_INCOMING_CALL_REQUEST;
 	struct snoop_call *call =
-	    reserve(m->snoop, m->from, caller_id, m->type == PPTP_INCOMING_CALL_REQUEST, m->now);
+	    too_many ? NULL : reserve(m->snoop, m->from, caller_id, incoming, m->now);
 	if (!call) {
 		struct snoop_answer *answer = &m->step->answer[m->from];
 		answer->length = pptp_wire_make_refusal(answer->octets, m->type, caller_id);
-		drop(m, "no call ID is free, call refused");
+		drop(m, too_many ? m->snoop->too_many : "no call ID is free, call refused");
 		return;
 	}
 	pptp_wire_set12(m->message, call->shown[callee].value);

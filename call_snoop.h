@@ -47,6 +47,10 @@ void call_snoop_keep(struct call_snoop *snoop, struct kept *kept, struct call_sn
  * it is then to be ended with the others. */
 int call_snoop_adopt(struct call_snoop *snoop, callid_ref call, const struct callid_info *info);
 
+/* How many calls there may be at once, reserved or open; one more is refused in the callee's place.
+ * 0, as at first: any number. */
+void call_snoop_set_max(struct call_snoop *snoop, unsigned max);
+
 /* Its calls must have ended (call_snoop_end). NULL is fine. */
 void call_snoop_free(struct call_snoop *snoop);
 
@@ -62,7 +66,7 @@ struct snoop_answer {
 
 struct snoop_step {
 	enum snoop_verdict verdict;
-	const char *reason; /* of a drop; static */
+	const char *reason; /* of a drop; valid until the next message */
 	/* messages of our own, by the side that gets them, behind the passed one */
 	struct snoop_answer answer[2];
 };

@@ -14,6 +14,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@
 enum {
 	LINGER_S = 2,	   /* for queued octets and the peers' FINs */
 	STALLED_S = 30,	   /* for one end to read what the other had sent before it went */
+	YOUNG_MS = 1000,   /* half open, and not put out for its own source's newcomers */
 	UNOPENED_TOLD = 5, /* of a connection's calls that never opened; more only with -d */
 };
 
@@ -36,6 +38,7 @@ enum state { CHECKING, WAITING, DIALLING, RELAYING, PARTING, CLOSING };
 struct control_conn {
 	LIST_ENTRY(control_conn) in_env;
 	struct control_env *env;
+	struct control_guest guest;
 	const struct pair *pair;
 	void *loop_check;
 	uint64_t number;
@@ -47,6 +50,7 @@ struct control_conn {
 	struct call_snoop *snoop;
 	struct control_pump pump;
 	struct control_record *record; /* NULL: not kept */
+	enum callid_side first;	       /* to be looked at next time */
 	bool stalled;	   /* one end is gone, what the other has not read yet has a deadline */
 	unsigned unopened; /* calls that ended before they opened */
 	char label[LABEL_KEPT]; /* made once the server is known; empty: not yet */
@@ -79,15 +83,34 @@ static const char *label(const void *arg)
 	return text;
 }
 
+/* Lines about what one source's connections and calls do. At the program's end, which is nobody's
+ * attack, all are told. */
+static bool may_tell(const struct control_conn *conn)
+{
+	return conn->state == PARTING ||
+	       log_limit_allows(control_sources_lines(&conn->guest), monotonic_ms());
+}
+
+static void settle(struct control_conn *conn)
+{
+	if (!conn->guest.half_open)
+		return;
+	control_sources_settle(conn->env->sources, &conn->guest);
+	conn->env->conn_settled(conn->env->arg);
+}
+
 static void on_call_opened(void *arg, callid_ref call)
 {
 	struct control_conn *conn = arg;
 	struct callid_info info;
+	settle(conn);
 	if (!callid_db_get(conn->env->db, call, &info))
 		return;
-	log_info("%s: call opened: client ID %u (server sees %u), server ID %u (client sees %u)",
-		 label(conn), info.id[CALLID_CLIENT], info.shown[CALLID_SERVER],
-		 info.id[CALLID_SERVER], info.shown[CALLID_CLIENT]);
+	if (may_tell(conn))
+		log_info(
+		    "%s: call opened: client ID %u (server sees %u), server ID %u (client sees %u)",
+		    label(conn), info.id[CALLID_CLIENT], info.shown[CALLID_SERVER],
+		    info.id[CALLID_SERVER], info.shown[CALLID_CLIENT]);
 	conn->env->call_opened(conn->env->arg, call);
 }
 
@@ -98,11 +121,14 @@ static void on_call_ended(void *arg, const struct callid_info *info, const char 
 				   *server = &info->from[CALLID_SERVER];
 
 	if (!info->open) {
-		if (++conn->unopened <= UNOPENED_TOLD || log_wants(LOG_LEVEL_DEBUG))
+		if ((++conn->unopened <= UNOPENED_TOLD && may_tell(conn)) ||
+		    log_wants(LOG_LEVEL_DEBUG))
 			log_info("%s: call ended before it opened: %s ID %u: %s", label(conn),
 				 callid_side_name(info->caller), info->id[info->caller], reason);
 		return;
 	}
+	if (!may_tell(conn))
+		return;
 	log_info("%s: call ended: client ID %u, server ID %u: %s: %llu s; client sent %llu "
 		 "packets, %llu octets, "
 		 "%llu dropped; server sent %llu packets, %llu octets, %llu dropped",
@@ -142,6 +168,7 @@ static void destroy(struct control_conn *conn, const char *reason)
 	event_del(&conn->deadline);
 	control_leg_close(&conn->legs[CALLID_CLIENT]);
 	control_leg_close(&conn->legs[CALLID_SERVER]);
+	control_sources_del(env->sources, &conn->guest, monotonic_ms());
 	LIST_REMOVE(conn, in_env);
 	env->conn_count--;
 	free(conn);
@@ -188,11 +215,23 @@ static void linger(struct control_conn *conn)
 		destroy(conn, "");
 }
 
+static bool may_tell_end(struct control_conn *conn)
+{
+	struct log_limit *lines = conn->env->lines;
+	if (conn->state >= RELAYING)
+		return may_tell(conn);
+	return log_limit_allows(
+	    &lines[conn->state == DIALLING ? CONTROL_LINE_NO_SERVER : CONTROL_LINE_UNHEARD],
+	    monotonic_ms());
+}
+
 static void end_conn(struct control_conn *conn, const char *reason)
 {
 	if (conn->snoop)
 		call_snoop_end(conn->snoop, monotonic_ms(), reason);
-	if (conn->pump.dropped > 0)
+	if (!may_tell_end(conn)) {
+		/* It is counted. */
+	} else if (conn->pump.dropped > 0)
 		log_info("%s: closed: %s; %u messages dropped", label(conn), reason,
 			 conn->pump.dropped);
 	else
@@ -210,8 +249,33 @@ static void end_conn(struct control_conn *conn, const char *reason)
 
 static void refuse(struct control_conn *conn, const char *reason)
 {
-	log_info("%s: refused: %s", label(conn), reason);
+	if (log_limit_allows(&conn->env->lines[CONTROL_LINE_REFUSED], monotonic_ms()))
+		log_info("%s: refused: %s", label(conn), reason);
 	destroy(conn, reason);
+}
+
+bool control_conn_put_out(struct control_env *env)
+{
+	struct control_guest *guest = control_sources_oldest(env->sources);
+	uint64_t now = monotonic_ms();
+	if (!guest)
+		return false;
+	struct control_conn *newest = LIST_FIRST(&env->conns);
+	if (newest->guest.half_open && newest->guest.source == guest->source &&
+	    &newest->guest != guest && now - guest->since < YOUNG_MS) {
+		refuse(newest, "no room, and its address has the most half-open connections");
+		return true;
+	}
+	struct control_conn *conn =
+	    (struct control_conn *)((char *)guest - offsetof(struct control_conn, guest));
+	/* That one which lingers has ended, is in the log already. */
+	if (conn->state != CLOSING && log_limit_allows(&env->lines[CONTROL_LINE_PUT_OUT], now))
+		log_info("%s: put out for a newcomer: half open for %llu s, the oldest of %u such "
+			 "connections of its address",
+			 label(conn), (unsigned long long)(now - guest->since) / 1000,
+			 control_sources_half_open(guest));
+	destroy(conn, "put out for a newcomer");
+	return true;
 }
 
 /* Octets of that side, or for it, are not to be waited for any more. */
@@ -279,9 +343,13 @@ static bool flush_both(struct control_conn *conn, struct control_pump_failure *f
 static bool pump_both(struct control_conn *conn, bool failed, struct control_pump_failure *failure,
 		      enum control_pump_answer answers[2])
 {
-	static const enum callid_side turns[] = {CALLID_CLIENT, CALLID_SERVER, CALLID_CLIENT};
+	enum callid_side first = conn->first, turns[] = {first, callid_other(first), first};
 	bool over = failed, asked[2] = {false, false};
 
+	/* Who goes first may fill the other's outbox, and then the other may not say anything. */
+	if (control_leg_drained(&conn->legs[CALLID_CLIENT]) &&
+	    control_leg_drained(&conn->legs[CALLID_SERVER]))
+		conn->first = callid_other(first);
 	for (size_t i = 0; i < sizeof(turns) / sizeof(turns[0]); i++) {
 		enum callid_side side = turns[i];
 		struct control_pump_failure later;
@@ -313,6 +381,8 @@ static void relay(struct control_conn *conn)
 
 	failed = pump_both(conn, failed, &failure, answers);
 	note_in_record(conn);
+	if (conn->pump.established)
+		settle(conn);
 	if (conn->pump.established && !conn->stalled)
 		event_del(&conn->deadline);
 	if (failed)
@@ -419,8 +489,12 @@ static int start_snooping(struct control_conn *conn)
 	    .label_arg = conn,
 	    .before_call = conn->env->kept ? keep : NULL,
 	    .before_call_arg = conn,
+	    .lines = control_sources_lines(&conn->guest),
 	};
-	return conn->snoop ? 0 : -1;
+	if (!conn->snoop)
+		return -1;
+	call_snoop_set_max(conn->snoop, conn->env->max_calls);
+	return 0;
 }
 
 static void on_dialled(void *arg, const struct control_socket *server, const char *failure)
@@ -452,6 +526,7 @@ static void dial(struct control_conn *conn)
 {
 	struct control_dial_config config = conn->env->dial;
 	config.forbidden_arg = conn->loop_check;
+	config.lines = &conn->env->lines[CONTROL_LINE_NO_SERVER];
 	config.label = conn->pair->peer.numeric ? "" : label(conn); /* names only have lines */
 	conn->state = DIALLING;
 	conn->dial = control_dial_start(&config, &conn->pair->peer, on_dialled, conn);
@@ -602,6 +677,21 @@ struct control_conn *control_conn_next(const struct control_conn *conn)
 	return LIST_NEXT(conn, in_env);
 }
 
+void control_conn_prepare(struct control_env *env)
+{
+	static const char *const kinds[] = {
+	    [CONTROL_LINE_REFUSED] = "clients refused",
+	    [CONTROL_LINE_UNHEARD] = "connections that asked for nothing",
+	    [CONTROL_LINE_NO_SERVER] = "connections without a server",
+	    [CONTROL_LINE_PUT_OUT] = "connections put out for newcomers",
+	    [CONTROL_LINE_NO_GRE] = "calls without GRE",
+	};
+	LIST_INIT(&env->conns);
+	TAILQ_INIT(&env->limited);
+	for (int i = 0; i < CONTROL_LINES; i++)
+		log_limit_init(&env->lines[i], &env->limited, kinds[i]);
+}
+
 static uint64_t next_number(struct control_env *env)
 {
 	return env->kept ? control_kept_next_number(env->kept) : ++env->last_number;
@@ -639,6 +729,13 @@ void control_conn_accept(struct control_env *env, const struct pair *pair, void 
 	if (control_leg_open(&conn->legs[CALLID_CLIENT], client, env->base, on_leg, conn) != 0) {
 		let_go_of_pair(conn);
 		free(conn); /* it went away before we looked */
+		return;
+	}
+	if (control_sources_add(env->sources, &conn->guest, conn->legs[CALLID_CLIENT].peer.addr,
+				monotonic_ms()) != 0) {
+		control_leg_close(&conn->legs[CALLID_CLIENT]);
+		let_go_of_pair(conn);
+		free(conn);
 		return;
 	}
 	enter(conn);
@@ -694,6 +791,10 @@ struct control_conn *control_conn_restore(struct control_env *env, struct contro
 		return NULL;
 	}
 	enter(conn);
+	/* Without memory nobody counts it. It has a call, so it is not half open. */
+	control_sources_add(env->sources, &conn->guest, record->ends[CALLID_CLIENT].peer.addr,
+			    monotonic_ms());
+	control_sources_settle(env->sources, &conn->guest);
 	conn->record = record;
 	conn->state = record->closing ? CLOSING : RELAYING;
 	conn->unopened = record->unopened;

@@ -20,12 +20,24 @@
 #include "control_kept.h"
 #include "control_leg.h"
 #include "control_pump.h"
+#include "control_sources.h"
 #include "pair.h"
 
 #include <sys/queue.h>
 
 struct control_conn;
 LIST_HEAD(control_conns, control_conn);
+
+/* Lines of connections that never got as far as a server, by kind: strangers can provoke them at
+ * will. What connections say beyond that is limited by source. */
+enum control_line {
+	CONTROL_LINE_REFUSED,	/* no rule, no command, too many or too fast */
+	CONTROL_LINE_UNHEARD,	/* ended before a whole Start-Control-Connection-Request */
+	CONTROL_LINE_NO_SERVER, /* none could be reached; a name's last good answer serves */
+	CONTROL_LINE_PUT_OUT,	/* for a newcomer */
+	CONTROL_LINE_NO_GRE,	/* of calls that opened */
+	CONTROL_LINES,
+};
 
 /* What all connections of a relay share; outlives them. */
 struct control_env {
@@ -36,19 +48,27 @@ struct control_env {
 	bool acl_any; /* a rule or a command is enough; else both, where both are given */
 	unsigned handshake_timeout_s;
 	struct control_dial_config dial; /* forbidden_arg is set for each pair */
+	struct control_sources *sources; /* all connections are in it */
+	unsigned max_calls;		 /* of one connection; 0: any number */
 
 	struct control_conns conns;
 	size_t conn_count;
 	uint64_t last_number;
 	struct control_kept *kept;     /* NULL: connections end with the process */
 	struct control_graves *graves; /* of kept connections' descriptors */
+	struct log_limits limited;     /* all kinds of lines that have a limit */
+	struct log_limit lines[CONTROL_LINES];
 	/* Told by connections. */
 	void (*call_opened)(void *arg, callid_ref call);
-	void (*conn_gone)(void *arg); /* conn_count is one less */
+	void (*conn_gone)(void *arg);	 /* conn_count is one less */
+	void (*conn_settled)(void *arg); /* one is half open no more */
 	/* A connection needs its pair, or no longer does. */
 	void (*pair_used)(void *loop_check, bool used);
 	void *arg;
 };
+
+/* Makes the lists and the limits of lines; before the first connection. */
+void control_conn_prepare(struct control_env *env);
 
 /* Takes an accepted client over and decides, now or later, whether it may stay. pair outlives
  * the connection's need of it, as pair_used tells; loop_check is dial.forbidden_arg. */
@@ -67,6 +87,11 @@ void control_conn_go_on(struct control_conn *conn);
 
 /* Another process goes on with it, if it is kept; else it is aborted. */
 void control_conn_leave(struct control_conn *conn);
+
+/* Ends the half-open connection that gives way to the one that came last (see
+ * control_sources_oldest); that one itself, where it is of the same source and the other has not
+ * had a second yet: of a crowd that comes at once some are to get through. False: there is none. */
+bool control_conn_put_out(struct control_env *env);
 
 /* Tells both ends what their peer would have told them, and closes in order. */
 void control_conn_shut_down(struct control_conn *conn);

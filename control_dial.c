@@ -5,6 +5,7 @@
 #include "control_dial.h"
 
 #include "host/log.h"
+#include "host/monotonic.h"
 #include "host/names.h"
 #include "host/why.h"
 
@@ -172,7 +173,7 @@ static void on_names(void *arg, const uint32_t *addresses, size_t count, const c
 	dial->query = NULL;
 	if (count == 0)
 		why_set(&dial->why, "%s: %s", dial->endpoint->word, failure);
-	else if (failure)
+	else if (failure && log_limit_allows(dial->config.lines, monotonic_ms()))
 		log_info("%s: peer '%s': %s; its last good answer serves", dial->label,
 			 dial->endpoint->word, failure);
 	for (size_t i = 0; i < count; i++) {

@@ -8,6 +8,7 @@
 #define CONTROL_DIAL_H
 
 #include "control_leg.h"
+#include "host/log_limit.h"
 #include "pair.h"
 
 struct names;
@@ -21,7 +22,8 @@ struct control_dial_config {
 	/* Whether an address must not be dialled: it would come back to the pair that dials. */
 	bool (*forbidden)(void *arg, uint32_t addr, uint16_t port);
 	void *forbidden_arg;
-	const char *label; /* heads log lines; valid during control_dial_start only */
+	const char *label;	 /* heads log lines; valid during control_dial_start only */
+	struct log_limit *lines; /* NULL: no limit */
 };
 
 /* server: connected, the callee's from now on, with its peer's address; or NULL, and a sentence in

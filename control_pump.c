@@ -54,14 +54,15 @@ static void note_established(struct control_pump *pump)
 	if (pump->established)
 		return;
 	pump->established = true;
-	log_info("%s: connected", label(pump));
+	if (log_limit_allows(pump->lines, monotonic_ms()))
+		log_info("%s: connected", label(pump));
 }
 
 static void tell_drop(struct control_pump *pump, enum callid_side from, uint16_t type,
 		      const char *reason)
 {
 	char name[16];
-	if (++pump->dropped <= DROPS_TOLD)
+	if (++pump->dropped <= DROPS_TOLD && log_limit_allows(pump->lines, monotonic_ms()))
 		log_info("%s: dropped %s from %s: %s", label(pump), pptp_wire_name(type, name),
 			 callid_side_name(from), reason);
 }

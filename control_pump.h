@@ -9,6 +9,7 @@
 
 #include "call_snoop.h"
 #include "control_leg.h"
+#include "host/log_limit.h"
 
 struct kept;
 
@@ -22,8 +23,9 @@ struct control_pump {
 	void (*before_call)(void *arg);
 	void *before_call_arg;
 	struct kept *kept;
-	bool established; /* a successful Start-Control-Connection-Reply has passed */
-	unsigned dropped; /* messages */
+	struct log_limit *lines; /* of this client's source; NULL: no limit */
+	bool established;	 /* a successful Start-Control-Connection-Reply has passed */
+	unsigned dropped;	 /* messages */
 };
 
 enum control_pump_answer {

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <unistd.h>
 
 enum {
 	SILENCE_MS = 10000,
@@ -35,8 +36,9 @@ struct watch {
 struct control_relay {
 	struct control_env env;
 	struct control_listen *listen;
-	size_t conn_max;
-	bool full, exhausted;
+	size_t conn_room, conn_max; /* by the descriptors; and by --max-connections */
+	struct control_limits limits;
+	bool full, exhausted;  /* full: and nobody is half open */
 	uint64_t waiting_told; /* when the log was told that new connections wait; 0: never */
 	struct event tick, retry;
 	STAILQ_HEAD(, watch) watches; /* in order of due */
@@ -63,15 +65,16 @@ static void on_call_opened(void *arg, callid_ref call)
 	watch_call(arg, call, monotonic_ms() + SILENCE_MS);
 }
 
-static void warn_of_silence(const struct callid_info *info)
+static void warn_of_silence(struct control_relay *relay, const struct callid_info *info)
 {
+	struct log_limit *lines = &relay->env.lines[CONTROL_LINE_NO_GRE];
 	char addresses[2][INET_ADDRSTRLEN];
 
 	for (int side = 0; side < 2; side++)
 		inet_ntop(AF_INET, &(struct in_addr){htonl(info->legs[side].peer_addr)},
 			  addresses[side], sizeof(addresses[side]));
 	for (int side = 0; side < 2; side++) {
-		if (info->from[side].seen_at != 0)
+		if (info->from[side].seen_at != 0 || !log_limit_allows(lines, monotonic_ms()))
 			continue;
 		log_warning("#%llu %s -> %s: call of client ID %u, server ID %u: no GRE from %s %s "
 			    "for %d s: "
@@ -89,7 +92,7 @@ static void look_for_silence(struct control_relay *relay, uint64_t now)
 	struct callid_info info;
 	while ((watch = STAILQ_FIRST(&relay->watches)) && watch->due <= now) {
 		if (callid_db_get(relay->env.db, watch->call, &info))
-			warn_of_silence(&info);
+			warn_of_silence(relay, &info);
 		STAILQ_REMOVE_HEAD(&relay->watches, in_watches);
 		relay->watch_count--;
 		free(watch);
@@ -104,6 +107,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	callid_db_expire(relay->env.db, now);
 	look_for_silence(relay, now);
+	control_sources_expire(relay->env.sources, now);
+	log_limit_tell(&relay->env.limited, now);
 }
 
 /* ---- how many there may be ---- */
@@ -123,16 +128,54 @@ static void tell_waiting(struct control_relay *relay, const char *reason)
 	log_warning("new connections wait, at %zu: %s", relay->env.conn_count, reason);
 }
 
+/* While somebody is half open there is room: that one gives way. */
+static void update_full(struct control_relay *relay)
+{
+	bool full =
+	    relay->env.conn_count >= relay->conn_max && !control_sources_oldest(relay->env.sources);
+	if (full == relay->full)
+		return;
+	relay->full = full;
+	if (full)
+		tell_waiting(relay, relay->conn_max < relay->conn_room
+					? "--max-connections allows no more"
+					: "the limit of descriptors allows no more");
+	update_listeners(relay);
+}
+
+static void tell_unwelcome(struct control_relay *relay, const struct control_address *client,
+			   enum control_sources_answer answer)
+{
+	char addr[INET_ADDRSTRLEN];
+	if (!log_limit_allows(&relay->env.lines[CONTROL_LINE_REFUSED], monotonic_ms()))
+		return;
+	inet_ntop(AF_INET, &(struct in_addr){htonl(client->addr)}, addr, sizeof(addr));
+	if (answer == CONTROL_SOURCES_TOO_MANY)
+		log_info("%s:%u: refused: %u connections of %s already (--max-per-source)", addr,
+			 client->port, relay->limits.per_source, addr);
+	else
+		log_info("%s:%u: refused: more than %u new connections a second of %s "
+			 "(--max-rate-per-source)",
+			 addr, client->port, relay->limits.rate_per_source, addr);
+}
+
+/* A stranger must not put anybody out, so who gives way is asked once the rules have let the
+ * newcomer in: for that moment there is one more than there may be. */
 static void on_accepted(void *arg, const struct pair *pair, void *loop_check,
 			const struct control_socket *client)
 {
 	struct control_relay *relay = arg;
-	control_conn_accept(&relay->env, pair, loop_check, client);
-	if (relay->env.conn_count < relay->conn_max || relay->full)
+	enum control_sources_answer answer =
+	    control_sources_ask(relay->env.sources, client->peer.addr, monotonic_ms());
+	if (answer != CONTROL_SOURCES_WELCOME) {
+		tell_unwelcome(relay, &client->peer, answer);
+		close(client->fd);
 		return;
-	relay->full = true;
-	tell_waiting(relay, "the limit of descriptors allows no more");
-	update_listeners(relay);
+	}
+	control_conn_accept(&relay->env, pair, loop_check, client);
+	while (relay->env.conn_count > relay->conn_max && control_conn_put_out(&relay->env))
+		;
+	update_full(relay);
 }
 
 static void on_exhausted(void *arg, const char *reason)
@@ -168,10 +211,23 @@ static void on_conn_gone(void *arg)
 	struct control_relay *relay = arg;
 	if (relay->env.conn_count == 0)
 		finish_shutdown(relay);
-	if (relay->full) {
-		relay->full = false;
-		update_listeners(relay);
-	}
+	update_full(relay);
+}
+
+static void on_conn_settled(void *arg)
+{
+	update_full(arg);
+}
+
+void control_relay_set_limits(struct control_relay *relay, const struct control_limits *limits)
+{
+	relay->limits = *limits;
+	relay->conn_max = limits->connections > 0 && limits->connections < relay->conn_room
+			      ? limits->connections
+			      : relay->conn_room;
+	relay->env.max_calls = limits->calls;
+	control_sources_set(relay->env.sources, limits->per_source, limits->rate_per_source);
+	update_full(relay);
 }
 
 /* ---- what the process before has left ---- */
@@ -346,11 +402,21 @@ static struct control_listen *open_listeners(struct control_relay *relay,
 }
 
 /* Two descriptors for each connection, so that whoever is taken in can be served. */
-static size_t room_for(const struct control_relay_config *config)
+static void find_room(struct control_relay *relay, const struct control_relay_config *config)
 {
 	size_t kept = DESCRIPTORS_KEPT + config->pair_count +
 		      2 * (config->commands ? config->acl_parallel : 0);
-	return config->descriptors > kept + 2 ? (config->descriptors - kept) / 2 : 1;
+	relay->conn_room = config->descriptors > kept + 2 ? (config->descriptors - kept) / 2 : 1;
+	if (relay->conn_room < FEW_CONNECTIONS || relay->conn_room < config->limits.connections)
+		log_warning("the limit of %zu descriptors leaves room for %zu connections at once",
+			    config->descriptors, relay->conn_room);
+}
+
+static int open_sources(struct control_relay *relay, struct why *why)
+{
+	struct control_sources_config sources = {.limited = &relay->env.limited};
+	relay->env.sources = control_sources_new(&sources);
+	return relay->env.sources ? 0 : why_set(why, "table of sources: no memory");
 }
 
 static void use_rules(struct control_relay *relay, const struct control_relay_config *config)
@@ -362,10 +428,8 @@ static void use_rules(struct control_relay *relay, const struct control_relay_co
 	env->handshake_timeout_s = config->handshake_timeout_s;
 	env->dial.connect_timeout_s = config->connect_timeout_s;
 	env->dial.keepalive_s = config->keepalive_s;
-	relay->conn_max = room_for(config);
-	if (relay->conn_max < FEW_CONNECTIONS)
-		log_warning("the limit of %zu descriptors leaves room for %zu connections at once",
-			    config->descriptors, relay->conn_max);
+	find_room(relay, config);
+	control_relay_set_limits(relay, &config->limits);
 }
 
 int control_relay_change(struct control_relay *relay, const struct control_relay_config *config,
@@ -377,7 +441,6 @@ int control_relay_change(struct control_relay *relay, const struct control_relay
 	control_listen_close(relay->listen);
 	relay->listen = listen;
 	use_rules(relay, config);
-	relay->full = relay->env.conn_count >= relay->conn_max;
 	update_listeners(relay);
 	return 0;
 }
@@ -398,19 +461,20 @@ struct control_relay *control_relay_open(const struct control_relay_config *conf
 		     .forbidden = control_listen_forbidden},
 	    .call_opened = on_call_opened,
 	    .conn_gone = on_conn_gone,
+	    .conn_settled = on_conn_settled,
 	    .pair_used = control_listen_use,
 	    .arg = relay,
 	};
-	LIST_INIT(&relay->env.conns);
+	control_conn_prepare(&relay->env);
 	evtimer_assign(&relay->retry, config->base, on_retry, relay);
 	evtimer_assign(&relay->shutdown, config->base, on_shutdown_deadline, relay);
 	event_assign(&relay->tick, config->base, -1, EV_PERSIST, on_tick, relay);
 
-	if (open_kept(relay, config, why) != 0)
+	if (open_kept(relay, config, why) != 0 || open_sources(relay, why) != 0)
 		goto failed;
 	use_rules(relay, config);
 	restore(relay);
-	relay->full = relay->env.conn_count >= relay->conn_max;
+	update_full(relay);
 	relay->listen = open_listeners(relay, config, why);
 	if (!relay->listen)
 		goto failed;
@@ -476,6 +540,9 @@ static void free_relay(struct control_relay *relay)
 {
 	struct watch *watch;
 	control_listen_close(relay->listen);
+	control_sources_free(relay->env.sources);
+	for (int i = 0; i < CONTROL_LINES; i++)
+		log_limit_clear(&relay->env.lines[i], monotonic_ms());
 	while ((watch = STAILQ_FIRST(&relay->watches))) {
 		STAILQ_REMOVE_HEAD(&relay->watches, in_watches);
 		free(watch);

@@ -20,6 +20,14 @@ struct event_base;
 struct names;
 struct control_relay;
 
+/* Of each 0: none but the system's. */
+struct control_limits {
+	unsigned connections;	  /* in all; never more than the descriptors allow */
+	unsigned per_source;	  /* connections of one address */
+	unsigned rate_per_source; /* new ones a second of one address */
+	unsigned calls;		  /* of one connection */
+};
+
 /* Pointers outlive the relay. */
 struct control_relay_config {
 	struct event_base *base;
@@ -32,6 +40,7 @@ struct control_relay_config {
 	bool acl_any;
 	unsigned acl_parallel, connect_timeout_s, handshake_timeout_s, keepalive_s;
 	size_t descriptors; /* the process's limit */
+	struct control_limits limits;
 	struct control_keeping keeping;
 	control_listen_open_socket *open_socket; /* as in control_listen.h */
 	void *open_socket_arg;
@@ -48,6 +57,9 @@ struct control_relay *control_relay_open(const struct control_relay_config *conf
  * configuration's pointers. -1 with a sentence in why, and nothing has changed. */
 int control_relay_change(struct control_relay *relay, const struct control_relay_config *config,
 			 struct why *why);
+
+/* Other limits for those that come from now on. */
+void control_relay_set_limits(struct control_relay *relay, const struct control_limits *limits);
 
 size_t control_relay_connections(const struct control_relay *relay);
 size_t control_relay_pairs(

@@ -35,7 +35,7 @@ struct gre_hold {
 	uint8_t (*octets)[GRE_HOLD_OCTETS];
 	struct slot slots[GRE_HOLD_ALL];
 	struct slots held, free;
-	size_t count;
+	size_t count, max;
 	uint64_t last_order;
 };
 
@@ -101,6 +101,7 @@ struct gre_hold *gre_hold_new(struct kept *kept)
 	struct gre_hold *hold = calloc(1, sizeof(*hold));
 	if (!hold)
 		return NULL;
+	hold->max = GRE_HOLD_ALL;
 	TAILQ_INIT(&hold->held);
 	TAILQ_INIT(&hold->free);
 	if (find_memory(hold, kept) != 0) {
@@ -111,6 +112,11 @@ struct gre_hold *gre_hold_new(struct kept *kept)
 	}
 	restore(hold);
 	return hold;
+}
+
+void gre_hold_set_max(struct gre_hold *hold, size_t max)
+{
+	hold->max = max > 0 && max < GRE_HOLD_ALL ? max : GRE_HOLD_ALL;
 }
 
 void gre_hold_free(struct gre_hold *hold)
@@ -142,7 +148,7 @@ static bool has_room(const struct gre_hold *hold, callid_ref call)
 	const struct slot *slot;
 	unsigned of_call = 0;
 
-	if (TAILQ_EMPTY(&hold->free))
+	if (TAILQ_EMPTY(&hold->free) || hold->count >= hold->max)
 		return false;
 	TAILQ_FOREACH(slot, &hold->held, in_list)
 	of_call += slot->packet.route.call == call;

@@ -16,7 +16,7 @@
 
 enum {
 	GRE_HOLD_A_CALL = 8,	/* packets */
-	GRE_HOLD_ALL = 2048,	/* packets of all calls together */
+	GRE_HOLD_ALL = 2048,	/* packets of all calls together, at most */
 	GRE_HOLD_MS = 1000,	/* then they are stale */
 	GRE_HOLD_OCTETS = 2048, /* of one packet; a larger one is not held */
 };
@@ -37,6 +37,10 @@ struct gre_hold;
  * with errno. */
 struct gre_hold *gre_hold_new(struct kept *kept);
 void gre_hold_free(struct gre_hold *hold);
+
+/* How many packets of all calls together are held from now on: at most, and at first,
+ * GRE_HOLD_ALL; 0 is that, too. */
+void gre_hold_set_max(struct gre_hold *hold, size_t max);
 
 size_t gre_hold_count(const struct gre_hold *hold); /* packets held */
 uint64_t gre_hold_oldest(

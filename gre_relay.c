@@ -434,6 +434,11 @@ failed:
 	return NULL;
 }
 
+void gre_relay_set_early_max(struct gre_relay *relay, size_t max)
+{
+	gre_hold_set_max(relay->hold, max);
+}
+
 int gre_relay_start(struct gre_relay *relay, struct why *why)
 {
 	sigset_t all, before;

@@ -43,6 +43,9 @@ struct gre_relay_config {
 /* With its sockets open, packets queue in them. NULL with a sentence in why. */
 struct gre_relay *gre_relay_open(const struct gre_relay_config *config, struct why *why);
 
+/* How many early packets of all calls together are held; see gre_hold.h. Before the start. */
+void gre_relay_set_early_max(struct gre_relay *relay, size_t max);
+
 /* Starts the thread, with all signals but SIGSYS blocked. 0, or -1 with a sentence. Once. */
 int gre_relay_start(struct gre_relay *relay, struct why *why);
 

@@ -395,7 +395,10 @@ static int open_gre(struct worker *worker, struct why *why)
 	    .sockets = &sockets,
 	};
 	worker->gre = gre_relay_open(&config, why);
-	return worker->gre ? 0 : -1;
+	if (!worker->gre)
+		return -1;
+	gre_relay_set_early_max(worker->gre, options_of(worker)->max_early_packets);
+	return 0;
 }
 
 static int open_ask(struct worker *worker, struct why *why)
@@ -432,6 +435,13 @@ static void configure_control(struct worker *worker, const struct options *optio
 	    .handshake_timeout_s = options->handshake_timeout_s,
 	    .keepalive_s = options->keepalive_s,
 	    .descriptors = worker->letter->descriptors,
+	    .limits =
+		{
+		    .connections = options->max_connections,
+		    .per_source = options->max_per_source,
+		    .rate_per_source = options->max_rate_per_source,
+		    .calls = options->max_calls,
+		},
 	    .open_socket = open_socket,
 	    .open_socket_arg = worker,
 	    .keeping =

@@ -65,6 +65,7 @@ static int open_runner(struct keeper_commands *commands, struct generation *gene
 	    .count = generation->count,
 	    .timeout_s = options->acl_timeout_s,
 	    .parallel = options->acl_parallel,
+	    .waiting_max = options->max_waiting_checks,
 	    .as = commands->as,
 	};
 	if (generation->count == 0)

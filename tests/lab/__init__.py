@@ -10,6 +10,7 @@ messages.py  all control messages and enhanced GRE packets, built and parsed
 fake.py   a world of clients and servers that say exactly what a test wants, octet by octet
 tcp.py    what the kernel tells about TCP sockets, and ways that are full because nobody reads
 sniff.py  packets as they were on the wire; watch.py  what the program uses: memory, descriptors, time
+bystander.py  a call that goes on beside an attack, and how it fares; figures.py  what tests measure, for later sums
 sanitizers.py  their reports, of every process
 golden.py  the table of packets that both ways must satisfy
 dns.py    a small name server, a private resolv.conf and hosts file; tools.py  runs tests/tools

@@ -177,6 +177,15 @@ class Gre:
             assert got == value, f"GRE at {self.name}: {field} is {got!r}, expected {value!r}: {packet}"
         return packet
 
+    def empty(self):
+        """Forgets what has come."""
+        self.sock.setblocking(False)
+        try:
+            while True:
+                self.sock.recv(65536)
+        except BlockingIOError:
+            pass
+
     def until(self, payload, timeout=PATIENCE):
         """All packets before the one with this payload."""
         deadline, before = time.monotonic() + timeout, []

@@ -399,16 +399,18 @@ def test_call_end_line_counts_both_ways():
 def test_exhausted_ids_are_answered_with_a_refusal():
     "when all 65,536 IDs between two addresses are taken, a new call is refused, others go on, and a freed ID serves again"
     with World(clients=2, debug=False) as world:
-        hog = world.session(client=0)
+        calls = 512  # of a connection: below --max-calls
+        hogs = [world.session(client=0) for _ in range(0x10000 // calls)]
         everything = range(0x10000)
         chunk = 64
         for at in everything[::chunk]:
+            hog = hogs[at // calls]
             hog.client.send(b"".join(build(OCRQ, call_id=i) for i in range(at, at + chunk)))
             for i in range(at, at + chunk):
                 hog.server.expect(OCRQ, call_id=i)
-        hog.server.send(build(OCRP, call_id=7, peer_id=5))
-        hog.client.expect(OCRP, call_id=7, peer_id=5)
-        call = Call(hog, 5, 7, 5, 7)
+        hogs[0].server.send(build(OCRP, call_id=7, peer_id=5))
+        hogs[0].client.expect(OCRP, call_id=7, peer_id=5)
+        call = Call(hogs[0], 5, 7, 5, 7)
         call.check()
         late = world.session(client=1)
         for _ in range(2):
@@ -417,8 +419,8 @@ def test_exhausted_ids_are_answered_with_a_refusal():
         late.check()  # the server has heard nothing
         world.wait_line(late.client, "refused")
         call.check()
-        hog.server.send(build(OCRP, call_id=0, peer_id=1234, result=GENERAL_ERROR))
-        hog.client.expect(OCRP, peer_id=1234)
+        hogs[1234 // calls].server.send(build(OCRP, call_id=0, peer_id=1234, result=GENERAL_ERROR))
+        hogs[1234 // calls].client.expect(OCRP, peer_id=1234)
         new = late.call(9, 10)
         assert new.server_sees == 1234, "the only ID that was free"
         new.check()

@@ -163,26 +163,26 @@ def _limited(world, limit, *words):
 
 
 def test_exhausted_descriptors():
-    "out of descriptors: calls that exist go on, new ones wait or are refused, no spinning, and it recovers"
+    "out of descriptors: calls that exist go on, half-open connections give way to new ones, no spinning, and it recovers"
     with World(clients=2, proxy=False) as world:
         proc = _limited(world, 120, "--handshake-timeout", "60")
         session = world.session(client=1)
         call = session.call(5, 7)
         crowd = [world.dial() for _ in range(300)]
-        proc.wait_line(r"warning: .*(connections|descriptors|new ones wait)", 10)
+        proc.wait_line(r": (put out for a newcomer: |refused: no room)", 10)
         assert watch.descriptors(proc.pid) <= 120
         call.check()
         session.check()
         assert _cpu_over(proc.pid, 1.0) < 0.2, "spinning"
         waiting = world.dial(client=1)
         waiting.send(build(SCCRQ))
-        for stream in crowd:
-            stream.close()
         server = world.server.accept(20)
         server.expect(SCCRQ)
         server.send(build(SCCRP))
         waiting.expect(SCCRP)
         call.check()
+        for stream in crowd:
+            stream.close()
         wait_until(lambda: watch.descriptors(proc.pid) < 60, 20, "descriptors to be free again")
         assert _cpu_over(proc.pid, 0.5) < 0.2, "spinning"
         for stream in world.clients[1].streams + world.server.streams:
@@ -194,35 +194,35 @@ def test_exhausted_descriptors_of_established_connections():
     "more connections that come up than there are descriptors for: those within the limit work, the others wait their turn"
     with World(proxy=False) as world:
         proc = _limited(world, 120)
-        streams = [world.dial() for _ in range(60)]
-        for stream in streams:
-            stream.send(build(SCCRQ))
-        up = []
+        streams, up = [], []
         try:
-            while True:
-                server = world.server.accept(1.0 if up else PATIENCE)
+            for _ in range(60):  # one after the other, as half-open ones would give way
+                streams.append(world.dial())
+                streams[-1].send(build(SCCRQ))
+                server = world.server.accept(1.0 * tap.slowdown())
                 server.expect(SCCRQ)
                 server.send(build(SCCRP))
+                streams[-1].expect(SCCRP)
                 up.append(server)
         except LabTimeout:
             pass
         assert 20 <= len(up) < 60, f"{len(up)} came up"
+        while len(streams) < 60:
+            streams.append(world.dial())
+            streams[-1].send(build(SCCRQ))
         for server in up:
             server.send(build(ECHO_RQ, identifier=1))
         served = [stream for stream in streams[:len(up)]]
         for stream in served:
-            stream.expect(SCCRP)
             stream.expect(ECHO_RQ, identifier=1)
         for server in up:
             server.close()
         for stream in served:
             stream.expect_end()
             stream.close()
-        rest = len(streams) - len(up)
-        for _ in range(rest):  # the others' turn has come
-            server = world.server.accept()
-            server.expect(SCCRQ)
-            server.close()
+        server = world.server.accept()  # the others' turn has come
+        server.expect(SCCRQ)
+        server.close()
         for stream in streams[len(up):]:
             stream.close()
         assert proc.stop() == 0

@@ -77,15 +77,21 @@ static void forget_commands(void)
 
 /* Life. */
 
-static void start_runner(unsigned timeout_s, unsigned parallel)
+static void start_runner_with(unsigned timeout_s, unsigned parallel, unsigned waiting_max)
 {
 	struct why why;
 	struct acl_cmd_config config = {.commands = commands,
 					.count = command_count,
 					.timeout_s = timeout_s,
-					.parallel = parallel};
+					.parallel = parallel,
+					.waiting_max = waiting_max};
 	runner = acl_cmd_new(base, &config, &why);
 	assert_non_null(runner);
+}
+
+static void start_runner(unsigned timeout_s, unsigned parallel)
+{
+	start_runner_with(timeout_s, parallel, 0);
 }
 
 static int set_up(void **state)
@@ -664,6 +670,31 @@ static void cancelled_in_every_state(void **state)
 	assert_false(exists("started.192.0.2.2"));
 }
 
+/* Two run, two wait, and the next one hears at once that there are too many. */
+static void only_so_many_wait(void **state)
+{
+	(void)state;
+	struct result results[6] = {{0}};
+	struct acl_cmd_check *checks[6];
+	add_command("wait", ": >started.$1\nexec sleep 600");
+	start_runner_with(60, 2, 2);
+	for (uint32_t i = 0; i < 5; i++)
+		checks[i] = start(&results[i], 0xc0000201 + i);
+	wait_until(is_done, &results[4]);
+	assert_int_equal(results[4].answer, ACL_ERROR);
+	assert_string_equal(results[4].why,
+			    "2 clients wait for access commands already (--max-waiting-checks)");
+	wait_until(exists, "started.192.0.2.2");
+	/* One that waited leaves, and its place is free. */
+	acl_cmd_cancel(checks[3]);
+	start(&results[3], 0xc0000204);
+	start(&results[5], 0xc0000206);
+	wait_until(is_done, &results[5]);
+	assert_int_equal(results[5].answer, ACL_ERROR);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(results[i].calls, 0);
+}
+
 static void cancelled_before_it_starts(void **state)
 {
 	(void)state;
@@ -781,6 +812,7 @@ int main(void)
 	    CASE(much_output_is_left_out),
 	    CASE(endless_output_meets_the_deadline),
 	    CASE(only_so_many_at_once),
+	    CASE(only_so_many_wait),
 	    CASE(cancelled_in_every_state),
 	    CASE(cancelled_before_it_starts),
 	    CASE(cancelled_by_the_other_s_done),

@@ -765,6 +765,36 @@ static void a_request_without_a_free_id_is_refused(void **state)
 	}
 }
 
+/* Whoever asks, and whatever for; calls that end make room. */
+static void a_request_beyond_the_limit_is_refused(void **state)
+{
+	(void)state;
+	call_snoop_set_max(snoop, 2);
+	passed(CLIENT, (struct fields){.type = OUT_RQ, .at12 = 1});
+	passed(SERVER, (struct fields){.type = IN_RQ, .at12 = 2});
+	for (int side = 0; side < 2; side++) {
+		enum callid_side from = (enum callid_side)side;
+		struct snoop_step step =
+		    send(from, (struct fields){.type = OUT_RQ, .at12 = 7}, NULL);
+		assert_int_equal(step.verdict, SNOOP_DROP);
+		assert_string_equal(step.reason,
+				    "more than 2 calls on one connection (--max-calls)");
+		check_answer(&step.answer[from],
+			     (struct fields){.type = OUT_RP, .at14 = 7, .result = 2});
+		check_answer(&step.answer[callid_other(from)], nothing);
+		assert_int_equal(call_snoop_calls(snoop), 2);
+	}
+	/* One that replaces its own is none more. */
+	passed(CLIENT, (struct fields){.type = OUT_RQ, .at12 = 1});
+	call_snoop_set_max(snoop, 3);
+	passed(CLIENT, (struct fields){.type = OUT_RQ, .at12 = 3});
+	call_snoop_end(snoop, 1, "over");
+	passed(CLIENT, (struct fields){.type = OUT_RQ, .at12 = 7});
+	call_snoop_set_max(snoop, 0);
+	for (uint16_t id = 100; id < 200; id++)
+		passed(CLIENT, (struct fields){.type = OUT_RQ, .at12 = id});
+}
+
 /* The callee has said yes: it is told that the call is over, the caller that there is none. */
 static void a_reply_without_a_free_id_is_refused(void **state)
 {
@@ -1583,6 +1613,7 @@ int main(void)
 	    cmocka_unit_test(scripted_exchanges_with_restarts),
 	    cmocka_unit_test(the_scripts_pass_each_type),
 	    cmocka_unit_test(a_request_without_a_free_id_is_refused),
+	    CASE(a_request_beyond_the_limit_is_refused),
 	    cmocka_unit_test(a_reply_without_a_free_id_is_refused),
 	    cmocka_unit_test(the_callees_way_waits_until_the_reply_is_written),
 	    CASE(a_reply_written_after_its_call_has_ended),

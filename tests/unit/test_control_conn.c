@@ -30,7 +30,7 @@ static struct control_env env;
 static struct acl acl;
 static struct pair pairs[2], *pair; /* the one that clients come for now */
 static int entrance, server;	    /* listeners: where clients come in, and the pair's peer */
-static int gone, opened;	    /* told */
+static int gone, settled, opened;   /* told */
 static bool forbid;
 
 struct ends {
@@ -49,6 +49,12 @@ static void on_gone(void *arg)
 {
 	assert_ptr_equal(arg, &env);
 	gone++;
+}
+
+static void on_settled(void *arg)
+{
+	assert_ptr_equal(arg, &env);
+	settled++;
 }
 
 static bool is_forbidden(void *arg, uint32_t addr, uint16_t port)
@@ -81,7 +87,7 @@ static int set_up(void **state)
 {
 	if (stage_set_up(state) != 0)
 		return -1;
-	gone = opened = 0;
+	gone = settled = opened = 0;
 	forbid = false;
 	env = (struct control_env){
 	    .base = stage_base,
@@ -98,13 +104,16 @@ static int set_up(void **state)
 		},
 	    .call_opened = on_opened,
 	    .conn_gone = on_gone,
+	    .conn_settled = on_settled,
 	    .pair_used = on_pair_used,
 	    .arg = &env,
 	};
-	LIST_INIT(&env.conns);
+	control_conn_prepare(&env);
+	env.sources =
+	    control_sources_new(&(struct control_sources_config){.limited = &env.limited});
 	entrance = loopback_listen(1, 0);
 	set_peer(loopback_listen(2, 0));
-	return env.db ? 0 : -1;
+	return env.db && env.sources ? 0 : -1;
 }
 
 static size_t calls(void)
@@ -122,6 +131,8 @@ static int tear_down(void **state)
 	assert_int_equal(calls(), 0);
 	assert_int_equal(pair_users, 0);
 	asker_close();
+	assert_null(control_sources_oldest(env.sources));
+	control_sources_free(env.sources);
 	acl_clear(&acl);
 	callid_db_free(env.db);
 	return stage_tear_down(state);
@@ -553,6 +564,135 @@ static void a_descriptor_without_a_peer_is_closed(void **state)
 	assert_int_equal(gone, 0);
 }
 
+/* ---- giving way ---- */
+
+static void put_out(const struct ends *ends, unsigned of)
+{
+	char told[100];
+	int before = gone;
+	snprintf(told, sizeof(told),
+		 "put out for a newcomer: half open for 0 s, the oldest of %u such connections of "
+		 "its address",
+		 of);
+	assert_true(control_conn_put_out(&env));
+	assert_int_equal(gone, before + 1);
+	stage_hear_end(ends->talk.client);
+	assert_told(ends, told);
+}
+
+static void half_open_ones_give_way_in_every_state(void **state)
+{
+	(void)state;
+	size_t descriptors = stage_descriptors();
+	int events = stage_events();
+	use_commands(true, ASKER_NOTHING);
+	struct ends checking = come();
+	put_out(&checking, 1);
+	use_commands(false, ASKER_NOTHING);
+	struct ends waiting = come();
+	put_out(&waiting, 1);
+	struct ends asking = come_and_ask();
+	put_out(&asking, 1);
+	stage_hear_end(asking.talk.server);
+	assert_false(control_conn_put_out(&env));
+	assert_int_equal(settled, 0);
+	assert_int_equal(stage_descriptors(), descriptors + 4); /* the far ends */
+	assert_int_equal(stage_events(), events);
+	set_peer(loopback_listen_silent(2));
+	struct ends dialling = come();
+	talk_say(dialling.talk.client, PPTP_START_REQUEST);
+	stage_turn();
+	put_out(&dialling, 1);
+}
+
+static void one_that_a_server_has_accepted_stays(void **state)
+{
+	(void)state;
+	struct ends ends = come_and_ask();
+	assert_int_equal(settled, 0);
+	talk_pass(ends.talk.server, ends.talk.client, PPTP_START_REPLY);
+	assert_int_equal(settled, 1);
+	assert_false(control_conn_put_out(&env));
+	talk_call(&ends.talk, 7, 9);
+	talk_pass(ends.talk.client, ends.talk.server, PPTP_ECHO_REQUEST);
+	assert_int_equal(settled, 1);
+}
+
+/* As the ends of some lazy servers have it. */
+static void a_call_settles_it_as_well(void **state)
+{
+	(void)state;
+	struct ends ends = come_and_ask();
+	talk_call(&ends.talk, 7, 9);
+	assert_int_equal(settled, 1);
+	assert_false(control_conn_put_out(&env));
+}
+
+static void a_call_that_is_only_asked_for_does_not(void **state)
+{
+	(void)state;
+	struct ends ends = come_and_ask();
+	talk_pass(ends.talk.client, ends.talk.server, PPTP_OUTGOING_CALL_REQUEST);
+	assert_int_equal(settled, 0);
+	put_out(&ends, 1);
+	assert_int_equal(calls(), 0);
+}
+
+static void one_that_lingers_goes_without_a_word(void **state)
+{
+	(void)state;
+	struct ends ends = come_and_ask();
+	loopback_close(ends.talk.client);
+	stage_hear_end(ends.talk.server);
+	assert_int_equal(gone, 0);
+	assert_true(control_conn_put_out(&env));
+	assert_int_equal(gone, 1);
+	assert_false(stage_logged("put out"));
+}
+
+/* ---- what strangers can make the log say ---- */
+
+static void lines_of_strangers_are_limited(void **state)
+{
+	(void)state;
+	enum { MANY = LOG_LIMIT_LINES + 30 };
+	struct why why;
+	stage_log_without_debug();
+	for (int i = 0; i < MANY; i++) {
+		struct ends ends = come();
+		loopback_close(ends.talk.client);
+		STAGE_UNTIL(gone == i + 1);
+	}
+	assert_int_equal(stage_log_count(": closed: client closed the connection before"),
+			 LOG_LIMIT_LINES);
+	/* Other kinds have their own limits. */
+	assert_int_equal(acl_add(&acl, "10.0.0.0/8", &why), 0);
+	for (int i = 0; i < MANY; i++)
+		loopback_close(come().talk.client);
+	assert_int_equal(stage_log_count(": refused: "), LOG_LIMIT_LINES);
+	log_limit_tell(&env.limited, monotonic_ms() + LOG_LIMIT_MS);
+	assert_true(stage_logged("connections that asked for nothing: 30 more lines like these"));
+	assert_true(stage_logged("clients refused: 30 more lines like these"));
+}
+
+static void lines_of_a_source_are_limited(void **state)
+{
+	(void)state;
+	enum { CALLS = LOG_LIMIT_LINES + 10 };
+	stage_log_without_debug();
+	struct ends ends = come_and_connect();
+	for (uint16_t i = 1; i <= CALLS; i++)
+		talk_call(&ends.talk, i, (uint16_t)(1000 + i));
+	assert_told(&ends, "connected");
+	assert_int_equal(stage_log_count(": call opened: "), LOG_LIMIT_LINES - 1);
+	/* The program's end is not its doing. */
+	control_conn_shut_down(LIST_FIRST(&env.conns));
+	assert_int_equal(stage_log_count(": shutting down: "), CALLS);
+	assert_told(&ends, "closed: shutting down");
+	log_limit_tell(&env.limited, monotonic_ms() + LOG_LIMIT_MS);
+	assert_true(stage_logged("connections and calls of 127.0.0.1: 11 more lines like these"));
+}
+
 /* ---- the end of the program ---- */
 
 static void both_ends_hear_that_it_ends(void **state)
@@ -638,6 +778,13 @@ int main(void)
 	    CASE(a_lie_closes_both_legs),
 	    CASE(dropped_messages_are_counted),
 	    CASE(a_descriptor_without_a_peer_is_closed),
+	    CASE(half_open_ones_give_way_in_every_state),
+	    CASE(one_that_a_server_has_accepted_stays),
+	    CASE(a_call_settles_it_as_well),
+	    CASE(a_call_that_is_only_asked_for_does_not),
+	    CASE(one_that_lingers_goes_without_a_word),
+	    CASE(lines_of_strangers_are_limited),
+	    CASE(lines_of_a_source_are_limited),
 	    CASE(both_ends_hear_that_it_ends),
 	    CASE(before_there_is_a_server_nothing_is_said),
 	    CASE(aborted_they_all_go_at_once),

@@ -117,9 +117,14 @@ static struct callid_totals totals(void)
 	return now;
 }
 
+static struct talk come_from(uint8_t host)
+{
+	return (struct talk){.client = loopback_connect(host, 3, pair.listen.port), .server = -1};
+}
+
 static struct talk come(void)
 {
-	return (struct talk){.client = loopback_connect(1, 3, pair.listen.port), .server = -1};
+	return come_from(1);
 }
 
 static struct talk come_and_connect(void)
@@ -305,6 +310,168 @@ static void beyond_the_limit_clients_wait(void **state)
 	assert_int_equal(stage_log_count(": accepted\n"), 3);
 }
 
+static void open_limited(const struct control_limits *limits)
+{
+	struct control_relay_config config = config_with(MANY);
+	config.limits = *limits;
+	open_with(&config);
+}
+
+static struct talk come_accepted(uint8_t host, int accepted)
+{
+	struct talk talk = come_from(host);
+	STAGE_UNTIL(stage_log_count(": accepted\n") == accepted);
+	return talk;
+}
+
+static void half_open_ones_give_way(void **state)
+{
+	(void)state;
+	open_limited(&(struct control_limits){.connections = 4});
+	struct talk other = come_accepted(4, 1), first = come_accepted(1, 2),
+		    second = come_accepted(1, 3), asking = come_from(5);
+	talk_ask(&asking, server);
+	/* The oldest one of the source that has most of them. */
+	struct talk late = come_from(6);
+	talk_connect(&late, server);
+	stage_hear_end(first.client);
+	assert_int_equal(stage_log_count(": put out for a newcomer: "), 1);
+	assert_false(stage_logged(WAIT_LINE));
+	/* Each has one: whose has been the busiest for longest. */
+	struct talk later = come_from(7);
+	talk_connect(&later, server);
+	stage_hear_end(other.client);
+	struct talk last = come_from(8);
+	talk_connect(&last, server);
+	stage_hear_end(asking.client);
+	stage_hear_end(asking.server);
+	assert_false(stage_logged(WAIT_LINE));
+	/* Nobody is left who could. */
+	talk_connect(&second, server);
+	STAGE_UNTIL(stage_logged(WAIT_LINE "4: --max-connections allows no more\n"));
+	struct talk beyond = come_from(9);
+	talk_say(beyond.client, PPTP_START_REQUEST);
+	stage_turn();
+	stage_turn();
+	assert_false(loopback_is(server, POLLIN));
+	leave(&late);
+	STAGE_UNTIL(loopback_is(server, POLLIN));
+	assert_int_equal(stage_log_count(": put out for a newcomer: "), 3);
+}
+
+/* Else each of those that come at once would put out the one before it. */
+static void a_source_puts_its_own_out_after_a_second(void **state)
+{
+	(void)state;
+	open_limited(&(struct control_limits){.connections = 2});
+	struct talk first = come_accepted(1, 1), second = come_accepted(1, 2);
+	stage_hear_end(come().client);
+	assert_int_equal(stage_log_count(": refused: no room, and its address has the most "
+					 "half-open connections\n"),
+			 1);
+	talk_connect(&second, server);
+	forward_s += 1;
+	struct talk third = come();
+	talk_connect(&third, server);
+	stage_hear_end(first.client);
+	assert_int_equal(stage_log_count(": put out for a newcomer: half open for 1 s, "), 1);
+}
+
+static void whom_the_rules_refuse_puts_nobody_out(void **state)
+{
+	(void)state;
+	struct why why;
+	struct acl strangers = {0};
+	struct control_relay_config config = config_with(MANY);
+	assert_int_equal(acl_add(&strangers, "127.0.0.1", &why), 0);
+	config.acl = &strangers;
+	config.limits.connections = 1;
+	open_with(&config);
+	struct talk talk = come_accepted(1, 1);
+	for (uint8_t host = 10; host < 20; host++)
+		stage_hear_end(come_from(host).client);
+	assert_false(stage_logged("put out"));
+	talk_connect(&talk, server);
+	close_relay();
+	acl_clear(&strangers);
+}
+
+static void a_source_has_its_own_limit(void **state)
+{
+	(void)state;
+	char line[120];
+	open_limited(&(struct control_limits){.per_source = 2, .connections = 100});
+	struct talk one = come_and_connect(), two = come();
+	struct talk third = come();
+	uint16_t port = loopback_port(third.client);
+	stage_hear_end(third.client);
+	snprintf(line, sizeof(line),
+		 "127.0.0.1:%u: refused: 2 connections of 127.0.0.1 already (--max-per-source)\n",
+		 port);
+	assert_logged_once(line);
+	/* Others come in. */
+	struct talk other = come_from(4);
+	talk_connect(&other, server);
+	leave(&one);
+	talk_connect(&two, server);
+	struct talk again = come();
+	talk_connect(&again, server);
+	assert_false(stage_logged("put out"));
+}
+
+static void a_source_has_its_own_rate(void **state)
+{
+	(void)state;
+	open_limited(&(struct control_limits){.rate_per_source = 3});
+	for (int i = 1; i <= 3; i++)
+		come_accepted(1, i);
+	stage_hear_end(come().client);
+	assert_logged_once(": refused: more than 3 new connections a second of 127.0.0.1 "
+			   "(--max-rate-per-source)\n");
+	come_accepted(4, 4);
+	forward_s += 1;
+	come_accepted(1, 5);
+}
+
+static void a_connection_has_its_own_limit_of_calls(void **state)
+{
+	(void)state;
+	uint8_t refusal[PPTP_ANSWER_MAX];
+	size_t length = pptp_wire_make_refusal(refusal, PPTP_OUTGOING_CALL_REQUEST, 0);
+	open_limited(&(struct control_limits){.calls = 2});
+	struct talk talk = come_and_connect(), other = come_and_connect();
+	talk_call(&talk, 1, 11);
+	talk_call(&talk, 2, 12);
+	talk_say(talk.client, PPTP_OUTGOING_CALL_REQUEST);
+	stage_hear(talk.client, refusal, length);
+	talk_pass(talk.client, talk.server, PPTP_ECHO_REQUEST);
+	assert_logged_once("dropped Outgoing-Call-Request from client: more than 2 calls on one "
+			   "connection (--max-calls)\n");
+	talk_call(&other, 3, 13);
+}
+
+static void limits_change_for_those_that_come(void **state)
+{
+	(void)state;
+	open_limited(&(struct control_limits){0});
+	struct talk one = come_and_connect(), two = come_and_connect();
+	control_relay_set_limits(relay,
+				 &(struct control_limits){.per_source = 1, .connections = 5});
+	stage_hear_end(come().client);
+	talk_pass(one.client, one.server, PPTP_ECHO_REQUEST);
+	control_relay_set_limits(relay, &(struct control_limits){.connections = 1});
+	struct talk waiting = come();
+	stage_turn();
+	stage_turn();
+	leave(&one);
+	stage_turn();
+	assert_int_equal(stage_log_count(": accepted\n"), 2);
+	leave(&two);
+	talk_connect(&waiting, server);
+	control_relay_set_limits(relay, &(struct control_limits){0});
+	come_and_connect();
+}
+
 /* One goes and the next comes: full again. */
 static void replace(struct talk *talk)
 {
@@ -475,6 +642,13 @@ int main(void)
 	    CASE(a_command_may_refuse),
 	    CASE(few_connections_are_a_warning),
 	    CASE(beyond_the_limit_clients_wait),
+	    CASE(half_open_ones_give_way),
+	    CASE(a_source_puts_its_own_out_after_a_second),
+	    CASE(whom_the_rules_refuse_puts_nobody_out),
+	    CASE(a_source_has_its_own_limit),
+	    CASE(a_source_has_its_own_rate),
+	    CASE(a_connection_has_its_own_limit_of_calls),
+	    CASE(limits_change_for_those_that_come),
 	    CASE(that_they_wait_is_told_once_a_minute),
 	    CASE(without_descriptors_it_tries_again),
 	    CASE(without_connections_it_ends_at_once),

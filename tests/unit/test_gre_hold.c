@@ -127,6 +127,26 @@ static void all_calls_together(void **state)
 	assert_false(add(100001, 6000));
 }
 
+static void fewer_where_it_is_said(void **state)
+{
+	(void)state;
+	gre_hold_set_max(hold, 3);
+	for (uint64_t i = 0; i < 3; i++)
+		assert_true(add(1 + i, i + 1));
+	assert_false(add(9, 9));
+	gre_hold_set_max(hold, 4);
+	assert_true(add(9, 9));
+	/* Never more than there may be. */
+	static const size_t all[] = {0, GRE_HOLD_ALL, GRE_HOLD_ALL + 1};
+	for (size_t i = 0; i < 3; i++) {
+		sweep_of(0);
+		gre_hold_set_max(hold, all[i]);
+		for (uint64_t k = 0; k < GRE_HOLD_ALL; k++)
+			assert_true(add(1 + k / 8, k + 1));
+		assert_false(add(100000, 5000));
+	}
+}
+
 static void order_of_arrival_is_kept(void **state)
 {
 	(void)state;
@@ -268,6 +288,7 @@ int main(void)
 	    CASE(an_empty_one),
 	    CASE(eight_a_call),
 	    CASE(all_calls_together),
+	    CASE(fewer_where_it_is_said),
 	    CASE(order_of_arrival_is_kept),
 	    CASE(the_oldest_is_known),
 	    CASE(what_is_kept_stays),

@@ -711,6 +711,20 @@ static void one_held_packet_too_many(void **state)
 	assert_int_equal(info.from[SERVER].packets, GRE_HOLD_A_CALL);
 }
 
+static void fewer_are_held_where_it_is_said(void **state)
+{
+	(void)state;
+	NEEDS_NAMESPACE();
+	uint16_t to_server;
+	reserve_call(&to_server);
+	open_relay();
+	gre_relay_set_early_max(relay, 2);
+	start_relay();
+	for (uint8_t i = 0; i < 5; i++)
+		inject_data(SERVER, to_server, i);
+	wait_for((struct gre_totals){.received = 5, .drops = {[GRE_DROP_EARLY] = 3}});
+}
+
 /* The Reply takes longer than a second, or never comes: nothing else has to happen. */
 static void held_packets_become_stale(void **state)
 {
@@ -1059,6 +1073,7 @@ int main(void)
 	    CASE(held_packets_keep_their_tos),
 	    CASE(no_packet_overtakes_a_held_one),
 	    CASE(one_held_packet_too_many),
+	    CASE(fewer_are_held_where_it_is_said),
 	    CASE(held_packets_become_stale),
 	    CASE(held_packets_end_with_their_call),
 	    CASE(drops_are_counted_by_reason),

@@ -50,18 +50,18 @@ static bool has_line(const char *status, const char *line)
 	return at[strspn(at, " ")] == '\n';
 }
 
-#define NO_CAPABILITY "0000000000000000"
+#define NO_CAPABILITY(set) set ":\t0000000000000000"
 
 static const char *const given_up[] = {
-    "CapInh:\t" NO_CAPABILITY, "CapPrm:\t" NO_CAPABILITY, "CapEff:\t" NO_CAPABILITY,
-    "CapAmb:\t" NO_CAPABILITY, "NoNewPrivs:\t1",
+    NO_CAPABILITY("CapInh"), NO_CAPABILITY("CapPrm"), NO_CAPABILITY("CapEff"),
+    NO_CAPABILITY("CapAmb"), "NoNewPrivs:\t1",
 };
 
 static const char *const of_nobody[] = {
     "Uid:\t65534\t65534\t65534\t65534",
     "Gid:\t65534\t65534\t65534\t65534",
     "Groups:\t65534",
-    "CapBnd:\t" NO_CAPABILITY,
+    NO_CAPABILITY("CapBnd"),
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -527,14 +527,14 @@ static void capabilities_stay(void)
 
 static void bounds_stay(void)
 {
-	struct scmp_arg_cmp drop = SCMP_A0(SCMP_CMP_EQ, PR_CAPBSET_DROP);
+	struct scmp_arg_cmp drop = {.op = SCMP_CMP_EQ, .datum_a = PR_CAPBSET_DROP};
 	pretend(SCMP_SYS(prctl), &drop);
 	check_cannot(&nobody, "cannot become user 'nobody': capabilities are left");
 }
 
 static void new_privileges_stay(void)
 {
-	struct scmp_arg_cmp set = SCMP_A0(SCMP_CMP_EQ, PR_SET_NO_NEW_PRIVS);
+	struct scmp_arg_cmp set = {.op = SCMP_CMP_EQ, .datum_a = PR_SET_NO_NEW_PRIVS};
 	pretend(SCMP_SYS(prctl), &set);
 	check_cannot(&nobody, "cannot become user 'nobody': new privileges are not given up");
 }
