@@ -1,6 +1,7 @@
 """What a process uses: memory, descriptors, threads, processor time, children; and the program's two processes."""
 
 import os
+import subprocess
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -29,6 +30,20 @@ def threads(pid):
 
 def descriptors(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def descriptor_limit(pid):
+    """Soft and hard."""
+    with open(f"/proc/{pid}/limits") as file:
+        return tuple(int(word) for word in next(line for line in file if line.startswith("Max open files")).split()[3:5])
+
+
+def limit_descriptors(pid, soft, hard):
+    """As its own user: root may only with CAP_SYS_RESOURCE, which it has not everywhere."""
+    user = os.stat(f"/proc/{pid}/status").st_uid or _status(pid, "Uid")
+    group = _status(pid, "Gid")
+    subprocess.run(["setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups",
+                    "prlimit", f"--pid={pid}", f"--nofile={soft}:{hard}"], check=True)
 
 
 def stat(pid):

@@ -3,7 +3,6 @@
 
 import os
 import re
-import resource
 import socket
 import sys
 import tempfile
@@ -45,12 +44,12 @@ def test_stalled_reader_costs_bounded_memory():
         bystander = world.session(client=1)
         call = bystander.call(5, 7)
         session = world.session()
-        before = watch.rss(world.proxy.pid)
+        before = watch.rss(world.proxy.worker)
         for sender, receiver in ((session.client, session.server), (session.server, session.client)):
             octets = build(ECHO_RQ, identifier=7, tail=bytes(500))
             [(sent, rest)] = tcp.fill(world.proxy, [(sender, receiver)], octets)
-            assert watch.rss(world.proxy.pid) < before + watch.bound(4 * MIB)
-            assert _cpu_over(world.proxy.pid, 0.5) < 0.3, "spinning"
+            assert watch.rss(world.proxy.worker) < before + watch.bound(4 * MIB)
+            assert _cpu_over(world.proxy.worker, 0.5) < 0.3, "spinning"
             bystander.check()
             call.check()
             whole = (sent + len(rest)) // len(octets)
@@ -78,10 +77,10 @@ def test_everything_arrives_before_the_end_of_a_stalled_connection():
 
         wait_until(knows_of_the_end, 10, "the client's end behind what the server does not read")
         # Longer than any patience with peers that do not close: a later one of those has been given up meanwhile.
-        descriptors = watch.descriptors(world.proxy.pid)
+        descriptors = watch.descriptors(world.proxy.worker)
         bystander.client.close()
         bystander.server.expect_end(how="EOF")
-        wait_until(lambda: watch.descriptors(world.proxy.pid) <= descriptors - 2, 10, "the bystander to be given up")
+        wait_until(lambda: watch.descriptors(world.proxy.worker) <= descriptors - 2, 10, "the bystander to be given up")
         for _ in range(count):
             session.server.expect_octets(octets)
         session.server.expect_end(how="EOF")
@@ -92,14 +91,14 @@ def test_many_stalled_readers():
     with World(clients=2, debug=False) as world:
         bystander = world.session(client=1)
         call = bystander.call(5, 7)
-        before = watch.rss(world.proxy.pid)
+        before = watch.rss(world.proxy.worker)
         sessions = [world.session() for _ in range(50)]
         ways = [(session.client, session.server) for session in sessions]
         tcp.fill(world.proxy, ways, build(ECHO_RQ, tail=bytes(1000)))
-        assert watch.rss(world.proxy.pid) < before + watch.bound(8 * MIB)
+        assert watch.rss(world.proxy.worker) < before + watch.bound(8 * MIB)
         call.check()
         bystander.check()
-        assert _cpu_over(world.proxy.pid, 0.5) < 0.3, "spinning"
+        assert _cpu_over(world.proxy.worker, 0.5) < 0.3, "spinning"
 
 
 def test_stalled_readers_are_given_up():
@@ -141,14 +140,14 @@ def test_stalled_readers_are_given_up():
 def test_one_sided_end_of_a_stalled_connection():
     "a stalled connection whose ends go away is forgotten"
     with World(debug=False) as world:
-        before = watch.descriptors(world.proxy.pid)
+        before = watch.descriptors(world.proxy.worker)
         session = world.session()
         tcp.fill(world.proxy, [(session.client, session.server)], build(ECHO_RQ, tail=bytes(1000)))
         session.server.reset()
         session.client.expect_end()
         world.wait_line(session.client, CLOSED)
         session.client.close()
-        wait_until(lambda: watch.descriptors(world.proxy.pid) == before, 10, "its descriptors to be closed")
+        wait_until(lambda: watch.descriptors(world.proxy.worker) == before, 10, "its descriptors to be closed")
 
 
 # ---- descriptors ----
@@ -170,10 +169,10 @@ def test_exhausted_descriptors():
         call = session.call(5, 7)
         crowd = [world.dial() for _ in range(300)]
         proc.wait_line(r": (put out for a newcomer: |refused: no room)", 10)
-        assert watch.descriptors(proc.pid) <= 120
+        assert watch.descriptors(watch.worker(proc.pid)) <= 120
         call.check()
         session.check()
-        assert _cpu_over(proc.pid, 1.0) < 0.2, "spinning"
+        assert _cpu_over(watch.worker(proc.pid), 1.0) < 0.2, "spinning"
         waiting = world.dial(client=1)
         waiting.send(build(SCCRQ))
         server = world.server.accept(20)
@@ -183,8 +182,8 @@ def test_exhausted_descriptors():
         call.check()
         for stream in crowd:
             stream.close()
-        wait_until(lambda: watch.descriptors(proc.pid) < 60, 20, "descriptors to be free again")
-        assert _cpu_over(proc.pid, 0.5) < 0.2, "spinning"
+        wait_until(lambda: watch.descriptors(watch.worker(proc.pid)) < 60, 20, "descriptors to be free again")
+        assert _cpu_over(watch.worker(proc.pid), 0.5) < 0.2, "spinning"
         for stream in world.clients[1].streams + world.server.streams:
             stream.close()
         assert proc.stop() == 0
@@ -248,12 +247,12 @@ def test_descriptors_run_out_of_a_sudden():
     with World(clients=2) as world:
         session = world.session(client=1)
         call = session.call(5, 7)
-        pid = world.proxy.pid
-        before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        pid = world.proxy.worker
+        soft, hard = watch.descriptor_limit(pid)
         for spare in (0, 1):  # none to accept with; one for that, and none to dial with
             lowest = next(fd for fd in range(1000) if not os.path.lexists(f"/proc/{pid}/fd/{fd}"))
             mark = world.log.mark()
-            resource.prlimit(pid, resource.RLIMIT_NOFILE, (lowest + spare, before[1]))
+            watch.limit_descriptors(pid, lowest + spare, hard)
             crowd = [world.dial() for _ in range(5)]
             for stream in crowd:
                 stream.send(build(SCCRQ))
@@ -262,7 +261,7 @@ def test_descriptors_run_out_of_a_sudden():
             session.check()
             assert _cpu_over(pid, 0.7) < 0.2, "spinning"
             assert len(world.log.all(mark)) < 100, "a line for each try"
-            resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+            watch.limit_descriptors(pid, soft, hard)
             for stream in crowd:
                 stream.close()
             _serve_late(world)
@@ -278,7 +277,7 @@ def test_flood_of_junk_leaves_a_call_untouched():
     with World(clients=2, debug=False) as world, Sniffer(world.net.firewall, "inside") as wire:
         session = world.session(client=1)
         call = session.call(5, 7)
-        before = watch.rss(world.proxy.pid)
+        before = watch.rss(world.proxy.worker)
         attacker = world.net.client
         floods = [
             gre_send_start(attacker, "-s", world.client.ip, "-d", world.net.inside, "-c", call.client_sees, "-q", 1,
@@ -310,7 +309,7 @@ def test_flood_of_junk_leaves_a_call_untouched():
         assert opened > 100 and seq > 100, (opened, seq)
         assert not wire.matching(lambda p: p.out and p.protocol == 1), "ICMP"
         assert not world.server.dialled()
-        assert watch.rss(world.proxy.pid) < before + watch.bound(16 * MIB)
+        assert watch.rss(world.proxy.worker) < before + watch.bound(16 * MIB)
         call.check()
         session.check()
 
@@ -322,8 +321,9 @@ def _raw_drops(ns):
 
 
 def _pin(process, cpus):
-    for task in os.listdir(f"/proc/{process.pid}/task"):
-        os.sched_setaffinity(int(task), cpus)
+    for pid in filter(None, (process.pid, watch.worker(process.pid))):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            os.sched_setaffinity(int(task), cpus)
 
 
 def _calls_under_a_flood(cpu, flood_cpus):
@@ -361,7 +361,7 @@ def test_calls_come_up_while_packets_flood_one_core():
 def test_flood_of_silent_connections():
     "four hundred silent connections of one address: another's call comes up meanwhile, and the deadline ends the flood"
     with World(["--handshake-timeout", "3"], clients=2, debug=False) as world:
-        before = watch.descriptors(world.proxy.pid)
+        before = watch.descriptors(world.proxy.worker)
         silent = [world.dial(client=0) for _ in range(400)]
         session = world.session(client=1)
         session.call(5, 7).check()
@@ -370,7 +370,7 @@ def test_flood_of_silent_connections():
             stream.expect_end()
             stream.close()
         session.close()
-        wait_until(lambda: watch.descriptors(world.proxy.pid) <= before, 10, "their descriptors to be closed")
+        wait_until(lambda: watch.descriptors(world.proxy.worker) <= before, 10, "their descriptors to be closed")
 
 
 def test_flood_of_messages():
@@ -396,7 +396,7 @@ def test_junk_of_every_kind():
     "connections that open, say something odd in any pieces, and go, leave no trace but their lines"
     with World() as world:
         session = world.session()
-        before = watch.descriptors(world.proxy.pid)
+        before = watch.descriptors(world.proxy.worker)
         for i in range(300):
             stream = world.dial()
             junk = JUNK[i % len(JUNK)]
@@ -406,7 +406,7 @@ def test_junk_of_every_kind():
                 pass
             stream.reset() if i % 2 else stream.close()
         session.check()
-        wait_until(lambda: watch.descriptors(world.proxy.pid) == before, 10, "their descriptors to be closed")
+        wait_until(lambda: watch.descriptors(world.proxy.worker) == before, 10, "their descriptors to be closed")
 
 
 def _send_odd_octets(world):
@@ -495,7 +495,7 @@ class Traffic:
 def test_ten_thousand_connections_leak_nothing():
     "ten thousand connections made and closed in every way leave memory, descriptors and threads as they were"
     with World() as world:
-        pid = world.proxy.pid
+        pid = world.proxy.worker
         traffic = world.keep(Traffic(world))
         descriptors, threads = watch.descriptors(pid), watch.threads(pid)
 
