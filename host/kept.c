@@ -7,9 +7,11 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -63,6 +65,26 @@ static int make_file(void)
 	return fd;
 }
 
+/* A limit of file sizes (softlimit -f) is meant for logs, and would kill us here. */
+static int set_size(int fd)
+{
+	struct rlimit before, none = {RLIM_INFINITY, RLIM_INFINITY};
+	struct sigaction ignore = {.sa_handler = SIG_IGN}, action;
+
+	if (getrlimit(RLIMIT_FSIZE, &before) != 0)
+		return -1;
+	if (setrlimit(RLIMIT_FSIZE, &none) != 0) { /* not ours to lift: as far as it goes */
+		none.rlim_cur = none.rlim_max = before.rlim_max;
+		setrlimit(RLIMIT_FSIZE, &none);
+	}
+	sigaction(SIGXFSZ, &ignore, &action);
+	int result = ftruncate(fd, (off_t)KEPT_SIZE), error = errno;
+	sigaction(SIGXFSZ, &action, NULL);
+	setrlimit(RLIMIT_FSIZE, &before);
+	errno = error;
+	return result;
+}
+
 static int write_header(int fd)
 {
 	struct header header = {
@@ -78,7 +100,7 @@ int kept_create(struct why *why)
 {
 	int fd = make_file();
 	/* Of a fixed size: a mapping of what has been cut off would kill whoever reads it. */
-	if (fd < 0 || ftruncate(fd, (off_t)KEPT_SIZE) != 0 || write_header(fd) != 0 ||
+	if (fd < 0 || set_size(fd) != 0 || write_header(fd) != 0 ||
 	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
 		why_set(why, "kept memory: %s", strerror(errno));
 		if (fd >= 0)

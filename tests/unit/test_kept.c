@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -95,6 +96,30 @@ static void its_size_stays(void **state)
 	assert_int_equal(errno, EPERM);
 	assert_int_equal(ftruncate(fd, (off_t)KEPT_SIZE + 4096), -1);
 	assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+}
+
+/* One that kills whoever goes beyond; a limit that we may not lift is an error like any other. */
+static void a_limit_of_file_sizes_is_no_death(void **state)
+{
+	(void)state;
+	for (int hard = 0; hard < 2; hard++) {
+		int status;
+		pid_t child = fork();
+		if (child == 0) {
+			struct rlimit small = {1 << 20, hard ? 1 << 20 : RLIM_INFINITY}, now;
+			setrlimit(RLIMIT_FSIZE, &small);
+			int made = kept_create(&why);
+			bool refused =
+			    made < 0 && strcmp(why.text, "kept memory: File too large") == 0;
+			getrlimit(RLIMIT_FSIZE, &now);
+			bool same =
+			    now.rlim_cur == small.rlim_cur && now.rlim_max == small.rlim_max;
+			_exit(same && (made >= 0 || (hard && refused)) ? 0 : 1);
+		}
+		assert_int_equal(waitpid(child, &status, 0), child);
+		assert_true(WIFEXITED(status));
+		assert_int_equal(WEXITSTATUS(status), 0);
+	}
 }
 
 static void write_at(int file, off_t at, uint64_t value)
@@ -285,6 +310,7 @@ int main(void)
 	    CASE(other_sizes_are_refused),
 	    CASE(memory_is_asked_for),
 	    CASE(its_size_stays),
+	    CASE(a_limit_of_file_sizes_is_no_death),
 	    CASE(others_memory_is_refused),
 	    CASE(a_transaction_is_whole_or_not_at_all),
 	    CASE(without_memory_nothing_happens),
