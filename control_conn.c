@@ -813,11 +813,6 @@ struct control_conn *control_conn_restore(struct control_env *env, struct contro
 	return conn;
 }
 
-uint64_t control_conn_number(const struct control_conn *conn)
-{
-	return conn->number;
-}
-
 int control_conn_adopt(struct control_conn *conn, callid_ref call, const struct callid_info *info)
 {
 	return call_snoop_adopt(conn->snoop, call, info);

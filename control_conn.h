@@ -79,7 +79,6 @@ void control_conn_accept(struct control_env *env, const struct pair *pair, void 
  * the log knows. Its calls are adopted next, then it goes on. */
 struct control_conn *control_conn_restore(struct control_env *env, struct control_record *record,
 					  const int fds[2]);
-uint64_t control_conn_number(const struct control_conn *conn);
 
 /* As call_snoop_adopt. */
 int control_conn_adopt(struct control_conn *conn, callid_ref call, const struct callid_info *info);

@@ -34,10 +34,11 @@ struct gre_relay;
 
 struct gre_relay_config {
 	struct callid_db *db; /* outlives the relay */
-	struct kept
-	    *kept; /* totals and held packets are there, and outlive it; NULL: they do not */
-	const struct gre_socket *sockets; /* taken over, also where it fails; NULL: it opens its own
-					   */
+	/* Holds totals and held packets, and outlives the relay. NULL: they end with it. */
+	struct kept *kept;
+	/* Taken over, also where it fails; the granted receive_buffer is told, too. NULL: it opens
+	 * its own. */
+	const struct gre_socket *sockets;
 };
 
 /* With its sockets open, packets queue in them. NULL with a sentence in why. */
