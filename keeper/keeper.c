@@ -462,8 +462,10 @@ static void on_hangup(evutil_socket_t number, short what, void *arg)
 {
 	struct keeper *keeper = arg;
 	(void)number, (void)what;
-	if (keeper->state != RUNNING)
+	if (keeper->state != RUNNING) {
+		keeper->change_again = true;
 		return;
+	}
 	reopen_log(keeper);
 	if (!keeper->configuration.file)
 		return;
@@ -556,6 +558,8 @@ static void become_next_image(struct keeper *keeper)
 		log_close();
 		sigfillset(&all);
 		sigprocmask(SIG_SETMASK, &all, &before);
+		if (keeper->change_again)
+			kill(getpid(), SIGHUP);
 		int error = keeper_spawn_in_place(keeper->path, keeper->argv, fd);
 		sigprocmask(SIG_SETMASK, &before, NULL);
 		close(fd);
