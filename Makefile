@@ -24,7 +24,8 @@ LIBNET_LIBS = $(shell libnet-config --libs 2>/dev/null)
 WITH_FASTPATH ?= yes
 ifeq ($(WITH_FASTPATH),yes)
 B ?= build/plain
-fastpath := $(addprefix fastpath/,fastpath.c fastpath_maps.c fastpath_ports.c fastpath_hops.c fastpath_netlink.c)
+fastpath := $(addprefix fastpath/fastpath,.c _memory.c _wanted.c \
+	_keeper.c _maps.c _ports.c _hops.c _netlink.c)
 LDLIBS += -lbpf -lmnl
 else
 B ?= build/no-fastpath
@@ -86,12 +87,14 @@ unit_sandbox      := host/sandbox.o host/sandbox_files.o host/sandbox_calls.o ho
 unit_gre_hold     := gre_hold.o host/kept.o host/why.o
 unit_gre_relay    := gre_relay.o gre_hold.o gre_socket.o $(table) wire/gre_wire.o $(log)
 ifeq ($(WITH_FASTPATH),yes)
-unit_fastpath_golden  := fastpath/fastpath_maps.o $(log)
+unit_fastpath_golden  := fastpath/fastpath_maps.o fastpath/fastpath_memory.o $(log)
 unit_fastpath_maps    := fastpath/fastpath_maps.o $(log)
+unit_fastpath_memory  := fastpath/fastpath_memory.o $(unit_fastpath_maps)
 unit_fastpath_netlink := fastpath/fastpath_netlink.o host/why.o
 unit_fastpath_ports   := $(addprefix fastpath/fastpath_,ports.o maps.o netlink.o) $(log)
-unit_fastpath_hops    := fastpath/fastpath_hops.o $(unit_fastpath_ports) callid_index.o
-unit_fastpath         := fastpath/fastpath.o $(unit_fastpath_hops) callid_db.o callid_space.o host/kept.o
+unit_fastpath_wanted  := fastpath/fastpath_wanted.o callid_index.o host/why.o
+unit_fastpath_hops    := fastpath/fastpath_hops.o fastpath/fastpath_wanted.o $(unit_fastpath_ports) callid_index.o
+unit_fastpath         := $(sort $(addprefix fastpath/fastpath,.o _memory.o _keeper.o) $(unit_fastpath_hops) $(table))
 endif
 units := $(sort $(patsubst unit_%,%,$(filter unit_%,$(.VARIABLES))))
 

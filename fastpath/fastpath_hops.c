@@ -1,59 +1,49 @@
 /*
- * The lock is held for look-ups and scans of this memory, never across a question to the host, so
- * the control thread does not wait for the kernel's configuration lock.
+ * All but the table of wanted hops is the hop thread's alone, so there is no lock: nobody waits for
+ * the kernel's configuration lock but he.
  */
 #include "fastpath/fastpath_hops.h"
 
-#include "callid_index.h"
+#include "fastpath/fastpath_record.h"
+#include "fastpath/fastpath_wanted.h"
+
 #include <errno.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/queue.h>
 #include <unistd.h>
 
 struct hop {
-	struct callid_node node;
 	uint32_t proxy_addr, peer_addr;
-	unsigned users;
-	bool stale; /* to be asked for; in the list */
-	/* neighbour that it leads to, once known */
-	unsigned ifindex;
-	uint32_t gateway;
+	bool wanted;
+	bool stale;	  /* to be asked for; in the list */
+	uint32_t gateway; /* neighbour that it leads to, once known */
 	TAILQ_ENTRY(hop) in_stale;
-	TAILQ_ENTRY(hop) in_free;
 };
 
 struct fastpath_hops {
-	struct fastpath_hop *records; /* by number; the hop thread writes them */
+	struct fastpath_hop *records; /* by number */
 	struct fastpath_netlink *netlink;
 	struct fastpath_ports *ports;
-	int wake_fd;
+	struct fastpath_wanted_table *table; /* a worker may write there whatever he likes */
+	struct hop *of;			     /* FASTPATH_HOPS; those below used have been wanted */
+	uint32_t used;
+	TAILQ_HEAD(, hop) stale;
+	int poll_fd, stop_fd;
 	pthread_t thread;
 	bool started, stop;
-
-	pthread_mutex_t lock; /* of what follows */
-	struct callid_index index;
-	struct hop *of; /* FASTPATH_HOPS; those below used have been */
-	uint32_t used;
-	TAILQ_HEAD(, hop) stale, free;
 };
 
-/* ---- under the lock ---- */
+/* ---- records ---- */
 
 static uint32_t number_of(const struct fastpath_hops *hops, const struct hop *hop)
 {
 	return (uint32_t)(hop - hops->of);
-}
-
-static uint32_t hash_of(uint32_t proxy_addr, uint32_t peer_addr)
-{
-	uint64_t key = (uint64_t)proxy_addr << 32 | peer_addr;
-	return (uint32_t)(key * UINT64_C(0x9E3779B97F4A7C15) >> 32);
 }
 
 /* All but the sequence number, which comes first. */
@@ -62,9 +52,9 @@ static void write_record(struct fastpath_hops *hops, const struct hop *hop,
 {
 	struct fastpath_hop *record = &hops->records[number_of(hops, hop)];
 	const size_t first = offsetof(struct fastpath_hop, ifindex);
-	fastpath_maps_write_begin(&record->seq);
+	fastpath_record_begin(&record->seq);
 	memcpy((char *)record + first, (const char *)now + first, sizeof(*now) - first);
-	fastpath_maps_write_end(&record->seq);
+	fastpath_record_end(&record->seq);
 }
 
 /* To be asked for, but in use meanwhile. */
@@ -75,13 +65,102 @@ static void doubt(struct fastpath_hops *hops, struct hop *hop)
 	hop->stale = true;
 }
 
-/* Packets go the raw way until it has been asked for. */
-static void distrust(struct fastpath_hops *hops, struct hop *hop)
+static void clear(struct fastpath_hops *hops, struct hop *hop)
 {
 	static const struct fastpath_hop none;
 	write_record(hops, hop, &none);
+}
+
+/* Packets go the raw way until it has been asked for. */
+static void distrust(struct fastpath_hops *hops, struct hop *hop)
+{
+	clear(hops, hop);
 	doubt(hops, hop);
 }
+
+static void forget(struct fastpath_hops *hops, struct hop *hop)
+{
+	clear(hops, hop);
+	if (hop->stale)
+		TAILQ_REMOVE(&hops->stale, hop, in_stale);
+	*hop = (struct hop){0};
+}
+
+/* ---- what workers want ---- */
+
+/* The one reading of an entry: what is done is done with the copy. */
+static uint64_t read_entry(const struct fastpath_wanted_hop *entry, uint32_t *ask)
+{
+	*ask = __atomic_load_n(&entry->ask, __ATOMIC_ACQUIRE);
+	return __atomic_load_n(&entry->pair, __ATOMIC_RELAXED);
+}
+
+static void want(struct fastpath_hops *hops, struct hop *hop, uint64_t pair)
+{
+	hop->wanted = true;
+	hop->proxy_addr = (uint32_t)(pair >> 32);
+	hop->peer_addr = (uint32_t)pair;
+	if (number_of(hops, hop) >= hops->used)
+		hops->used = number_of(hops, hop) + 1;
+}
+
+static void look_at(struct fastpath_hops *hops, uint32_t number)
+{
+	struct hop *hop = &hops->of[number];
+	uint32_t ask;
+	uint64_t pair = read_entry(&hops->table->hops[number], &ask);
+	uint64_t served = (uint64_t)hop->proxy_addr << 32 | hop->peer_addr;
+
+	if (!hop->wanted || pair != served) {
+		forget(hops, hop);
+		if (pair != 0) {
+			want(hops, hop, pair);
+			doubt(hops, hop);
+		}
+	}
+	__atomic_store_n(&hops->table->hops[number].answer, ask, __ATOMIC_RELEASE);
+}
+
+static uint64_t take_bits(uint64_t *bits)
+{
+	if (__atomic_load_n(bits, __ATOMIC_RELAXED) == 0)
+		return 0;
+	return __atomic_exchange_n(bits, 0, __ATOMIC_ACQ_REL);
+}
+
+static void look_at_changed(struct fastpath_hops *hops)
+{
+	for (uint32_t group = 0; group < FASTPATH_WANTED_GROUPS; group++) {
+		uint64_t words = take_bits(&hops->table->groups[group]);
+		for (; words != 0; words &= words - 1) {
+			uint32_t word = group * 64 + (uint32_t)__builtin_ctzll(words);
+			uint64_t changed = take_bits(&hops->table->changed[word]);
+			for (; changed != 0; changed &= changed - 1)
+				look_at(hops, word * 64 + (uint32_t)__builtin_ctzll(changed));
+		}
+	}
+}
+
+/* The record of a number whose answer is given is that pair's: it stays in use. */
+static void go_on_with(struct fastpath_hops *hops, uint32_t number)
+{
+	const struct fastpath_wanted_hop *entry = &hops->table->hops[number];
+	struct hop *hop = &hops->of[number];
+	uint32_t ask, answer = __atomic_load_n(&entry->answer, __ATOMIC_ACQUIRE);
+	uint64_t pair = read_entry(entry, &ask);
+	if (ask == 0 && pair == 0)
+		return;
+	if (ask != answer || pair == 0) {
+		look_at(hops, number);
+		return;
+	}
+	want(hops, hop, pair);
+	if (hops->records[number].seq & 1)
+		clear(hops, hop);
+	doubt(hops, hop);
+}
+
+/* ---- the hop thread ---- */
 
 static bool concerns(const struct hop *hop, enum fastpath_change change, uint32_t addr,
 		     unsigned prefix)
@@ -91,38 +170,6 @@ static bool concerns(const struct hop *hop, enum fastpath_change change, uint32_
 	return change != FASTPATH_CHANGE_NEIGHBOUR || hop->gateway == addr;
 }
 
-static struct hop *find(struct fastpath_hops *hops, uint32_t proxy_addr, uint32_t peer_addr)
-{
-	uint32_t hash = hash_of(proxy_addr, peer_addr);
-	for (struct callid_node *node = callid_index_first(&hops->index, hash); node;
-	     node = node->next) {
-		struct hop *hop = (struct hop *)node;
-		if (hop->proxy_addr == proxy_addr && hop->peer_addr == peer_addr)
-			return hop;
-	}
-	return NULL;
-}
-
-static struct hop *add(struct fastpath_hops *hops, uint32_t proxy_addr, uint32_t peer_addr)
-{
-	struct hop *hop = TAILQ_FIRST(&hops->free);
-	if (hop)
-		TAILQ_REMOVE(&hops->free, hop, in_free);
-	else if (hops->used < FASTPATH_HOPS)
-		hop = &hops->of[hops->used++];
-	else
-		return NULL;
-	*hop = (struct hop){
-	    .node.hash = hash_of(proxy_addr, peer_addr),
-	    .proxy_addr = proxy_addr,
-	    .peer_addr = peer_addr,
-	};
-	callid_index_add(&hops->index, &hop->node);
-	return hop;
-}
-
-/* ---- the hop thread ---- */
-
 static void on_change(void *arg, enum fastpath_change change, uint32_t addr, unsigned prefix)
 {
 	struct fastpath_hops *hops = arg;
@@ -131,17 +178,15 @@ static void on_change(void *arg, enum fastpath_change change, uint32_t addr, uns
 
 	if (change == FASTPATH_CHANGE_LINK || change == FASTPATH_CHANGE_ALL)
 		harmless = !fastpath_ports_refresh(hops->ports) && change == FASTPATH_CHANGE_LINK;
-	pthread_mutex_lock(&hops->lock);
 	for (uint32_t i = 0; i < hops->used; i++) {
 		struct hop *hop = &hops->of[i];
-		if (hop->users == 0 || !concerns(hop, change, addr, prefix))
+		if (!hop->wanted || !concerns(hop, change, addr, prefix))
 			continue;
 		if (harmless)
 			doubt(hops, hop);
 		else
 			distrust(hops, hop);
 	}
-	pthread_mutex_unlock(&hops->lock);
 }
 
 /* The record of the way that the host would take now; ifindex 0 where we cannot. */
@@ -184,89 +229,56 @@ static bool differs(const struct fastpath_hop *a, const struct fastpath_hop *b)
 static bool resolve_one(struct fastpath_hops *hops)
 {
 	struct fastpath_next next = {0};
-	pthread_mutex_lock(&hops->lock);
 	struct hop *hop = TAILQ_FIRST(&hops->stale);
-	if (!hop) {
-		pthread_mutex_unlock(&hops->lock);
+	if (!hop)
 		return false;
-	}
 	TAILQ_REMOVE(&hops->stale, hop, in_stale);
 	hop->stale = false;
-	uint32_t proxy_addr = hop->proxy_addr, peer_addr = hop->peer_addr;
-	pthread_mutex_unlock(&hops->lock);
-
-	struct fastpath_hop record = ask(hops, proxy_addr, peer_addr, &next);
-
-	pthread_mutex_lock(&hops->lock);
-	if (hop->users > 0 && hop->proxy_addr == proxy_addr && hop->peer_addr == peer_addr) {
-		hop->ifindex = next.ifindex;
-		hop->gateway = next.gateway;
-		if (differs(&record, &hops->records[number_of(hops, hop)]))
-			write_record(hops, hop, &record);
-	}
-	pthread_mutex_unlock(&hops->lock);
+	struct fastpath_hop record = ask(hops, hop->proxy_addr, hop->peer_addr, &next);
+	hop->gateway = next.gateway;
+	if (differs(&record, &hops->records[number_of(hops, hop)]))
+		write_record(hops, hop, &record);
 	return true;
 }
 
 static void *run(void *arg)
 {
 	struct fastpath_hops *hops = arg;
-	int news[2], count = fastpath_netlink_fds(hops->netlink, news);
-	uint64_t ignored;
+	struct epoll_event event;
 
+	for (uint32_t i = 0; i < FASTPATH_HOPS; i++)
+		go_on_with(hops, i);
 	while (!__atomic_load_n(&hops->stop, __ATOMIC_ACQUIRE)) {
 		fastpath_netlink_news(hops->netlink, on_change, hops);
-		if (resolve_one(hops))
-			continue;
-		struct pollfd fds[] = {{hops->wake_fd, POLLIN, 0},
-				       {news[0], POLLIN, 0},
-				       {count > 1 ? news[1] : -1, POLLIN, 0}};
-		poll(fds, 3, -1);
-		if (fds[0].revents && read(hops->wake_fd, &ignored, sizeof(ignored)) < 0)
-			continue; /* somebody else's wake-up: nothing is lost */
+		look_at_changed(hops);
+		if (!resolve_one(hops))
+			epoll_wait(hops->poll_fd, &event, 1, -1);
 	}
 	return NULL;
 }
 
-/* ---- the control thread ---- */
-
-static void wake(struct fastpath_hops *hops)
-{
-	uint64_t one = 1;
-	if (write(hops->wake_fd, &one, sizeof(one)) < 0)
-		return; /* full: it is awake already */
-}
-
-int fastpath_hops_get(struct fastpath_hops *hops, uint32_t proxy_addr, uint32_t peer_addr)
-{
-	pthread_mutex_lock(&hops->lock);
-	struct hop *hop = find(hops, proxy_addr, peer_addr);
-	bool made = !hop && (hop = add(hops, proxy_addr, peer_addr));
-	if (hop)
-		hop->users++;
-	if (made)
-		distrust(hops, hop);
-	pthread_mutex_unlock(&hops->lock);
-	if (made)
-		wake(hops);
-	return hop ? (int)number_of(hops, hop) : -1;
-}
-
-void fastpath_hops_put(struct fastpath_hops *hops, int number)
-{
-	struct hop *hop = &hops->of[number];
-	pthread_mutex_lock(&hops->lock);
-	if (--hop->users == 0) {
-		distrust(hops, hop);
-		TAILQ_REMOVE(&hops->stale, hop, in_stale);
-		hop->stale = false;
-		callid_index_del(&hops->index, &hop->node);
-		TAILQ_INSERT_TAIL(&hops->free, hop, in_free);
-	}
-	pthread_mutex_unlock(&hops->lock);
-}
-
 /* ---- birth and death ---- */
+
+static int watch(struct fastpath_hops *hops, int fd, uint32_t events)
+{
+	struct epoll_event event = {.events = events};
+	return epoll_ctl(hops->poll_fd, EPOLL_CTL_ADD, fd, &event);
+}
+
+static int watch_all(struct fastpath_hops *hops, int wake_fd)
+{
+	int news[2], count = fastpath_netlink_fds(hops->netlink, news);
+	hops->poll_fd = epoll_create1(EPOLL_CLOEXEC);
+	hops->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (hops->poll_fd < 0 || hops->stop_fd < 0 || watch(hops, hops->stop_fd, EPOLLIN) != 0)
+		return -1;
+	for (int i = 0; i < count; i++) {
+		if (watch(hops, news[i], EPOLLIN) != 0)
+			return -1;
+	}
+	/* By its edges, and never read: whoever shares it could have a reader wait. */
+	return watch(hops, wake_fd, EPOLLIN | EPOLLET);
+}
 
 static int start(struct fastpath_hops *hops, struct why *why)
 {
@@ -281,48 +293,56 @@ static int start(struct fastpath_hops *hops, struct why *why)
 	return 0;
 }
 
-struct fastpath_hops *fastpath_hops_open(struct fastpath_maps *maps,
+static int open_all(struct fastpath_hops *hops, const int fds[static 2], struct why *why)
+{
+	hops->table = fastpath_wanted_map(fds[0]);
+	hops->of = calloc(FASTPATH_HOPS, sizeof(*hops->of));
+	if (!hops->table || !hops->of || watch_all(hops, fds[1]) != 0)
+		return why_set(why, "next hops: %s", strerror(errno));
+	return start(hops, why);
+}
+
+struct fastpath_hops *fastpath_hops_open(struct fastpath_hop *records,
 					 struct fastpath_netlink *netlink,
-					 struct fastpath_ports *ports, struct why *why)
+					 struct fastpath_ports *ports, const int fds[static 2],
+					 struct why *why)
 {
 	struct fastpath_hops *hops = calloc(1, sizeof(*hops));
 	if (!hops) {
 		why_set(why, "no memory");
 		return NULL;
 	}
-	hops->records = fastpath_maps_hops(maps);
+	hops->records = records;
 	hops->netlink = netlink;
 	hops->ports = ports;
-	pthread_mutex_init(&hops->lock, NULL);
+	hops->poll_fd = hops->stop_fd = -1;
 	TAILQ_INIT(&hops->stale);
-	TAILQ_INIT(&hops->free);
-	hops->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	hops->of = calloc(FASTPATH_HOPS, sizeof(*hops->of));
-	if (hops->wake_fd < 0 || !hops->of || callid_index_init(&hops->index) != 0) {
-		why_set(why, "next hops: %s", strerror(errno));
-		fastpath_hops_close(hops);
-		return NULL;
-	}
-	if (start(hops, why) != 0) {
+	if (open_all(hops, fds, why) != 0) {
 		fastpath_hops_close(hops);
 		return NULL;
 	}
 	return hops;
 }
 
+static void stop(struct fastpath_hops *hops)
+{
+	uint64_t one = 1;
+	__atomic_store_n(&hops->stop, true, __ATOMIC_RELEASE);
+	if (write(hops->stop_fd, &one, sizeof(one)) == sizeof(one))
+		pthread_join(hops->thread, NULL);
+}
+
 void fastpath_hops_close(struct fastpath_hops *hops)
 {
 	if (!hops)
 		return;
-	if (hops->started) {
-		__atomic_store_n(&hops->stop, true, __ATOMIC_RELEASE);
-		wake(hops);
-		pthread_join(hops->thread, NULL);
-	}
-	if (hops->wake_fd >= 0)
-		close(hops->wake_fd);
-	callid_index_clear(&hops->index);
+	if (hops->started)
+		stop(hops);
+	if (hops->poll_fd >= 0)
+		close(hops->poll_fd);
+	if (hops->stop_fd >= 0)
+		close(hops->stop_fd);
+	fastpath_wanted_unmap(hops->table);
 	free(hops->of);
-	pthread_mutex_destroy(&hops->lock);
 	free(hops);
 }

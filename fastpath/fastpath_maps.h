@@ -1,14 +1,15 @@
 /*
- * fastpath_maps: the eBPF half, loaded, and its maps as memory of this process.
+ * fastpath_maps: the eBPF half, loaded, its maps, and the arrays within them, of which workers are
+ * given the descriptors.
  *
- * Records are written in place while packets pass: between fastpath_maps_write_begin and _end. One
- * writer a record. Thread: functions that open or make something the control thread's; records as
- * their owner says.
+ * What is written in memory that workers have, too, is never read back. Thread: the keeper's main
+ * thread; the hops' records are the hop thread's.
  */
 #ifndef FASTPATH_MAPS_H
 #define FASTPATH_MAPS_H
 
-#include "fastpath/fastpath_shared.h"
+#include "fastpath/fastpath.h"
+#include "fastpath/fastpath_letter.h"
 #include "host/why.h"
 
 #include <stdbool.h>
@@ -27,37 +28,25 @@ int fastpath_maps_set_port(struct fastpath_maps *maps, uint32_t port, unsigned i
 /* False: none was set, or its interface has been deleted or moved to another namespace since. */
 bool fastpath_maps_has_port(const struct fastpath_maps *maps, uint32_t port);
 
-/* The routes of one address of ours, FASTPATH_IDS of them, made at the first question. NULL: none
- * could be made (errno), or FASTPATH_LOCALS others are in use (ENOSPC). */
-struct fastpath_route *fastpath_maps_routes(struct fastpath_maps *maps, uint32_t addr);
-
-/* Another one of these is in use, or one is not any more. Where none is, they may be given to
- * another address. */
-void fastpath_maps_use(struct fastpath_maps *maps, const struct fastpath_route *route, bool used);
-
 struct fastpath_hop *fastpath_maps_hops(struct fastpath_maps *maps); /* FASTPATH_HOPS */
 
-/* Room for the counters of a call, all zero. 0, or -1 with errno. */
-int fastpath_maps_count_from_zero(struct fastpath_maps *maps, uint32_t slot);
+/* Has the routes of that number be those of an address of ours: made, where it is the next one.
+ * Their descriptor, or -1 with errno, as fastpath_keeper_grant. */
+int fastpath_maps_routes(struct fastpath_maps *maps, uint32_t at, uint32_t addr);
 
-struct fastpath_sum {
-	uint64_t packets, octets;
-	uint64_t seen_ns; /* the latest; CLOCK_MONOTONIC, up to three timer ticks early; 0: none */
-};
+/* The descriptor of a chunk of counters, all zero when they are made; or -1 with errno. */
+int fastpath_maps_counts(struct fastpath_maps *maps, uint32_t chunk);
 
-/* The sums of what all CPUs have counted, by the side that packets came from. Any thread. */
-void fastpath_maps_counts(const struct fastpath_maps *maps, uint32_t slot,
-			  struct fastpath_sum from[static 2]);
+/* All but what the hop thread gives: the other descriptors are -1. */
+void fastpath_maps_give(const struct fastpath_maps *maps, struct fastpath_given *given);
 
-static inline void fastpath_maps_write_begin(uint32_t *seq)
-{
-	__atomic_store_n(seq, *seq + 1, __ATOMIC_RELAXED);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-}
+/* The same and the rest, into a letter whose descriptors are all -1. */
+void fastpath_maps_describe(const struct fastpath_maps *maps, struct fastpath_letter *letter);
 
-static inline void fastpath_maps_write_end(uint32_t *seq)
-{
-	__atomic_store_n(seq, *seq + 1, __ATOMIC_RELEASE);
-}
+/* Goes on from a letter: descriptors that are taken over become -1 in it. Where this program's eBPF
+ * half is not the letter's, it is loaded for the same maps, and *changed is true: what is attached
+ * is the old one yet. NULL with a sentence in why. */
+struct fastpath_maps *fastpath_maps_adopt(struct fastpath_letter *letter, bool *changed,
+					  struct why *why);
 
 #endif

@@ -88,7 +88,7 @@ static void add_by_local_addr(struct fastpath_ports *ports, uint32_t addr)
 	freeifaddrs(all);
 }
 
-static int find_ports(struct fastpath_ports *ports, const struct fastpath_config *config,
+static int find_ports(struct fastpath_ports *ports, const struct fastpath_keeper_config *config,
 		      struct why *why)
 {
 	struct fastpath_next next;
@@ -246,7 +246,7 @@ static int attach_as_configured(struct fastpath_ports *ports, enum fastpath_mode
 	return 0;
 }
 
-struct fastpath_ports *fastpath_ports_open(const struct fastpath_config *config,
+struct fastpath_ports *fastpath_ports_open(const struct fastpath_keeper_config *config,
 					   struct fastpath_maps *maps,
 					   struct fastpath_netlink *netlink, struct why *why)
 {
@@ -343,4 +343,70 @@ bool fastpath_ports_refresh(struct fastpath_ports *ports)
 	for (size_t i = 0; i < ports->count; i++)
 		changed |= refresh(ports, i);
 	return changed;
+}
+
+/* ---- over an exec ---- */
+
+void fastpath_ports_describe(const struct fastpath_ports *ports, struct fastpath_letter *letter)
+{
+	letter->port_count = (uint32_t)ports->count;
+	letter->native = ports->native;
+	letter->named = ports->named;
+	for (size_t i = 0; i < ports->count; i++) {
+		const struct port *port = &ports->of[i];
+		letter->fds[FASTPATH_LETTER_LINKS + i] = port->link_fd;
+		letter->ports[i].ifindex = port->link.ifindex;
+		letter->ports[i].gone = port->gone;
+		memcpy(letter->ports[i].name, port->link.name, sizeof(letter->ports[i].name));
+	}
+}
+
+static void take_port(struct port *port, struct fastpath_letter *letter, size_t at)
+{
+	*port = (struct port){
+	    .link_fd = letter->fds[FASTPATH_LETTER_LINKS + at],
+	    .link.ifindex = letter->ports[at].ifindex,
+	    .gone = letter->ports[at].gone,
+	};
+	memcpy(port->link.name, letter->ports[at].name, sizeof(port->link.name));
+	port->link.name[sizeof(port->link.name) - 1] = '\0';
+	letter->fds[FASTPATH_LETTER_LINKS + at] = -1;
+}
+
+/* One whose interface has gone cannot change any more, and need not. */
+static int replace_program(const struct fastpath_ports *ports, const struct port *port,
+			   struct why *why)
+{
+	int program = fastpath_maps_program(ports->maps, ports->native);
+	if (port->link_fd < 0 || bpf_link_update(port->link_fd, program, NULL) == 0 ||
+	    errno == ENOLINK)
+		return 0;
+	return why_set(why, "%s: the eBPF program cannot be replaced: %s", port->link.name,
+		       strerror(errno));
+}
+
+struct fastpath_ports *fastpath_ports_adopt(struct fastpath_letter *letter, bool changed,
+					    struct fastpath_maps *maps,
+					    struct fastpath_netlink *netlink, struct why *why)
+{
+	struct fastpath_ports *ports = calloc(1, sizeof(*ports));
+	if (!ports) {
+		why_set(why, "no memory");
+		return NULL;
+	}
+	ports->maps = maps;
+	ports->netlink = netlink;
+	ports->native = letter->native;
+	ports->named = letter->named;
+	for (; ports->count < letter->port_count && ports->count < FASTPATH_PORTS; ports->count++)
+		take_port(&ports->of[ports->count], letter, ports->count);
+	for (size_t i = 0; changed && i < ports->count; i++) {
+		if (replace_program(ports, &ports->of[i], why) != 0) {
+			fastpath_ports_close(ports);
+			return NULL;
+		}
+	}
+	fastpath_ports_refresh(ports);
+	tell_attached(ports);
+	return ports;
 }

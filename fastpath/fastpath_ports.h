@@ -1,14 +1,15 @@
 /*
  * fastpath_ports: the interfaces that the fast path is attached to.
  *
- * Attached by links that the kernel takes away with the process, whatever its end. An XDP program
- * that is there already is left alone. Thread: opened and closed by the control thread; between
- * these the hop thread's alone.
+ * Attached by links that the kernel takes away with the keeper's process, whatever its end but an
+ * exec that they are to outlive. An XDP program that is there already is left alone. Thread: opened
+ * and closed by the keeper's main thread, and described while there is no hop thread; else the hop
+ * thread's alone.
  */
 #ifndef FASTPATH_PORTS_H
 #define FASTPATH_PORTS_H
 
-#include "fastpath/fastpath.h"
+#include "fastpath/fastpath_keeper.h"
 #include "fastpath/fastpath_maps.h"
 #include "fastpath/fastpath_netlink.h"
 
@@ -16,10 +17,19 @@ struct fastpath_ports;
 
 /* Finds the interfaces, attaches, and tells the log where. None at all, or a named one missing, is
  * NULL with a sentence in why. */
-struct fastpath_ports *fastpath_ports_open(const struct fastpath_config *config,
+struct fastpath_ports *fastpath_ports_open(const struct fastpath_keeper_config *config,
 					   struct fastpath_maps *maps,
 					   struct fastpath_netlink *netlink, struct why *why);
 void fastpath_ports_close(struct fastpath_ports *ports); /* NULL is fine */
+
+/* Into a letter whose descriptors are all -1. */
+void fastpath_ports_describe(const struct fastpath_ports *ports, struct fastpath_letter *letter);
+
+/* Goes on from a letter: descriptors that are taken over become -1 in it. changed: the eBPF half is
+ * another one now, and takes the place of what is attached. NULL with a sentence in why. */
+struct fastpath_ports *fastpath_ports_adopt(struct fastpath_letter *letter, bool changed,
+					    struct fastpath_maps *maps,
+					    struct fastpath_netlink *netlink, struct why *why);
 
 /* The interface's number among the ports and what is known of it; -1: not attached. */
 int fastpath_ports_find(const struct fastpath_ports *ports, unsigned ifindex,

@@ -13,6 +13,10 @@
 
 #include <stdint.h>
 
+/* Of all that follows, of the table of wanted hops, and of the letter: one more with each change.
+ */
+enum { FASTPATH_LAYOUT = 1 };
+
 enum {
 	FASTPATH_LOCALS = 64, /* addresses of ours that calls use */
 	FASTPATH_IDS = 65536, /* routes an address of ours, indexed by call ID */

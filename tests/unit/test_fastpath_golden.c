@@ -3,6 +3,8 @@
  * tests/golden/packets.txt, and what becomes of good packets while routes and hops are in doubt.
  */
 #include "fastpath/fastpath_maps.h"
+#include "fastpath/fastpath_memory.h"
+#include "fastpath/fastpath_record.h"
 
 #include "tests/unit/own_net.h"
 #include <arpa/inet.h>
@@ -50,6 +52,7 @@ static struct row table[ROWS_MAX];
 static size_t rows;
 
 static struct fastpath_maps *maps;
+static struct fastpath_memory *memory;
 static struct fastpath_route *way[2]; /* of packets from each side */
 static struct fastpath_hop *hop[2];   /* towards each side */
 static unsigned ifindex[2];
@@ -155,8 +158,8 @@ static void fill_hop(int side, uint32_t number, uint32_t port, uint16_t mtu)
 
 static void fill_routes(void)
 {
-	way[CLIENT] = &fastpath_maps_routes(maps, OWN_NET_INSIDE)[SHOWN_TO_CLIENT];
-	way[SERVER] = &fastpath_maps_routes(maps, OWN_NET_OUTSIDE)[SHOWN_TO_SERVER];
+	way[CLIENT] = &fastpath_memory_routes(memory, OWN_NET_INSIDE)[SHOWN_TO_CLIENT];
+	way[SERVER] = &fastpath_memory_routes(memory, OWN_NET_OUTSIDE)[SHOWN_TO_SERVER];
 	*way[CLIENT] = (struct fastpath_route){
 	    .peer_be = htonl(OWN_NET_CLIENT),
 	    .source_be = htonl(OWN_NET_OUTSIDE),
@@ -185,20 +188,31 @@ static int cannot(const struct why *reason)
 	return -1;
 }
 
+static bool make_room(struct why *why)
+{
+	static struct fastpath_given given;
+	if (fastpath_maps_routes(maps, 0, OWN_NET_INSIDE) < 0 ||
+	    fastpath_maps_routes(maps, 1, OWN_NET_OUTSIDE) < 0 ||
+	    fastpath_maps_counts(maps, SLOT / FASTPATH_COUNTS_CALLS) < 0)
+		return false;
+	fastpath_maps_give(maps, &given);
+	memory = fastpath_memory_open(&given, NULL, NULL, why);
+	return memory != NULL;
+}
+
 static int set_up(void **state)
 {
-	struct why why;
+	struct why why = {""};
 	(void)state;
 	if (own_net_lacks[0])
 		return 0;
 	maps = fastpath_maps_open(&why);
-	if (!maps)
+	if (!maps || !make_room(&why))
 		return cannot(&why);
 	ifindex[CLIENT] = if_nametoindex("inside");
 	ifindex[SERVER] = if_nametoindex("outside");
 	if (fastpath_maps_set_port(maps, PORT_INSIDE, ifindex[CLIENT]) != 0 ||
-	    fastpath_maps_set_port(maps, PORT_OUTSIDE, ifindex[SERVER]) != 0 ||
-	    fastpath_maps_count_from_zero(maps, SLOT) != 0)
+	    fastpath_maps_set_port(maps, PORT_OUTSIDE, ifindex[SERVER]) != 0)
 		return -1;
 	fill_hop(CLIENT, HOP_CLIENT, PORT_INSIDE, OWN_NET_MTU_INSIDE);
 	fill_hop(SERVER, HOP_SERVER, PORT_OUTSIDE, OWN_NET_MTU_OUTSIDE);
@@ -209,6 +223,8 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	(void)state;
+	fastpath_memory_close(memory);
+	memory = NULL;
 	fastpath_maps_close(maps);
 	maps = NULL;
 	return 0;
@@ -241,7 +257,7 @@ struct counts {
 static struct counts counts_now(void)
 {
 	struct counts counts;
-	fastpath_maps_counts(maps, SLOT, counts.from);
+	fastpath_memory_counts(memory, SLOT, counts.from);
 	return counts;
 }
 
@@ -432,9 +448,9 @@ static void records_being_written(void **state)
 	uint32_t *const seqs[] = {&way[CLIENT]->seq, &hop[CLIENT]->seq, &hop[SERVER]->seq};
 	for (int i = 0; i < 3; i++) {
 		forget_doubts();
-		fastpath_maps_write_begin(seqs[i]);
+		fastpath_record_begin(seqs[i]);
 		assert_int_equal(try_good(), XDP_PASS);
-		fastpath_maps_write_end(seqs[i]);
+		fastpath_record_end(seqs[i]);
 		forget_doubts();
 		assert_int_equal(try_good(), XDP_REDIRECT);
 	}

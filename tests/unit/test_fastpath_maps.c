@@ -1,7 +1,8 @@
 /*
- * The eBPF half's maps as memory of this process: what is written there is what the maps hold.
+ * The eBPF half, loaded, and the room in its maps that workers are granted.
  */
 #include "fastpath/fastpath_maps.h"
+#include "fastpath/fastpath_record.h"
 
 #include "tests/unit/own_net.h"
 #include <arpa/inet.h>
@@ -60,8 +61,8 @@ static void nothing_is_left_open(void **state)
 	struct why why;
 	maps = fastpath_maps_open(&why);
 	assert_non_null(maps);
-	fastpath_maps_routes(maps, OWN_NET_INSIDE);
-	fastpath_maps_count_from_zero(maps, 0);
+	assert_true(fastpath_maps_routes(maps, 0, OWN_NET_INSIDE) >= 0);
+	assert_true(fastpath_maps_counts(maps, 0) >= 0);
 	fastpath_maps_close(maps);
 	maps = NULL;
 	assert_int_equal(descriptors(), before);
@@ -98,44 +99,126 @@ static void ports_are_interfaces(void **state)
 	assert_false(fastpath_maps_has_port(maps, 1));
 }
 
+/* ---- room ---- */
+
+static uint32_t map_id(int fd)
+{
+	struct bpf_map_info info = {0};
+	uint32_t size = sizeof(info);
+	assert_int_equal(bpf_obj_get_info_by_fd(fd, &info, &size), 0);
+	return info.id;
+}
+
+/* What the eBPF half finds at that place of a map of maps. */
+static uint32_t inner_id(int position, uint32_t at)
+{
+	static struct fastpath_letter letter;
+	uint32_t id = 0;
+	fastpath_maps_describe(maps, &letter);
+	return bpf_map_lookup_elem(letter.fds[position], &at, &id) == 0 ? id : 0;
+}
+
+static struct fastpath_setup setup(void)
+{
+	static struct fastpath_letter letter;
+	struct fastpath_setup now;
+	uint32_t zero = 0;
+	fastpath_maps_describe(maps, &letter);
+	assert_int_equal(bpf_map_lookup_elem(letter.fds[FASTPATH_LETTER_SETUP], &zero, &now), 0);
+	return now;
+}
+
 static void routes_of_an_address_are_made_once(void **state)
 {
 	(void)state;
 	OWN_NET_NEEDED();
-	struct fastpath_route *inside = fastpath_maps_routes(maps, OWN_NET_INSIDE);
-	assert_non_null(inside);
-	assert_ptr_equal(fastpath_maps_routes(maps, OWN_NET_INSIDE), inside);
-	struct fastpath_route *outside = fastpath_maps_routes(maps, OWN_NET_OUTSIDE);
-	assert_non_null(outside);
-	assert_true(outside >= inside + FASTPATH_IDS || inside >= outside + FASTPATH_IDS);
-	for (int id = 0; id < FASTPATH_IDS; id++)
-		assert_int_equal(inside[id].peer_be, 0);
-	inside[0].peer_be = inside[FASTPATH_IDS - 1].peer_be = 7;
-	assert_int_equal(outside[0].peer_be, 0);
-	assert_ptr_equal(fastpath_maps_routes(maps, OWN_NET_INSIDE), inside);
-	assert_int_equal(inside[FASTPATH_IDS - 1].peer_be, 7);
+	assert_int_equal(inner_id(FASTPATH_LETTER_LOCALS, 0), 0);
+	int inside = fastpath_maps_routes(maps, 0, OWN_NET_INSIDE);
+	assert_true(inside >= 0);
+	assert_int_equal(fastpath_maps_routes(maps, 0, OWN_NET_INSIDE), inside);
+	int outside = fastpath_maps_routes(maps, 1, OWN_NET_OUTSIDE);
+	assert_true(outside >= 0 && map_id(outside) != map_id(inside));
+	assert_int_equal(inner_id(FASTPATH_LETTER_LOCALS, 0), map_id(inside));
+	assert_int_equal(inner_id(FASTPATH_LETTER_LOCALS, 1), map_id(outside));
+	assert_int_equal(setup().local_count, 2);
+	assert_int_equal(setup().locals_be[1], htonl(OWN_NET_OUTSIDE));
 }
 
-static void so_many_addresses(void **state)
+static void a_place_may_become_anothers(void **state)
 {
 	(void)state;
 	OWN_NET_NEEDED();
-	struct fastpath_route *first = fastpath_maps_routes(maps, 1);
-	fastpath_maps_use(maps, first, true);
-	for (uint32_t addr = 2; addr <= FASTPATH_LOCALS; addr++)
-		fastpath_maps_use(maps, fastpath_maps_routes(maps, addr) + addr, true);
-	errno = 0;
-	assert_null(fastpath_maps_routes(maps, FASTPATH_LOCALS + 1));
-	assert_int_equal(errno, ENOSPC);
-	assert_ptr_equal(fastpath_maps_routes(maps, 1), first);
+	int first = fastpath_maps_routes(maps, 0, 1);
+	assert_true(fastpath_maps_routes(maps, 1, 2) >= 0);
+	assert_int_equal(fastpath_maps_routes(maps, 0, 3), first);
+	assert_int_equal(setup().local_count, 2);
+	assert_int_equal(setup().locals_be[0], htonl(3));
+}
 
-	/* One has no route any more: another address gets its place. */
-	struct fastpath_route *third = fastpath_maps_routes(maps, 3);
-	fastpath_maps_use(maps, third + 3, false);
-	assert_ptr_equal(fastpath_maps_routes(maps, FASTPATH_LOCALS + 1), third);
-	fastpath_maps_use(maps, third, true);
-	assert_null(fastpath_maps_routes(maps, 3));
-	assert_ptr_equal(fastpath_maps_routes(maps, FASTPATH_LOCALS + 1), third);
+/* Whoever asks may be in a stranger's hands. */
+static void requests_that_make_no_sense(void **state)
+{
+	static const struct {
+		uint32_t at, addr;
+		int error;
+	} bad[] = {{1, 5, EINVAL}, /* leaves a gap */
+		   {0, 0, EINVAL},
+		   {FASTPATH_LOCALS, 5, EINVAL},
+		   {UINT32_MAX, 5, EINVAL}};
+	(void)state;
+	OWN_NET_NEEDED();
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		errno = 0;
+		assert_int_equal(fastpath_maps_routes(maps, bad[i].at, bad[i].addr), -1);
+		assert_int_equal(errno, bad[i].error);
+	}
+	assert_int_equal(setup().local_count, 0);
+	for (uint32_t at = 0; at < FASTPATH_LOCALS; at++)
+		assert_true(fastpath_maps_routes(maps, at, 100 + at) >= 0);
+	errno = 0;
+	assert_int_equal(fastpath_maps_routes(maps, 0, 101), -1);
+	assert_int_equal(errno, EEXIST);
+	assert_int_equal(setup().locals_be[0], htonl(100));
+	errno = 0;
+	assert_int_equal(fastpath_maps_routes(maps, FASTPATH_LOCALS, 5), -1);
+	assert_int_equal(errno, EINVAL);
+	assert_int_equal(fastpath_maps_counts(maps, FASTPATH_COUNTS_CHUNKS), -1);
+	assert_int_equal(fastpath_maps_counts(maps, UINT32_MAX), -1);
+}
+
+/* What a worker writes into memory that he has, too, changes nothing of what is granted. */
+static void setup_is_not_read_back(void **state)
+{
+	static struct fastpath_letter letter;
+	uint32_t zero = 0;
+	struct fastpath_setup lie = {.local_count = UINT32_MAX};
+	(void)state;
+	OWN_NET_NEEDED();
+	assert_true(fastpath_maps_routes(maps, 0, 1) >= 0);
+	fastpath_maps_describe(maps, &letter);
+	assert_int_equal(bpf_map_update_elem(letter.fds[FASTPATH_LETTER_SETUP], &zero, &lie, 0), 0);
+	assert_int_equal(fastpath_maps_routes(maps, 2, 3), -1);
+	assert_true(fastpath_maps_routes(maps, 1, 2) >= 0);
+	assert_int_equal(setup().local_count, 2);
+}
+
+static void what_a_worker_is_given(void **state)
+{
+	static struct fastpath_given given;
+	(void)state;
+	OWN_NET_NEEDED();
+	int routes = fastpath_maps_routes(maps, 0, OWN_NET_INSIDE),
+	    counts = fastpath_maps_counts(maps, 7);
+	assert_true(routes >= 0 && counts >= 0);
+	fastpath_maps_give(maps, &given);
+	assert_int_equal(given.layout, FASTPATH_LAYOUT);
+	assert_in_range(given.cpus, sysconf(_SC_NPROCESSORS_ONLN), 1 << 16);
+	for (int i = 0; i < FASTPATH_GIVEN_FDS; i++)
+		assert_int_equal(given.fds[i], i == FASTPATH_GIVEN_ROUTES	? routes
+					       : i == FASTPATH_GIVEN_COUNTS + 7 ? counts
+										: -1);
+	assert_int_equal(given.locals[0], OWN_NET_INSIDE);
+	assert_int_equal(given.locals[1], 0);
 }
 
 static void hops_are_empty_at_first(void **state)
@@ -147,27 +230,16 @@ static void hops_are_empty_at_first(void **state)
 		assert_int_equal(hops[i].ifindex, 0);
 }
 
-static void counters_start_from_zero(void **state)
+static void counters_are_made_once(void **state)
 {
 	(void)state;
 	OWN_NET_NEEDED();
-	const uint32_t slots[] = {0, 1, FASTPATH_COUNTS_CALLS - 1, FASTPATH_COUNTS_CALLS,
-				  FASTPATH_COUNTS_CALLS * FASTPATH_COUNTS_CHUNKS - 1};
-	for (size_t i = 0; i < sizeof(slots) / sizeof(slots[0]); i++) {
-		struct fastpath_sum from[2] = {{.packets = 1}, {.packets = 1}};
-		fastpath_maps_counts(maps, slots[i], from); /* before there is room */
-		assert_int_equal(from[0].packets, 0);
-		for (int again = 0; again < 2; again++)
-			assert_int_equal(fastpath_maps_count_from_zero(maps, slots[i]), 0);
-		fastpath_maps_counts(maps, slots[i], from);
-		assert_int_equal(from[0].packets, 0);
-		assert_int_equal(from[1].seen_ns, 0);
-	}
-	errno = 0;
-	assert_int_equal(
-	    fastpath_maps_count_from_zero(maps, FASTPATH_COUNTS_CALLS * FASTPATH_COUNTS_CHUNKS),
-	    -1);
-	assert_int_equal(errno, ENOSPC);
+	int last = fastpath_maps_counts(maps, FASTPATH_COUNTS_CHUNKS - 1);
+	assert_true(last >= 0);
+	assert_int_equal(fastpath_maps_counts(maps, FASTPATH_COUNTS_CHUNKS - 1), last);
+	assert_int_equal(inner_id(FASTPATH_LETTER_COUNTERS, FASTPATH_COUNTS_CHUNKS - 1),
+			 map_id(last));
+	assert_int_equal(inner_id(FASTPATH_LETTER_COUNTERS, 0), 0);
 }
 
 /* ---- records that are written while they are read ---- */
@@ -176,15 +248,21 @@ static void sequence_numbers(void **state)
 {
 	(void)state;
 	uint32_t seq = 6;
-	fastpath_maps_write_begin(&seq);
+	fastpath_record_begin(&seq);
 	assert_int_equal(seq, 7);
-	fastpath_maps_write_end(&seq);
+	fastpath_record_end(&seq);
 	assert_int_equal(seq, 8);
 	seq = UINT32_MAX - 1;
-	fastpath_maps_write_begin(&seq);
+	fastpath_record_begin(&seq);
 	assert_true(seq & 1);
-	fastpath_maps_write_end(&seq);
+	fastpath_record_end(&seq);
 	assert_int_equal(seq, 0);
+	/* Somebody has died between the two. */
+	seq = 7;
+	fastpath_record_begin(&seq);
+	assert_true(seq & 1);
+	fastpath_record_end(&seq);
+	assert_int_equal(seq & 1, 0);
 }
 
 /* ---- without rights ---- */
@@ -208,15 +286,12 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest cases[] = {
-	    CASE(nothing_is_left_open),
-	    CASE(both_programs),
-	    CASE(ports_are_interfaces),
-	    CASE(routes_of_an_address_are_made_once),
-	    CASE(so_many_addresses),
-	    CASE(hops_are_empty_at_first),
-	    CASE(counters_start_from_zero),
-	    cmocka_unit_test(sequence_numbers),
-	    cmocka_unit_test(reason_without_rights),
+	    CASE(nothing_is_left_open),		CASE(both_programs),
+	    CASE(ports_are_interfaces),		CASE(routes_of_an_address_are_made_once),
+	    CASE(a_place_may_become_anothers),	CASE(requests_that_make_no_sense),
+	    CASE(setup_is_not_read_back),	CASE(what_a_worker_is_given),
+	    CASE(hops_are_empty_at_first),	CASE(counters_are_made_once),
+	    cmocka_unit_test(sequence_numbers), cmocka_unit_test(reason_without_rights),
 	};
 	own_net_enter_for_xdp();
 	return cmocka_run_group_tests(cases, NULL, NULL);

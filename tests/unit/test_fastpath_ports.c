@@ -100,7 +100,7 @@ static struct fastpath_ports *open_at(enum fastpath_mode mode, const char *const
 				      size_t count)
 {
 	static const uint32_t listens[] = {OWN_NET_INSIDE}, peers[] = {OWN_NET_SERVER};
-	struct fastpath_config config = {
+	struct fastpath_keeper_config config = {
 	    .mode = mode,
 	    .interfaces = names,
 	    .interface_count = count,
@@ -144,7 +144,7 @@ static void found_by_any_address(void **state)
 	static const uint32_t any[] = {0};
 	(void)state;
 	OWN_NET_NEEDED();
-	struct fastpath_config config = {
+	struct fastpath_keeper_config config = {
 	    .mode = FASTPATH_GENERIC,
 	    .listen_addrs = any,
 	    .listen_count = 1,
@@ -160,7 +160,7 @@ static void none_found(void **state)
 	static const uint32_t loopback[] = {0x7F000001};
 	(void)state;
 	OWN_NET_NEEDED();
-	struct fastpath_config config = {
+	struct fastpath_keeper_config config = {
 	    .mode = FASTPATH_GENERIC,
 	    .listen_addrs = loopback,
 	    .listen_count = 1,
