@@ -33,7 +33,7 @@ fastpath := fastpath/fastpath_none.c
 endif
 
 sources := pptpproxy.c worker.c options.c options_help.c options_file.c pair.c acl.c acl_ask.c acl_cmd.c acl_cmd_words.c \
-	$(addprefix keeper/,keeper.c keeper_commands.c keeper_hold.c keeper_spawn.c keeper_trial.c keeper_worker.c \
+	$(addprefix keeper/,keeper.c keeper_commands.c keeper_fastpath.c keeper_hold.c keeper_spawn.c keeper_trial.c keeper_worker.c \
 		configuration.c letter.c link.c) \
 	control_relay.c control_listen.c control_conn.c control_pump.c control_dial.c control_leg.c control_kept.c \
 	control_graves.c control_sources.c call_snoop.c \

@@ -6,6 +6,7 @@
 
 #include "acl_ask.h"
 #include "control_relay.h"
+#include "fastpath/fastpath.h"
 #include "gre_relay.h"
 #include "host/instance.h"
 #include "host/kept.h"
@@ -48,11 +49,12 @@ struct worker {
 	struct gre_relay *gre;
 	struct acl_ask *ask;
 	struct control_relay *control;
+	struct fastpath *fastpath;
 	struct event *instance;
 	struct listening *listening;
 	size_t listening_count;
-	struct link_message socket; /* the answer to a wish for one */
-	bool socket_came;
+	struct link_message answer; /* to a wish that is waited for */
+	bool answered;
 	bool *asked; /* by the letter's legs: the relay goes on with them */
 
 	/* what the keeper has said */
@@ -95,13 +97,26 @@ static void on_new_log(const struct worker *worker, int fd)
 	log_info("SIGHUP: %sresolver's configuration read anew", fd >= 0 ? "log reopened, " : "");
 }
 
+static void on_granted(struct worker *worker, const struct link_message *message)
+{
+	const struct fastpath_request request = {
+	    .room = message->count[0], .at = message->count[1], .addr = message->addr};
+	int fd = descriptor(message, 0);
+	fastpath_granted(worker->fastpath, &request, fd);
+	close_if_open(&fd);
+}
+
 static void on_message(void *arg, const struct link_message *message)
 {
 	struct worker *worker = arg;
 	switch (message->type) {
 	case LINK_LISTENING:
-		worker->socket = *message;
-		worker->socket_came = true;
+	case LINK_FASTPATH:
+		worker->answer = *message;
+		worker->answered = true;
+		return;
+	case LINK_GRANTED:
+		on_granted(worker, message);
 		return;
 	case LINK_CHECKED:
 		acl_ask_answered(worker->ask, message->number, (enum acl_answer)message->answer,
@@ -202,6 +217,19 @@ static int add_listening(struct worker *worker, uint32_t addr, uint16_t port, in
 	return 0;
 }
 
+/* Runs the event base until the answer is there. */
+static int ask_and_wait(struct worker *worker, const struct link_message *wish, struct why *why)
+{
+	worker->answered = false;
+	say(worker, wish);
+	while (!worker->answered) {
+		if (event_base_loop(worker->base, EVLOOP_ONCE) != 0 ||
+		    event_base_got_break(worker->base))
+			return why_set(why, "ended while it waited for the keeper");
+	}
+	return 0;
+}
+
 static int open_socket(void *arg, uint32_t addr, uint16_t port, const char *name, struct why *why)
 {
 	struct worker *worker = arg;
@@ -210,16 +238,11 @@ static int open_socket(void *arg, uint32_t addr, uint16_t port, const char *name
 	if (there)
 		return there->fd;
 	snprintf(wish.text, sizeof(wish.text), "%s", name);
-	worker->socket_came = false;
-	say(worker, &wish);
-	while (!worker->socket_came) {
-		if (event_base_loop(worker->base, EVLOOP_ONCE) != 0 ||
-		    event_base_got_break(worker->base))
-			return why_set(why, "ended while it waited for its sockets");
-	}
-	int fd = descriptor(&worker->socket, 0);
+	if (ask_and_wait(worker, &wish, why) != 0)
+		return -1;
+	int fd = descriptor(&worker->answer, 0);
 	if (fd < 0)
-		return why_set(why, "%s", worker->socket.text);
+		return why_set(why, "%s", worker->answer.text);
 	if (add_listening(worker, addr, port, fd) == 0)
 		return fd;
 	close(fd);
@@ -463,6 +486,99 @@ static int open_control(struct worker *worker, struct why *why)
 	return worker->control ? 0 : -1;
 }
 
+/* ---- fast path ---- */
+
+static void tell_address(void *arg, uint32_t addr, bool ours)
+{
+	struct link_message message = {.type = LINK_ADDRESS, .number = ours, .addr = addr};
+	say(arg, &message);
+}
+
+static void want_room(void *arg, const struct fastpath_request *request)
+{
+	struct worker *worker = arg;
+	struct link_message message = {
+	    .type = LINK_WANT,
+	    .count = {request->room, request->at},
+	    .addr = request->addr,
+	};
+	if (link_send(worker->link, &message) != 0)
+		fastpath_granted(worker->fastpath, request, -1);
+}
+
+static int read_given(int fd, struct fastpath_given *given, struct why *why)
+{
+	ssize_t got = pread(fd, given, sizeof(*given), 0);
+	return got == sizeof(*given) ? 0 : why_set(why, "fast path: it cannot be read");
+}
+
+/* The first worker has the keeper open it, as only now are the addresses known. */
+static int ask_for_fastpath(struct worker *worker, struct fastpath_given *given, bool *is_there,
+			    struct why *why)
+{
+	const struct link_message wish = {.type = LINK_FASTPATH};
+	control_relay_addresses(worker->control, tell_address, worker);
+	if (ask_and_wait(worker, &wish, why) != 0)
+		return -1;
+	*is_there = worker->answer.fd_count == 3;
+	if (!*is_there)
+		return 0;
+	int result = read_given(worker->answer.fds[0], given, why);
+	close(worker->answer.fds[0]);
+	given->fds[FASTPATH_GIVEN_WANTED] = worker->answer.fds[1];
+	given->fds[FASTPATH_GIVEN_WAKE] = worker->answer.fds[2];
+	return result;
+}
+
+static void close_given(const struct fastpath_given *given)
+{
+	for (int i = 0; i < FASTPATH_GIVEN_FDS; i++) {
+		if (given->fds[i] >= 0)
+			close(given->fds[i]);
+	}
+}
+
+static int use_given(struct worker *worker, const struct fastpath_given *given, struct why *why)
+{
+	struct fastpath_config config = {
+	    .db = worker->db,
+	    .given = given,
+	    .want = want_room,
+	    .want_arg = worker,
+	    .carried = kept_section(worker->kept, KEPT_FASTPATH, sizeof(uint64_t), 1),
+	};
+	if (!config.carried)
+		return why_set(why, "fast path: %s", strerror(errno));
+	if (fastpath_open(&worker->fastpath, &config, why) != 0)
+		return -1;
+	fastpath_restore(worker->fastpath);
+	return 0;
+}
+
+static int open_fastpath(struct worker *worker, struct why *why)
+{
+	const struct options *options = options_of(worker);
+	struct fastpath_given given;
+	bool is_there = worker->letter->given >= 0;
+	int result;
+
+	if (options->fastpath == FASTPATH_OFF)
+		return 0;
+	if (options->log_level == LOG_LEVEL_DUMP) {
+		log_info("no fast path: with -e all packets are to be seen");
+		return 0;
+	}
+	if (is_there)
+		result = read_given(worker->letter->given, &given, why);
+	else
+		result = ask_for_fastpath(worker, &given, &is_there, why);
+	if (result != 0 || !is_there)
+		return result;
+	result = use_given(worker, &given, why);
+	close_given(&given);
+	return result;
+}
+
 static int remember_letter(struct worker *worker, struct why *why)
 {
 	const struct letter *letter = worker->letter;
@@ -497,7 +613,8 @@ static int open_all(struct worker *worker, struct why *why)
 	    open_instance(worker, why) != 0 || lock_in(worker, why) != 0)
 		return -1;
 	/* First of all, as packets of calls that go on may be waiting. */
-	if (gre_relay_start(worker->gre, why) != 0 || open_control(worker, why) != 0)
+	if (gre_relay_start(worker->gre, why) != 0 || open_control(worker, why) != 0 ||
+	    open_fastpath(worker, why) != 0)
 		return -1;
 	close_unasked(worker);
 	drop_idle_sockets(worker);
@@ -580,6 +697,9 @@ static void tell_totals(const struct worker *worker)
 	gre_relay_totals(worker->gre, &totals);
 	log_info("GRE packets: %llu received, %llu sent", (unsigned long long)totals.received,
 		 (unsigned long long)totals.sent);
+	if (worker->fastpath)
+		log_info("GRE packets carried by the fast path: %llu",
+			 (unsigned long long)fastpath_carried(worker->fastpath));
 	for (int i = 0; i < GRE_DROPS; i++) {
 		if (totals.drops[i] > 0)
 			log_info("GRE packets dropped: %llu: %s",
@@ -595,6 +715,7 @@ static void close_all(struct worker *worker)
 	control_relay_close(worker->control);
 	acl_ask_free(worker->ask);
 	gre_relay_close(worker->gre);
+	fastpath_close(worker->fastpath);
 	names_free(worker->names);
 	callid_db_free(worker->db);
 	kept_close(worker->kept);

@@ -47,6 +47,7 @@ enum kept_id {
 	KEPT_GRE,	   /* gre_relay: totals */
 	KEPT_HELD,	   /* gre_hold: packets that wait */
 	KEPT_HELD_OCTETS,  /* gre_hold: their octets */
+	KEPT_FASTPATH,	   /* worker: packets that the fast path has carried */
 	KEPT_SECTIONS = 32 /* room for others' */
 };
 

@@ -10,6 +10,7 @@
 #include "host/log.h"
 #include "host/user.h"
 #include "keeper/keeper_commands.h"
+#include "keeper/keeper_fastpath.h"
 #include "keeper/keeper_hold.h"
 #include "keeper/keeper_spawn.h"
 #include "keeper/keeper_trial.h"
@@ -51,6 +52,7 @@ struct keeper {
 	struct keeper_hold *hold;
 	struct keeper_worker *worker;
 	struct keeper_commands *commands;
+	struct keeper_fastpath *fastpath;
 	struct keeper_trial *trial;
 	int trial_letter;
 	struct why failure;
@@ -118,8 +120,12 @@ static int start_worker(struct keeper *keeper, struct why *why)
 {
 	struct letter letter;
 	int result = write_letter(keeper, &keeper->configuration, &letter, why);
-	if (result == 0)
+	if (result == 0) {
+		letter.given = keeper_fastpath_give(keeper->fastpath);
 		result = keeper_worker_start(keeper->worker, &letter, why);
+	}
+	if (letter.given >= 0)
+		close(letter.given);
 	letter_clear(&letter);
 	return result;
 }
@@ -286,6 +292,31 @@ static void on_listen(struct keeper *keeper, const struct link_message *wish)
 	keeper_worker_send(keeper->worker, &answer);
 }
 
+static void on_addresses_known(struct keeper *keeper)
+{
+	struct link_message answer;
+	struct why why;
+	bool is_there =
+	    keeper_fastpath_open(keeper->fastpath, options_of(keeper), &answer, &why) == 0;
+	if (!is_there && !keeper->announced && !keeper->upgraded) {
+		keeper->failure = why;
+		give_up(keeper);
+		return;
+	}
+	if (!is_there)
+		log_error("%s", why.text);
+	keeper_worker_send(keeper->worker, &answer);
+	if (answer.fd_count > 0)
+		close(answer.fds[0]);
+}
+
+static void on_want(struct keeper *keeper, const struct link_message *request)
+{
+	struct link_message answer;
+	keeper_fastpath_grant(keeper->fastpath, request, &answer);
+	keeper_worker_send(keeper->worker, &answer);
+}
+
 static void on_changed(struct keeper *keeper, const struct link_message *message);
 
 static void on_message(void *arg, const struct link_message *message)
@@ -321,6 +352,15 @@ static void on_message(void *arg, const struct link_message *message)
 		break;
 	case LINK_CHANGED:
 		on_changed(keeper, message);
+		break;
+	case LINK_ADDRESS:
+		keeper_fastpath_note(keeper->fastpath, message);
+		break;
+	case LINK_FASTPATH:
+		on_addresses_known(keeper);
+		break;
+	case LINK_WANT:
+		on_want(keeper, message);
 		break;
 	default:
 		break;
@@ -551,8 +591,11 @@ static void become_next_image(struct keeper *keeper)
 	keeper_commands_cancel_all(keeper->commands);
 	if (write_letter(keeper, &keeper->configuration, &letter, &why) == 0) {
 		letter.to = LETTER_TO_KEEPER;
-		fd = letter_write(&letter, &why);
+		fd = keeper_fastpath_describe(keeper->fastpath, &letter, &why) == 0
+			 ? letter_write(&letter, &why)
+			 : -1;
 	}
+	bool described = letter.fastpath != NULL;
 	letter_clear(&letter);
 	if (fd >= 0) {
 		log_close();
@@ -567,6 +610,8 @@ static void become_next_image(struct keeper *keeper)
 		open_log(keeper, options_of(keeper), &no_log);
 		why_set(&why, "%.300s: %s", keeper->path, strerror(error));
 	}
+	if (described)
+		keeper_fastpath_resume(keeper->fastpath);
 	refuse_upgrade(why.text);
 	keeper->state = RUNNING;
 	start_again(keeper);
@@ -654,6 +699,11 @@ static int open_all(struct keeper *keeper, const struct letter *letter, struct w
 	    keeper_commands_new(keeper->base, &keeper->user, on_command_answer, keeper);
 	if (!keeper->commands)
 		return why_set(why, "access commands: no memory");
+	keeper->fastpath = keeper_fastpath_new();
+	if (!keeper->fastpath)
+		return why_set(why, "fast path: no memory");
+	if (letter)
+		keeper_fastpath_adopt(keeper->fastpath, letter, options);
 	keeper->worker = keeper_worker_new(keeper->base, &events, why);
 	if (!keeper->worker || open_signals(keeper, why) != 0)
 		return -1;
@@ -672,6 +722,7 @@ static void close_all(struct keeper *keeper)
 	end_trial(keeper);
 	keeper_commands_free(keeper->commands);
 	keeper_worker_free(keeper->worker);
+	keeper_fastpath_close(keeper->fastpath);
 	if (keeper->pid_written)
 		background_pid_file_remove(options_of(keeper)->pid_file);
 	for (int i = 0; i < SIGNALS; i++) {

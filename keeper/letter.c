@@ -27,8 +27,8 @@ static void put(FILE *file, const struct letter *letter)
 	fprintf(file, TITLE "\nto %d\nkeeper %ld\ndescriptors %zu\nkept %d\nraw %d %d\n",
 		(int)letter->to, (long)letter->keeper, letter->descriptors, letter->kept,
 		letter->raw_receive, letter->raw_send);
-	fprintf(file, "instance %d\nlink %d\nlog %d\n", letter->instance, letter->link,
-		letter->log);
+	fprintf(file, "instance %d\nlink %d\nlog %d\ngiven %d\n", letter->instance, letter->link,
+		letter->log, letter->given);
 	for (size_t i = 0; i < letter->listener_count; i++) {
 		const struct letter_listener *listener = &letter->listeners[i];
 		fprintf(file, "listener %lu %u %d\n", (unsigned long)listener->addr, listener->port,
@@ -167,10 +167,8 @@ static bool take_line(struct letter *letter, FILE *file, const char *line)
 		const char *name;
 		int *value;
 	} ones[] = {
-	    {"kept", &letter->kept},
-	    {"instance", &letter->instance},
-	    {"link", &letter->link},
-	    {"log", &letter->log},
+	    {"kept", &letter->kept}, {"instance", &letter->instance}, {"link", &letter->link},
+	    {"log", &letter->log},   {"given", &letter->given},
 	};
 
 	if (strcmp(name, "raw") == 0 && numbers == 2) {

@@ -49,6 +49,7 @@ struct letter {
 	size_t descriptors; /* the limit */
 	/* -1: none */
 	int kept, raw_receive, raw_send, instance, link, log;
+	int given; /* of the fast path, to a worker */
 	struct letter_listener *listeners;
 	size_t listener_count;
 	struct letter_legs *legs;
@@ -63,8 +64,13 @@ struct letter {
 };
 
 #define LETTER_NONE                                                                                \
-	((struct letter){                                                                          \
-	    .kept = -1, .raw_receive = -1, .raw_send = -1, .instance = -1, .link = -1, .log = -1})
+	((struct letter){.kept = -1,                                                               \
+			 .raw_receive = -1,                                                        \
+			 .raw_send = -1,                                                           \
+			 .instance = -1,                                                           \
+			 .link = -1,                                                               \
+			 .log = -1,                                                                \
+			 .given = -1})
 
 /* A descriptor that is inherited over exec, or -1 with why set. */
 int letter_write(const struct letter *letter, struct why *why);

@@ -30,8 +30,10 @@ enum link_type {
 	LINK_CHECK,    /* may this client connect? number: of the check; see struct link_check */
 	LINK_CANCEL,   /* forget the check */
 	LINK_CHANGED,  /* the new configuration is in use, or text says why not */
-	LINK_WANT,     /* fast path: number, count: which record is wanted */
-	LINK_FASTPATH, /* fast path: may be opened now; text: addresses */
+	LINK_ADDRESS,  /* fast path: calls use addr; number 1: ours, 0: a server's */
+	LINK_WANT,     /* fast path: room; count and addr: a struct fastpath_request */
+	/* both ways */
+	LINK_FASTPATH, /* may be opened now; the answer has its descriptors, or there is none */
 	/* keeper -> worker */
 	LINK_LISTENING, /* with a descriptor, or text says why not */
 	LINK_CHECKED,	/* number: of the check; answer; text says why */
