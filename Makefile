@@ -70,10 +70,11 @@ unit_callid_index := callid_index.o
 unit_callid_db    := $(table)
 unit_call_snoop   := call_snoop.o $(table) wire/pptp_wire.o
 unit_tcp_progress := host/tcp_progress.o $(far)
-unit_control_leg  := $(leg) $(far)
 unit_control_sources := control_sources.o callid_index.o host/log_limit.o $(stage)
-unit_control_pump := control_pump.o host/log_limit.o $(leg) call_snoop.o $(table) wire/pptp_wire.o $(log) $(far)
-unit_control_dial := control_dial.o host/log_limit.o $(leg) pair.o $(stage)
+unit_call_model   := $(unit_call_snoop)
+unit_control_leg  := control_leg.o $(far $(leg))
+unit_control_pump := control_pump.o control_leg.o call_snoop.o $(table) wire/pptp_wire.o $(log) $(far host/log_limit.o $(leg))
+unit_control_dial := control_dial.o control_leg.o pair.o $(stage host/log_limit.o $(leg))
 unit_control_conn := $(conn)
 unit_control_relay := control_relay.o control_listen.o $(conn)
 unit_control_kept := $(unit_control_relay)
@@ -149,7 +150,8 @@ $(B)/tests/unit/test_gre_relay.o: CPPFLAGS += $(LIBNET)
 $(B)/tests/unit/test_gre_relay: LDLIBS += $(LIBNET_LIBS)
 $(addprefix $(B)/tests/unit/test_control_,relay restore): LDLIBS += -Wl,--wrap=clock_gettime
 steps := send recv shutdown close kept_begin kept_save kept_commit control_leg_take control_leg_write callid_db_release
-$(B)/tests/unit/test_control_kept: LDLIBS += $(steps:%=-Wl,--wrap=%)
+$(B)/tests/unit/test_call_model: LDLIBS += -Wl,--wrap=getrandom
+$(B)/tests/unit/test_control_relay: LDLIBS += -Wl,--wrap=clock_gettime $(B)/tests/unit/test_control_kept: $(steps:%=-Wl,--wrap=%)
 $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $$(addprefix $(B)/,$$(unit_$$*))
 	$(call quiet,LD)$(CC) -pthread $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 
