@@ -158,14 +158,17 @@ static enum callid_side draw_side(void)
 	return draw(2) ? CALLID_SERVER : CALLID_CLIENT;
 }
 
-/* In place of the system's, so that a seed repeats a run. */
+/* In place of the system's, so that a seed repeats a run; with more zeros than by chance, as 0 is
+ * no ID to choose. */
 ssize_t __wrap_getrandom(void *out, size_t size, unsigned flags);
 ssize_t __wrap_getrandom(void *out, size_t size, unsigned flags)
 {
 	(void)flags;
 	uint8_t *octets = out;
-	for (size_t i = 0; i < size; i++)
-		octets[i] = (uint8_t)next_random(&model.table_random);
+	for (size_t i = 0; i < size; i++) {
+		uint64_t chance = next_random(&model.table_random);
+		octets[i] = chance >> 62 ? (uint8_t)chance : 0;
+	}
 	return (ssize_t)size;
 }
 
@@ -919,6 +922,14 @@ static uint16_t draw_wrong_id(void)
 	}
 }
 
+/* One by which that side knew a call that has ended; often the oldest that is still remembered. */
+static uint16_t draw_ended_id(const struct message *m)
+{
+	unsigned count = m->connection->ended_count[m->from];
+	unsigned back = draw(3) ? draw(ENDED_NAMED) : ENDED_NAMED - 1;
+	return back < count ? m->connection->ended[m->from][(count - 1 - back) % ENDED_NAMED] : 9;
+}
+
 /* What the field should hold, mostly. */
 static void draw_ids(struct message *m)
 {
@@ -936,6 +947,8 @@ static void draw_ids(struct message *m)
 	}
 	if (other && draw(8) == 0)
 		at12 = draw_id_of(other);
+	if (m->type == CDN && draw(4) == 0)
+		at12 = draw_ended_id(m);
 	if (types[m->type].own_at || types[m->type].peers_at)
 		put16(m->octets + 12, at12);
 	if (types[m->type].peers_at == 14)
@@ -1179,18 +1192,19 @@ static void crowd(bool is_shared)
 {
 	int home = (int)draw(HOMES), space = home * PEERS + (int)draw(PEERS);
 	int other = home * PEERS + (space + 1) % PEERS;
-	uint32_t left = draw(12), from = draw(IDS);
+	uint32_t left = draw(12);
+	uint16_t id = (uint16_t)draw(IDS);
 
 	DOING("a crowd");
-	for (uint32_t i = 0; i + left < IDS; i++) {
-		struct call *call =
-		    crowd_one(is_shared && i % 2 ? other : space, (uint16_t)(from + i));
+	while ((is_shared ? model.home_taken[home] : model.space_taken[space]) < IDS - left) {
+		struct call *call = crowd_one(is_shared && id % 2 ? other : space, id);
+		id++;
 		if (draw(5000) == 0) {
 			EXPECT(callid_db_end(model.db, call->ref, model.now, NULL));
 			end_in_table(call);
 		}
 	}
-	/* So that there is something to choose from. */
+	/* Those that will meet it. */
 	for (size_t i = 0; i < COUNT(model.connections); i++) {
 		if (draw(3))
 			continue;
@@ -1236,10 +1250,11 @@ static void round_of_steps(uint64_t number, uint64_t steps)
 	callid_db_count_also(model.db, on_count, NULL);
 	for (size_t i = 0; i < COUNT(model.connections); i++)
 		open_connection(&model.connections[i]);
-	if (number % 4 > 1)
-		crowd(number % 4 == 3);
-	for (uint64_t i = 0; i < steps; i++, model.step++)
+	for (uint64_t i = 0; i < steps; i++, model.step++) {
+		if (number % 4 > 1 && i == ROUND / 8)
+			crowd(number % 4 == 3);
 		step();
+	}
 	check_all();
 	for (size_t i = 0; i < COUNT(model.connections); i++)
 		close_connection(&model.connections[i]);
