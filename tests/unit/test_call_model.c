@@ -1279,8 +1279,8 @@ static void check_seen(uint64_t steps)
 		EXPECT(type == ICRQ || model.seen.dropped[type] > steps / 2000);
 	EXPECT(model.seen.opened > steps / 100);
 	EXPECT(model.seen.refused > steps / 2000);
-	EXPECT(model.seen.doubled > steps / 2000);
-	EXPECT(model.seen.hurried > steps / 10000);
+	/* Not every crowd is met. */
+	EXPECT(steps < 20 * ROUND || (model.seen.doubled > 100 && model.seen.hurried > 100));
 	EXPECT(!OWN_MALLOC || model.seen.short_of_memory > steps / 2000);
 }
 
