@@ -1,6 +1,7 @@
 # make            ./pptpproxy, optimized, self-sufficient
 # make check      the units, without root all but the fast path's; `sudo ./tools/check` runs all tests
 # make lint       floors, names, warnings of two compilers, format, manual page
+# make coverage   how much of parsers, table and snoop their tests run
 # make format     formats the C files
 # make bench      what `sudo ./tools/bench` runs; needs clang and libbpf
 # make install    PREFIX, DESTDIR; make uninstall undoes it
@@ -112,7 +113,7 @@ ifdef V
 quiet =
 endif
 
-.PHONY: all units fuzzers tools bench asan tsan check lint format install uninstall clean
+.PHONY: all units fuzzers tools bench asan tsan check coverage coverage_programs lint format install uninstall clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SECONDEXPANSION:
@@ -200,6 +201,24 @@ build/fuzz/%: tests/fuzz/fuzz_%.c $$(fuzz_$$*) $(wildcard *.h host/*.h wire/*.h)
 		-fno-sanitize-recover=all -o $@ $(filter %.c,$^)
 
 fuzzers: $(fuzzers:%=build/fuzz/%)
+
+# ---- coverage ----
+
+# Of what needs no network: parsers, table, snoop. tests/coverage says how much must be covered.
+covered_units := options pair acl acl_cmd names pptp_wire gre_wire callid_index callid_db call_snoop call_model
+covered = build/coverage/tests/unit/test_
+covered_objects = $(1:%.c=build/coverage/%.o)
+
+coverage: coverage_programs
+	@tests/coverage
+
+coverage_programs:
+	+@$(MAKE) --no-print-directory B=build/coverage CFLAGS='-O0 -g --coverage' LDFLAGS=--coverage \
+		$(covered_units:%=$(covered)%) $(fuzzers:%=build/coverage/replay_%)
+
+build/coverage/replay_%: build/coverage/tests/fuzz/fuzz_%.o build/coverage/tests/fuzz/replay.o \
+		$$(call covered_objects,$$(fuzz_$$*))
+	$(call quiet,LD)$(CC) -pthread --coverage -o $@ $^
 
 # ---- benchmark ----
 
