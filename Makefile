@@ -59,15 +59,15 @@ unit_names        := host/names.o $(log)
 unit_instance     := host/instance.o host/why.o
 unit_background   := host/background.o host/why.o
 unit_pair         := pair.o host/why.o
-unit_acl          := acl.o host/why.o
 unit_acl_ask      := acl_ask.o
-unit_acl_cmd      := acl_cmd.o acl_cmd_words.o acl.o host/command.o host/user.o $(log)
 unit_file         := host/file.o host/why.o
 unit_options_file := options_file.o host/why.o
-unit_options      := options.o options_help.o options_file.o pair.o acl.o acl_cmd_words.o host/why.o
+unit_acl          := acl.o tests/unit/no_memory.o host/why.o
+unit_acl_cmd      := acl_cmd.o acl_cmd_words.o acl.o tests/unit/no_memory.o $(log host/command.o host/user.o)
+unit_options      := options.o pair.o acl.o acl_cmd_words.o host/why.o options_help.o options_file.o
 unit_pptp_wire    := wire/pptp_wire.o
 unit_gre_wire     := wire/gre_wire.o
-unit_callid_index := callid_index.o
+unit_callid_index := callid_index.o tests/unit/no_memory.o
 unit_callid_db    := $(table)
 unit_call_snoop   := call_snoop.o $(table) wire/pptp_wire.o
 unit_tcp_progress := host/tcp_progress.o $(far)
@@ -149,8 +149,9 @@ $(B)/%.o: %.c Makefile
 
 $(B)/tests/unit/test_gre_relay.o: CPPFLAGS += $(LIBNET)
 $(B)/tests/unit/test_gre_relay: LDLIBS += $(LIBNET_LIBS)
-$(addprefix $(B)/tests/unit/test_control_,relay restore): LDLIBS += -Wl,--wrap=clock_gettime
 steps := send recv shutdown close kept_begin kept_save kept_commit control_leg_take control_leg_write callid_db_release
+no_memory := malloc calloc realloc strdup strndup asprintf
+$(addprefix $(B)/tests/unit/test_,acl acl_cmd callid_index): LDLIBS += $(no_memory:%=-Wl,--wrap=%) $(B)/tests/unit/test_control_,relay restore): -Wl,--wrap=clock_gettime
 $(B)/tests/unit/test_call_model: LDLIBS += -Wl,--wrap=getrandom
 $(B)/tests/unit/test_control_relay: LDLIBS += -Wl,--wrap=clock_gettime $(B)/tests/unit/test_control_kept: $(steps:%=-Wl,--wrap=%)
 $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $$(addprefix $(B)/,$$(unit_$$*))

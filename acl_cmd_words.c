@@ -162,15 +162,18 @@ static const char *search_path(void)
 	return path ? path : ACL_CMD_DEFAULT_PATH;
 }
 
-/* The first file in PATH that can be run, or NULL with *reason about one that cannot be, if any. */
+/* The first file in PATH that can be run, or NULL with *reason about one that cannot be, if any;
+ * NULL there, too: no memory. */
 static char *search(const char *word, const char **reason)
 {
 	const char *directory = search_path();
 	for (;;) {
 		int length = (int)strcspn(directory, ":");
 		char *path = NULL;
-		if (asprintf(&path, "%.*s%s%s", length, directory, length ? "/" : "./", word) < 0)
+		if (asprintf(&path, "%.*s%s%s", length, directory, length ? "/" : "./", word) < 0) {
+			*reason = NULL;
 			return NULL;
+		}
 		const char *problem = cannot_run(path);
 		if (!problem)
 			return path;

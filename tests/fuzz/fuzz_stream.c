@@ -2,7 +2,8 @@
  * Both streams of one control connection, in pieces. The input is a sequence of pieces: an octet
  * whose highest bit is the side and whose other bits are a length, then that many octets. They are
  * put together again as the daemon does it, and each whole message goes through call_snoop onto a
- * real table.
+ * real table. A length of 0 is short for a whole message, of which six octets follow: type, call
+ * IDs, result; so that an input of few octets can hold many calls, of both directions.
  *
  * Whatever comes: no length changes; an ID that passes is one that the other side assigned, or was
  * shown (a refusing Reply's own excepted); our answers are messages; nothing is left in the end.
@@ -185,6 +186,26 @@ static bool on_piece(struct connection *connection, enum callid_side from, const
 	return true;
 }
 
+enum { SHORT_LEN = 6 };
+
+/* The message that six octets stand for. */
+static bool on_short(struct connection *connection, enum callid_side from, const uint8_t *octets)
+{
+	uint8_t message[256] = {0, 0, 0, 1, 0x1A, 0x2B, 0x3C, 0x4D};
+	const struct pptp_shape *shape = pptp_wire_shape(octets[0]);
+	uint8_t length = shape ? (uint8_t)shape->length : PPTP_HEADER_LEN;
+
+	message[1] = length;
+	message[9] = octets[0];
+	if (shape && shape->at12 != PPTP_ID_NONE)
+		memcpy(message + 12, octets + 1, 2);
+	if (shape && shape->at14 != PPTP_ID_NONE)
+		memcpy(message + 14, octets + 3, 2);
+	if (shape && shape->result_at)
+		message[shape->result_at] = octets[5];
+	return on_piece(connection, from, message, length);
+}
+
 static void check_farewell(struct connection *connection, enum callid_side to)
 {
 	uint8_t message[PPTP_ANSWER_MAX];
@@ -248,9 +269,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t length)
 		size_t piece = octets[0] & 0x7F;
 		octets++;
 		length--;
+		bool is_short = piece == 0 && length >= SHORT_LEN;
+		if (is_short)
+			piece = SHORT_LEN;
 		if (piece > length)
 			piece = length;
-		if (!on_piece(&connection, from, octets, piece))
+		bool goes_on = is_short ? on_short(&connection, from, octets)
+					: on_piece(&connection, from, octets, piece);
+		if (!goes_on)
 			break;
 		octets += piece;
 		length -= piece;

@@ -1,5 +1,7 @@
 #include "acl.h"
 
+#include "tests/unit/no_memory.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -116,6 +118,21 @@ static void bad_rules_name_the_word(void **state)
 	acl_clear(&acl);
 }
 
+static void without_memory_the_others_stay(void **state)
+{
+	(void)state;
+	struct acl acl = {0};
+	struct why why = {""};
+	assert_int_equal(acl_add(&acl, "10.0.0.0/8", &why), 0);
+	no_memory_in = 0;
+	assert_int_equal(acl_add(&acl, "11.0.0.0/8", &why), -1);
+	assert_string_equal(why.text, "no memory for the rule '11.0.0.0/8'");
+	assert_int_equal(acl.count, 1);
+	assert_int_equal(acl_match(&acl, 0x0a000001, NULL), ACL_ALLOW);
+	assert_int_equal(acl_match(&acl, 0x0b000001, NULL), ACL_DENY);
+	acl_clear(&acl);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -124,6 +141,7 @@ int main(void)
 	    cmocka_unit_test(bare_address),
 	    cmocka_unit_test(first_match_is_told),
 	    cmocka_unit_test(bad_rules_name_the_word),
+	    cmocka_unit_test(without_memory_the_others_stay),
 	};
 	return cmocka_run_group_tests_name("acl", tests, NULL, NULL) != 0;
 }

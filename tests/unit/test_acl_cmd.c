@@ -1,6 +1,7 @@
 #include "acl_cmd.h"
 
 #include "host/log.h"
+#include "tests/unit/no_memory.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -356,6 +357,39 @@ static void what_cannot_be_run(void **state)
 	find(in_directory("dos"), -1, "its interpreter /bin/sh?: No such file or directory");
 	find(in_directory("no_interpreter"), -1, "it names no interpreter");
 	find(in_directory("odd"), 0, in_directory("odd"));
+}
+
+static void words_without_memory(void **state)
+{
+	(void)state;
+	/* The buffer, then an array and a word for each of two. */
+	for (int n = 0; n < 5; n++) {
+		no_memory_in = n;
+		bad_split("one 'two'", "no memory for its words");
+	}
+	no_memory_in = 5;
+	SPLIT("one 'two'", "one", "two");
+	no_memory_in = -1;
+}
+
+/* Each allocation of its path fails in turn. */
+static void finding_without_memory(void **state)
+{
+	(void)state;
+	static const char *const names[] = {"/bin/sh", "sh"};
+	char sentence[40];
+	for (size_t i = 0; i < 2; i++) {
+		struct acl_cmd_words words;
+		struct why why = {""};
+		assert_int_equal(acl_cmd_split(names[i], &words, &why), 0);
+		no_memory_in = 0;
+		assert_int_equal(acl_cmd_find(&words, &why), -1);
+		snprintf(sentence, sizeof(sentence), "command %s: no memory", names[i]);
+		assert_string_equal(why.text, sentence);
+		assert_string_equal(words.words[0], names[i]);
+		assert_int_equal(acl_cmd_find(&words, &why), 0);
+		acl_cmd_words_free(&words);
+	}
 }
 
 /* Answers. */
@@ -797,6 +831,8 @@ int main(void)
 	    cmocka_unit_test(what_cannot_be_split),
 	    CASE(found_by_path_and_by_name),
 	    CASE(what_cannot_be_run),
+	    cmocka_unit_test(words_without_memory),
+	    cmocka_unit_test(finding_without_memory),
 	    CASE(status_decides),
 	    CASE(asked_in_order_until_one_says_yes),
 	    CASE(nobody_says_yes),

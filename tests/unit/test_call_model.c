@@ -165,6 +165,11 @@ ssize_t __wrap_getrandom(void *out, size_t size, unsigned flags)
 {
 	(void)flags;
 	uint8_t *octets = out;
+	/* Seldom there is none; whoever fills a seed gets his. */
+	if (size > 16 && next_random(&model.table_random) % 64 == 0) {
+		errno = EINTR;
+		return -1;
+	}
 	for (size_t i = 0; i < size; i++) {
 		uint64_t chance = next_random(&model.table_random);
 		octets[i] = chance >> 62 ? (uint8_t)chance : 0;
@@ -1164,9 +1169,21 @@ static void step(void)
 
 /* ---- rounds ---- */
 
-/* The one place that makes a table. */
-static struct callid_db *new_table(void)
+/* The one place that makes a table; in the first round, without some or all of the memory, too. */
+static struct callid_db *new_table(bool is_first)
 {
+	for (int n = 0; is_first && OWN_MALLOC; n++) {
+		size_t before = blocks;
+		model.failed_one = false;
+		fail_in = n;
+		struct callid_db *db = callid_db_new();
+		fail_in = -1;
+		EXPECT((db == NULL) == model.failed_one);
+		callid_db_free(db);
+		EXPECT(blocks == before);
+		if (db)
+			break;
+	}
 	return callid_db_new();
 }
 
@@ -1181,8 +1198,15 @@ static struct call *crowd_one(int space, uint16_t id)
 	    .caller_id = id,
 	};
 	begin_step();
+	fail_in = OWN_MALLOC && draw(4) == 0 ? (int)draw(2) : -1;
 	call->ref = callid_db_reserve(model.db, &request, model.now, &shown);
-	EXPECT(call->ref != 0);
+	fail_in = -1;
+	if (!call->ref) {
+		EXPECT(model.failed_one && errno == ENOMEM);
+		model.seen.short_of_memory++;
+		call->ref = callid_db_reserve(model.db, &request, model.now, &shown);
+		EXPECT(call->ref != 0);
+	}
 	show(call, CALLID_SERVER, id, &shown, HELD);
 	return call;
 }
@@ -1244,7 +1268,7 @@ static void round_of_steps(uint64_t number, uint64_t steps)
 	model.unused_count = 0;
 	for (uint32_t i = POOL; i-- > 0;)
 		model.unused[model.unused_count++] = i;
-	model.db = new_table();
+	model.db = new_table(number == 0);
 	EXPECT(model.db);
 	callid_db_observe(model.db, on_event, &model.got);
 	callid_db_count_also(model.db, on_count, NULL);

@@ -4,6 +4,8 @@
  */
 #include "callid_index.h"
 
+#include "tests/unit/no_memory.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -220,6 +222,49 @@ static void clearing_a_full_one_leaves_nothing(void **state)
 	callid_index_clear(index); /* twice is harmless */
 }
 
+static void none_without_memory(void **state)
+{
+	static struct callid_index index;
+	(void)state;
+	no_memory_in = 0;
+	assert_int_equal(callid_index_init(&index), -1);
+	callid_index_clear(&index); /* nothing to free, and harmless */
+}
+
+static void without_memory_chains_get_longer(void **state)
+{
+	struct callid_index *index = *state;
+	for (size_t i = 0; i < 2 * CALLID_SEGMENT; i++) {
+		nodes[i].hash = mix((uint32_t)i);
+		no_memory_in = 0; /* for the next segment, where this one makes it wanted */
+		callid_index_add(index, &nodes[i]);
+	}
+	assert_int_equal(index->level + index->split, CALLID_SEGMENT);
+	check_shape(index, 2 * CALLID_SEGMENT);
+	check_range(index, 0, 2 * CALLID_SEGMENT, 1);
+
+	/* It grows again as soon as there is some. */
+	no_memory_in = -1;
+	nodes[2 * CALLID_SEGMENT].hash = mix(2 * CALLID_SEGMENT);
+	callid_index_add(index, &nodes[2 * CALLID_SEGMENT]);
+	check_shape(index, 2 * CALLID_SEGMENT + 1);
+	assert_int_equal(index->level + index->split, CALLID_SEGMENT + 1);
+	check_range(index, 0, 2 * CALLID_SEGMENT + 1, 1);
+}
+
+static void a_full_one_does_not_grow(void **state)
+{
+	struct callid_index *index = *state;
+	/* As after four million entries; only the first segment's buckets are looked at. */
+	index->level = CALLID_SEGMENT * CALLID_SEGMENTS_MAX;
+	index->count = index->level;
+	nodes[0].hash = 5;
+	callid_index_add(index, &nodes[0]);
+	assert_int_equal(index->level, CALLID_SEGMENT * CALLID_SEGMENTS_MAX);
+	assert_int_equal(index->split, 0);
+	assert_int_equal(occurrences(index, &nodes[0]), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -230,6 +275,9 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(equal_hashes_live_side_by_side, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(a_random_walk, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(clearing_a_full_one_leaves_nothing, set_up, tear_down),
+	    cmocka_unit_test(none_without_memory),
+	    cmocka_unit_test_setup_teardown(without_memory_chains_get_longer, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(a_full_one_does_not_grow, set_up, tear_down),
 	};
 	return cmocka_run_group_tests_name("callid_index", tests, NULL, NULL) != 0;
 }
