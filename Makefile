@@ -168,6 +168,10 @@ build/tests/gre_send: tests/tools/gre_send.c
 	@mkdir -p $(@D)
 	$(call quiet,CC)$(CC) $(LANGUAGE) $(WARNINGS) -O2 -g $(LIBNET) -o $@ $< $(LIBNET_LIBS)
 
+build/tests/fail_nth.so: tests/tools/fail_nth.c
+	@mkdir -p $(@D)
+	$(call quiet,CC)$(CC) $(LANGUAGE) $(WARNINGS) -O2 -g -fPIC -shared -o $@ $<
+
 ifeq ($(WITH_FASTPATH),yes)
 build/tests/%.bpf.o: tests/tools/%.bpf.c Makefile
 	@mkdir -p $(@D)
@@ -182,7 +186,7 @@ $(bench_tools): build/%: %.c
 	@mkdir -p $(@D)
 	$(call quiet,CC)$(CC) $(LANGUAGE) $(WARNINGS) -O2 -g -o $@ $<
 
-tools: build/tests/ppp_end build/tests/gre_send $(bench_tools)
+tools: build/tests/ppp_end build/tests/gre_send build/tests/fail_nth.so $(bench_tools)
 
 sanitize = -O1 -g -fno-omit-frame-pointer -fsanitize=$(1)
 variant = +@$(MAKE) --no-print-directory B=build/$@ PROGRAM=build/$@/pptpproxy \

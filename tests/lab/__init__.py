@@ -12,6 +12,7 @@ tcp.py    what the kernel tells about TCP sockets, and ways that are full becaus
 sniff.py  packets as they were on the wire; watch.py  what the program uses: memory, descriptors, time
 bystander.py  a call that goes on beside an attack, and how it fares; figures.py  what tests measure, for later sums
 sanitizers.py  their reports, of every process
+faults.py  calls of the program that fail on purpose
 golden.py  the table of packets that both ways must satisfy
 dns.py    a small name server, a private resolv.conf and hosts file; tools.py  runs tests/tools
 examples.py  the networks of the manual page's examples;  demo.py  what tools/demo shows
