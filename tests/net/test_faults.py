@@ -224,8 +224,8 @@ def test_faults_of_commands():
 
 
 def test_faults_of_epoll():
-    "each descriptor that cannot be watched"
-    each_in_turn(kinds.EPOLL, errno.ENOMEM, errno.ENOSPC)
+    "each descriptor that cannot be watched: a connection that is deaf for it ends at --handshake-timeout, at the latest"
+    each_in_turn(kinds.EPOLL, errno.ENOMEM, errno.ENOSPC, words=["--handshake-timeout", "2"])
 
 
 def test_faults_of_the_log():
