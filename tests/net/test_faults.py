@@ -5,24 +5,38 @@ Whatever fails, the program lives, a call that was up before goes on, the next s
 """
 
 import errno
+import os
+import socket
+import struct
 import sys
 import time
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lab import faults as kinds
 from lab import tap, watch
 from lab.errors import LabTimeout, Skip
-from lab.fake import PATIENCE, Ended, Gre, World
+from lab.fake import PATIENCE, Ended, World
 from lab.faults import Faults
-from lab.messages import CCRQ, CDN, ECHO_RP, ECHO_RQ, OCRP, OCRQ, SCCRP, SCCRQ, STOP_RP, STOP_RQ, build, gre
-from lab.netns import ip
+from lab.messages import CCRQ, CDN, ECHO_RP, ECHO_RQ, OCRP, OCRQ, SCCRP, SCCRQ, STOP_RP, STOP_RQ, build
+from lab.netns import ip, need
 from lab.proc import wait_until
-from lab.proxy import SANITIZED, program
+from lab.proxy import CLOSED, READY, SANITIZED, START, Proxy, program
+from lab.sniff import Sniffer
+from lab.topo import DualHomed
 
 SHORT = 1.0 * tap.slowdown()  # patience with a session that may have been lost
 MIB = 1 << 20
+SERVER = "10.2.0.10"
+# Not of epoll: changes wait for the loop, which then can tell nobody (EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST).
+START_FAULTS = [(kinds.MEMORY, errno.ENOMEM), (kinds.SOCKET, errno.EMFILE), (kinds.OPTION, errno.ENOBUFS),
+                (kinds.PIPE, errno.EMFILE), (kinds.EVENTFD, errno.EMFILE), (kinds.MMAP, errno.ENOMEM),
+                (kinds.OPEN, errno.EMFILE)]
+# Type, code and the word behind them: unreachable in every way, with a small MTU, quench, time exceeded, a bad header.
+ICMP_ERRORS = [*((3, code, 0) for code in range(16) if code != 4), (3, 4, 1400), (3, 4, 576), (3, 4, 68), (3, 4, 0), (4, 0, 0),
+               (11, 0, 0), (11, 1, 0), (12, 0, 0x14000000)]
 MOST = 400  # calls of one kind in a session; there are far fewer
 LOST = (LabTimeout, Ended, AssertionError, OSError)
 
@@ -231,6 +245,203 @@ def test_faults_of_epoll():
 def test_faults_of_the_log():
     "lines that cannot be written are lost, and nothing else"
     each_in_turn(kinds.WRITE, errno.ENOSPC)
+
+
+# ---- at the start ----
+
+
+def start_with(made, kind, nth, error):
+    """The program either gets ready, or ends with a sentence. Answers whether there was an nth."""
+    made.faults.arm(kind, nth, error, parent=os.getpid())
+    label = f"{kinds.NAMES[kind]} {nth}: {errno.errorcode[error]}"
+    with Proxy(made.firewall, ["-p", f"0.0.0.0:1723,{SERVER}"], env=made.faults.env, ready=False, debug=False) as proxy:
+        wait_until(lambda: proxy.log.matching(READY) or not proxy.running(), START, f"{label}: readiness, or the end")
+        hit = made.faults.hit()
+        made.faults.disarm()
+        if proxy.running():
+            proxy.stop()
+        else:
+            status = proxy.wait()
+            assert hit and status == 1, f"{label}: status {status}"
+            assert proxy.log.all(), f"{label}: it ended without a word"
+    return hit
+
+
+def test_faults_at_the_start():
+    "whatever fails at the start, the program is ready all the same, or says what it was and ends with status 1"
+    with DualHomed() as net, Faults() as made_faults:
+        made = SimpleNamespace(firewall=net.firewall, faults=made_faults)
+        for kind, error in START_FAULTS:
+            nth = 1
+            while start_with(made, kind, nth, error):
+                nth += 1
+            tap.comment(f"{kinds.NAMES[kind]}, {errno.errorcode[error]}: {nth - 1} at the start")
+
+
+test_faults_at_the_start.deadline = 300
+
+
+# ---- the network ----
+
+
+def session_fails(made, pattern):
+    """A session that cannot be, and the line that says why."""
+    mark = made.world.log.mark()
+    try:
+        made.session(SHORT)
+    except LOST:
+        made.world.log.wait(pattern, PATIENCE, after=mark)
+        return
+    raise AssertionError("the session works")
+
+
+def comes_back(made):
+    """The bystander's call, whose ends may have to send once more what was lost on the way."""
+    made.bystander.check()
+
+    def carried():
+        text = b"back %d" % time.monotonic_ns()
+        made.call.up(text)
+        try:
+            made.until(made.world.servers[1].gre, text, 0.2)
+        except LabTimeout:
+            return False
+        return True
+
+    wait_until(carried, PATIENCE, "the way to the server")
+    made.call.down(b"back, down")
+    made.until(made.world.clients[1].gre, b"back, down", PATIENCE)
+    made.session(PATIENCE)
+
+
+@contextmanager
+def cut(*commands):
+    """The first command now, the others afterwards; each words behind `ip -n firewall`."""
+    first, *rest = commands
+    ip(*first.split())
+    try:
+        yield
+    finally:
+        for command in rest:
+            ip(*command.split())
+
+
+def test_link_down_and_up():
+    "while the servers' link is down new sessions are refused with the reason; the call that was up goes on behind it"
+    with lab() as made:
+        name = made.world.net.firewall.name
+        with cut(f"-n {name} link set outside down", f"-n {name} link set outside up"):
+            made.call.up(b"into the void")
+            session_fails(made, "Network is unreachable")
+        comes_back(made)
+
+
+def test_route_gone_and_back():
+    "while there is no route to the servers new sessions are refused with the reason; the call that was up goes on behind it"
+    with lab() as made:
+        name = made.world.net.firewall.name
+        for kind, why in (("unreachable", "No route to host"), ("prohibit", "Permission denied|Network is unreachable|No route"),
+                          ("blackhole", "Invalid argument|unreachable")):
+            with cut(f"-n {name} route replace {kind} 10.2.0.0/25", f"-n {name} route del {kind} 10.2.0.0/25"):
+                made.call.up(b"into the void")
+                session_fails(made, f"closed: no server.*({why})")
+            comes_back(made)
+
+
+def test_address_gone_and_back():
+    "an address of ours that goes and comes back: calls by it go on behind it"
+    with lab() as made:
+        name = made.world.net.firewall.name
+        with cut(f"-n {name} addr del 10.2.0.1/24 dev outside", f"-n {name} addr add 10.2.0.1/24 dev outside"):
+            made.call.up(b"into the void")
+            session_fails(made, "closed: no server")
+        comes_back(made)
+
+
+def internet_header(protocol, source, destination, length):
+    return struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + length, 7, 0, 64, protocol, 0, socket.inet_aton(source),
+                       socket.inet_aton(destination))
+
+
+def icmp(kind, code, rest, quoted):
+    """The octets of an ICMP message about a packet."""
+    message = struct.pack("!BBHI", kind, code, 0, rest) + quoted
+    message += bytes(len(message) % 2)
+    total = sum(struct.unpack(f"!{len(message) // 2}H", message))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return message[:2] + struct.pack("!H", ~total & 0xFFFF) + message[4:]
+
+
+def test_icmp_errors_end_no_call():
+    "ICMP errors of every kind about a call's messages and packets: it goes on, also with large packets"
+    with lab() as made, Sniffer(made.world.net.servers[1], "eth0") as wire:
+        host = made.world.net.servers[1]
+        made.check_bystander()
+        quoted = [packet for packet in (
+            wire.wait(lambda p: not p.out and p.protocol == 47),
+            wire.matching(lambda p: not p.out and p.protocol == 6 and p.data)[-1])]
+        with host:
+            raw = socket.socket(socket.AF_INET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.IPPROTO_ICMP)
+        with closing(raw):
+            for packet in quoted:
+                about = internet_header(packet.protocol, packet.source, packet.destination, len(packet.octets))
+                for kind, code, rest in ICMP_ERRORS:
+                    raw.sendto(icmp(kind, code, rest, about + packet.octets[:20]), (packet.source, 0))
+                    made.check_bystander()
+        large = bytes(range(256)) * 5
+        made.call.up(large)
+        made.call.expect_up(large)
+        made.session(PATIENCE)
+
+
+def test_server_that_is_refused_by_icmp():
+    "a server that a router refuses to reach by ICMP: the client is let go at once, with the reason; others go on"
+    need("nft")
+    with lab() as made:
+        host = made.world.net.servers[0]
+        for code, why in (("host-unreachable", "No route to host"), ("net-unreachable", "Network is unreachable"),
+                          ("admin-prohibited", "No route to host"), ("port-unreachable", "Connection refused")):
+            host.run(["nft", "-f", "-"], input="flush ruleset\ntable ip t { chain c { type filter hook input priority 0;\n"
+                     f"tcp dport 1723 reject with icmp {code}\n}}\n}}\n")
+            session_fails(made, f"closed: no server.*{why}")
+            made.check_bystander()
+        host.run(["nft", "flush", "ruleset"])
+        made.session(PATIENCE)
+
+
+def test_full_queue():
+    "a link that is too slow for what is to leave: packets are lost there, and nothing afterwards"
+    need("tc")
+    with lab() as made:
+        firewall = made.world.net.firewall
+        if firewall.run(["tc", "qdisc", "add", "dev", "outside", "root", "tbf", "rate", "256kbit", "burst", "3k", "limit",
+                         "6k"], check=False).returncode:
+            raise Skip("this kernel has no token bucket")
+        for number in range(2000):
+            made.call.up(bytes(1000), seq=number)
+        firewall.run(["tc", "qdisc", "del", "dev", "outside", "root"])
+        comes_back(made)
+        made.settle(watch.descriptors(made.pid))
+
+
+def test_clock_of_the_day_steps():
+    "the clock of the day steps by a year, forth and back: no deadline is missed or reached by it"
+    with lab(words=["--handshake-timeout", "60"]) as made:
+        half = made.world.dial(client=1)  # says nothing: it waits for its deadline
+        for year in (365, -365, 0):
+            mark = made.world.log.mark()
+            made.faults.clock(year * 86400)
+            made.check_bystander()
+            made.session(PATIENCE)
+            made.check_bystander()
+            ended = [line for line in made.world.log.matching(CLOSED, mark) if str(half.local[1]) in line]
+            assert not ended, ended
+        half.sock.setblocking(False)
+        try:
+            raise AssertionError(f"it was let go: {half.sock.recv(1)}")
+        except BlockingIOError:
+            pass
 
 
 if __name__ == "__main__":
