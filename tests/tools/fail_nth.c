@@ -118,6 +118,7 @@ static bool memory_fails(const void *caller)
 extern void *__libc_malloc(size_t size);
 extern void *__libc_calloc(size_t count, size_t size);
 extern void *__libc_realloc(void *old, size_t size);
+extern void *__libc_memalign(size_t alignment, size_t size);
 
 void *malloc(size_t size)
 {
@@ -132,6 +133,11 @@ void *calloc(size_t count, size_t size)
 void *realloc(void *old, size_t size)
 {
 	return NO_MEMORY ? NULL : __libc_realloc(old, size);
+}
+
+void *aligned_alloc(size_t alignment, size_t size)
+{
+	return NO_MEMORY ? NULL : __libc_memalign(alignment, size);
 }
 
 void *mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset)

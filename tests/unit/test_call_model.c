@@ -186,6 +186,7 @@ static int fail_in = -1; /* so many more succeed before one fails; -1: all do */
 extern void *__libc_malloc(size_t size);
 extern void *__libc_calloc(size_t count, size_t size);
 extern void *__libc_realloc(void *old, size_t size);
+extern void *__libc_memalign(size_t alignment, size_t size);
 extern void __libc_free(void *block);
 
 static bool fails(void)
@@ -216,6 +217,13 @@ void *realloc(void *old, size_t size)
 {
 	void *block = fails() ? NULL : __libc_realloc(old, size);
 	blocks += block != NULL && old == NULL;
+	return block;
+}
+
+void *aligned_alloc(size_t alignment, size_t size)
+{
+	void *block = fails() ? NULL : __libc_memalign(alignment, size);
+	blocks += block != NULL;
 	return block;
 }
 
