@@ -210,7 +210,8 @@ fuzzers: $(fuzzers:%=build/fuzz/%)
 # ---- coverage ----
 
 # Of what needs no network: parsers, table, snoop. tests/coverage says how much must be covered.
-covered_units := options pair acl acl_cmd names pptp_wire gre_wire callid_index callid_db call_snoop call_model
+covered_units := $(filter options options_file pair acl acl_cmd names pptp_wire gre_wire \
+	callid_index callid_space callid_db call_snoop call_model,$(units))
 covered = build/coverage/tests/unit/test_
 covered_objects = $(1:%.c=build/coverage/%.o)
 

@@ -47,7 +47,7 @@ class Lab:
     def __init__(self, words=(), **options):
         self.faults = Faults()
         self.world = World(["-x", "/bin/true", *words], clients=2, servers=2, debug=False, env=self.faults.env, **options)
-        self.pid = self.world.proxy.pid
+        self.pid = self.world.proxy.pid  # of the process whose calls fail
         self.serial = 0
         self.bystander = self.world.session(client=1, server=1)
         self.call = self.bystander.call(5, 7)
