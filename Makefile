@@ -63,8 +63,8 @@ unit_acl_ask      := acl_ask.o
 unit_file         := host/file.o host/why.o
 unit_options_file := options_file.o host/why.o
 unit_acl          := acl.o tests/unit/no_memory.o host/why.o
-unit_acl_cmd      := acl_cmd.o acl_cmd_words.o acl.o tests/unit/no_memory.o $(log host/command.o host/user.o)
-unit_options      := options.o pair.o acl.o acl_cmd_words.o host/why.o options_help.o options_file.o
+unit_acl_cmd      := acl_cmd.o acl_cmd_words.o acl.o host/command.o host/user.o tests/unit/no_memory.o $(log)
+unit_options      := options.o options_help.o options_file.o pair.o acl.o acl_cmd_words.o host/why.o
 unit_pptp_wire    := wire/pptp_wire.o
 unit_gre_wire     := wire/gre_wire.o
 unit_callid_index := callid_index.o tests/unit/no_memory.o
@@ -73,9 +73,9 @@ unit_call_snoop   := call_snoop.o $(table) wire/pptp_wire.o
 unit_tcp_progress := host/tcp_progress.o $(far)
 unit_control_sources := control_sources.o callid_index.o host/log_limit.o $(stage)
 unit_call_model   := $(unit_call_snoop)
-unit_control_leg  := control_leg.o $(far $(leg))
-unit_control_pump := control_pump.o control_leg.o call_snoop.o $(table) wire/pptp_wire.o $(log) $(far host/log_limit.o $(leg))
-unit_control_dial := control_dial.o control_leg.o pair.o $(stage host/log_limit.o $(leg))
+unit_control_leg  := $(leg) $(far)
+unit_control_pump := control_pump.o host/log_limit.o $(leg) call_snoop.o $(table) wire/pptp_wire.o $(log) $(far)
+unit_control_dial := control_dial.o host/log_limit.o $(leg) pair.o $(stage)
 unit_control_conn := $(conn)
 unit_control_relay := control_relay.o control_listen.o $(conn)
 unit_control_kept := $(unit_control_relay)
@@ -151,9 +151,10 @@ $(B)/tests/unit/test_gre_relay.o: CPPFLAGS += $(LIBNET)
 $(B)/tests/unit/test_gre_relay: LDLIBS += $(LIBNET_LIBS)
 steps := send recv shutdown close kept_begin kept_save kept_commit control_leg_take control_leg_write callid_db_release
 no_memory := malloc calloc realloc strdup strndup asprintf
-$(addprefix $(B)/tests/unit/test_,acl acl_cmd callid_index): LDLIBS += $(no_memory:%=-Wl,--wrap=%) $(B)/tests/unit/test_control_,relay restore): -Wl,--wrap=clock_gettime
+$(addprefix $(B)/tests/unit/test_,acl acl_cmd callid_index): LDLIBS += $(no_memory:%=-Wl,--wrap=%)
+$(addprefix $(B)/tests/unit/test_control_,relay restore): LDLIBS += -Wl,--wrap=clock_gettime
+$(B)/tests/unit/test_control_kept: LDLIBS += $(steps:%=-Wl,--wrap=%)
 $(B)/tests/unit/test_call_model: LDLIBS += -Wl,--wrap=getrandom
-$(B)/tests/unit/test_control_relay: LDLIBS += -Wl,--wrap=clock_gettime $(B)/tests/unit/test_control_kept: $(steps:%=-Wl,--wrap=%)
 $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $$(addprefix $(B)/,$$(unit_$$*))
 	$(call quiet,LD)$(CC) -pthread $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 

@@ -1184,7 +1184,7 @@ static struct callid_db *new_table(bool is_first)
 		size_t before = blocks;
 		model.failed_one = false;
 		fail_in = n;
-		struct callid_db *db = callid_db_new();
+		struct callid_db *db = callid_db_new(NULL);
 		fail_in = -1;
 		EXPECT((db == NULL) == model.failed_one);
 		callid_db_free(db);
@@ -1192,7 +1192,7 @@ static struct callid_db *new_table(bool is_first)
 		if (db)
 			break;
 	}
-	return callid_db_new();
+	return callid_db_new(NULL);
 }
 
 /* A call of nobody's connection, so that the callee's address has that ID taken. */
