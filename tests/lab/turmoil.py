@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import tempfile
 import time
 from contextlib import contextmanager
@@ -92,10 +93,11 @@ class Installed:
         self.replace(self.octets)
 
     def replace(self, octets, mode=0o755):
-        """As an installer does it: a new file takes the name of the old one."""
-        new = self.directory / "new"
-        new.write_bytes(octets)
-        new.chmod(mode)
+        """As an installer does it: a new file takes the name of the old one. It is written by a process of its own: what one
+        of our threads has just started may have a file that another thread writes, and that cannot be executed."""
+        written, new = self.directory / "written", self.directory / "new"
+        written.write_bytes(octets)
+        subprocess.run(["install", "-m", f"{mode:o}", written, new], check=True)
         new.rename(self.path)
 
     def with_text(self, pattern, text):
