@@ -5,10 +5,10 @@
     crowd.settle()                 # nobody begins anything; everything that was under way is over
     crowd.check_calls()            # a packet each way of every call that both its ends think is open
 
-One thread, no waiting: every stream is a state machine, every message is looked at as it comes. A connection's Echo-Requests
-are numbered each way, and so are the Set-Link-Infos of its first call, which lasts: each must come once, in order. No ID
-that is shown to an end may be that of another call that lives there. A connection that has had a call may not end by
-itself; one that has not may, where mortal says so (its worker may have died).
+One thread, no waiting: every stream is a state machine, every message is looked at as it comes. Echoes, messages of no known
+type, and those about a connection's first call, which lasts, are numbered: each must come once, in order. No ID that is
+shown to an end may be that of another call that lives there. A connection that has had a call may not end by itself; one
+that has not may, where mortal says so (its worker may have died).
 
 Which call a packet is of stands in its payload, so one that comes to a wrong one is noticed.
 """
@@ -31,7 +31,7 @@ QUARANTINE = 25.0  # s; a little less than what IDs rest
 REFUSED = 2
 UNKNOWN = 77  # a message type that nobody knows
 NOTE = struct.Struct("!II")  # what a packet carries: the call's number, the packet's
-LASTING = "lasting"
+NUMBERED = ECHO_RQ, ECHO_RP, SLI, WEN, UNKNOWN
 
 
 class Wrong(AssertionError):
@@ -49,8 +49,8 @@ class End:
         self.own = sock.getsockname()[0]
         self.inbox, self.outbox = bytearray(), bytearray()
         self.held = bytearray()  # the rest of a message that is sent later
-        self.echo_sent = self.echo_got = 0
-        self.info_sent = self.info_got = 0
+        self.numbered = deque()  # said, and not come to the other side yet: type, number
+        self.number = 0
         self.asked = deque()  # calls whose request has not come to the other side
         self.ended = False  # the peer's end of file has come
         self.shut = False  # ours has been sent
@@ -153,10 +153,17 @@ class Session:
 
 
 class Crowd:
-    def __init__(self, world, seed, sessions=40, calls=4, most_asked=30, mortal=True, packets=1.0):
+    """sessions, calls     how many connections there are to be, and calls of each at most
+    most_asked          calls that may be under way
+    packets, leaving    how much of what chance wants to do of these is done
+    clients             how many of the world's clients take part; all servers do
+    """
+
+    def __init__(self, world, seed, sessions=40, calls=4, most_asked=30, mortal=True, packets=1.0, leaving=0.3, clients=None):
         self.world, self.random = world, random.Random(seed)
+        self.clients = world.clients[:clients]
         self.most_sessions, self.most_calls, self.most_asked, self.mortal = sessions, calls, most_asked, mortal
-        self.leaving, self.packets = 0.3, packets  # how much of what chance wants to do is done
+        self.leaving, self.packets = leaving, packets
         self.sessions, self.by_number, self.calls, self.by_fd = [], {}, {}, {}
         self.numbers = 0
         self.live = {}  # (host's address, proxy's address, ID shown) -> call that has it there
@@ -167,7 +174,7 @@ class Crowd:
         self.rests_of = []  # ends that hold the rest of a message back
         self.sent = self.arrived = self.said = self.opened = self.refused = self.lost_connections = 0
         self.epoll = select.epoll()
-        for host in world.clients + world.servers:
+        for host in self.clients + world.servers:
             host.gre.sock.setblocking(False)
             self._watch(host.gre.sock, lambda _, host=host: self._packets(host))
         for number, server in enumerate(world.servers):
@@ -201,6 +208,23 @@ class Crowd:
             if time.monotonic() >= until:
                 return
 
+    def pace(self, seconds, rate):
+        """A steadier storm: so many things a second are begun."""
+        began, done = time.monotonic(), 0
+        while time.monotonic() < began + seconds:
+            self.poll(0.01)
+            while done < (time.monotonic() - began) * rate:
+                self._begin_something()
+                done += 1
+
+    def hang_up_all(self):
+        """Every session ends, from either side."""
+        self._release_all()
+        for session in list(self.sessions):
+            if session.state == "up":
+                self.hang_up(session, self.random.choice((CLIENT, SERVER)))
+        self.wait(lambda: not self.sessions, "all to be gone")
+
     def wait(self, condition, what, timeout=PATIENCE):
         """Only answer until that is so."""
         deadline = time.monotonic() + timeout
@@ -226,9 +250,7 @@ class Crowd:
         if session.state != "up":
             return False
         one, other = session.ends
-        echoes = one.echo_sent == other.echo_got and other.echo_sent == one.echo_got
-        infos = one.info_sent == other.info_got and other.info_sent == one.info_got
-        return echoes and infos and all(call.state == "open" for call in session.calls)
+        return not one.numbered and not other.numbered and all(call.state == "open" for call in session.calls)
 
     def describe(self):
         told = []
@@ -236,9 +258,7 @@ class Crowd:
             told.append(f"{session.name} is {session.state}")
             for end in session.ends:
                 if end:
-                    other = session.ends[1 - end.side]
-                    told.append(f"{end.name}: {end.echo_sent} echoes sent, {other.echo_got if other else 0} got, "
-                                f"{end.info_sent} infos, {other.info_got if other else 0}; ended {end.ended}")
+                    told.append(f"{end.name}: not come to the other end: {list(end.numbered)[:5]}; ended {end.ended}")
             told += [call.name for call in session.calls if call.state != "open"]
         return "; ".join(told) or f"{len(self.new)} new connections, {len(self.wanted)} packets"
 
@@ -271,9 +291,9 @@ class Crowd:
 
     def dial(self):
         self.numbers += 1
-        clients, servers = len(self.world.clients), len(self.world.servers)
+        clients, servers = len(self.clients), len(self.world.servers)
         session = Session(self.numbers, self.numbers % clients, self.numbers // clients % servers)
-        host = self.world.clients[session.client]
+        host = self.clients[session.client]
         with host.ns:
             sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         sock.settimeout(PATIENCE)
@@ -306,18 +326,41 @@ class Crowd:
 
     def _talk(self, session):
         end = session.ends[self.random.randrange(2)]
-        kind = self.random.random()
-        call = session.lasting
         if end.outbox:
             return
-        if kind < 0.4 and call and call.state == "open":
-            end = session.ends[call.pns]
-            end.info_sent += 1
-            self._say(end, build(SLI, peer_id=call.shown[end.side], send_accm=end.info_sent))
+        kind = self.random.choice((ECHO_RQ, ECHO_RQ, ECHO_RP, UNKNOWN, SLI, WEN))
+        call = session.lasting
+        if kind in (SLI, WEN):
+            if not call or call.state != "open":
+                return
+            end = session.ends[call.pns if kind == SLI else 1 - call.pns]
+        end.number += 1
+        end.numbered.append((kind, end.number))
+        tail = bytes(self.random.randrange(100))
+        if kind == SLI:
+            octets = build(SLI, peer_id=call.shown[end.side], send_accm=end.number)
+        elif kind == WEN:
+            octets = build(WEN, peer_id=call.shown[end.side], crc=end.number)
+        elif kind == UNKNOWN:
+            octets = build(UNKNOWN, tail=struct.pack("!I", end.number) + tail)
+        else:
+            octets = build(kind, identifier=end.number, tail=tail)
+        self._say(end, octets)
+
+    def _numbered(self, end, message):
+        """One of those has come."""
+        number = (message.send_accm if message.type == SLI else message.crc if message.type == WEN else
+                  struct.unpack_from("!I", message.octets, messages.HEADER.size)[0] if message.type == UNKNOWN else
+                  message.identifier)
+        other = end.session.ends[1 - end.side]
+        if other is None:  # it has gone; what it said is nobody's concern any more
             return
-        end.echo_sent += 1
-        tail = bytes(self.random.randrange(100)) if kind < 0.7 else b""
-        self._say(end, build(ECHO_RQ, identifier=end.echo_sent, tail=tail))
+        expected = other.numbered.popleft() if other.numbered else None
+        if (message.type, number) != expected:
+            raise Wrong(f"{end.name}: {message}, number {number}, instead of {expected}")
+        call = end.session.lasting
+        if message.type in (SLI, WEN) and call and message.peer_id != call.own[end.side]:
+            raise Wrong(f"{end.name}: {message} of {message.peer_id} instead of {call.own[end.side]}")
 
     def _free_id(self, side, session):
         """A server's are unique at its address, as a real one's are; clients' are those that many others have, too."""
@@ -380,10 +423,10 @@ class Crowd:
             pass
 
     def _host(self, session, side):
-        return self.world.clients[session.client] if side == CLIENT else self.world.servers[session.server]
+        return self.clients[session.client] if side == CLIENT else self.world.servers[session.server]
 
     def _packets(self, host):
-        side = CLIENT if host in self.world.clients else SERVER
+        side = CLIENT if host in self.clients else SERVER
         for _ in range(256):
             try:
                 packet = Packet(host.gre.sock.recv(65536))
@@ -430,10 +473,11 @@ class Crowd:
     def _first(self, end, server):
         """The first message tells whose connection it is."""
         for message in end.take():
-            session = self.by_number.get(int(message.host or b"0")) if message.type == SCCRQ else None
+            host = message.host if message.type == SCCRQ else b""
+            session = self.by_number.get(int(host)) if host.isdigit() else None
             del self.new[end.sock.fileno()]
             self._unwatch(end.sock)
-            if session is None:  # whoever dialled has given up
+            if session is None:  # whoever dialled has given up, or is none of us
                 end.sock.close()
                 return
             if session.server != server or session.ends[SERVER]:
@@ -478,10 +522,8 @@ class Crowd:
 
     def _message(self, end, message):
         session, kind = end.session, message.type
-        if kind == ECHO_RQ:
-            end.echo_got += 1
-            if message.identifier != end.echo_got:
-                raise Wrong(f"{end.name}: Echo-Request {message.identifier} instead of {end.echo_got}")
+        if kind in NUMBERED:
+            self._numbered(end, message)
         elif session.state == "ending":
             self._message_at_the_end(end, message)
         elif kind == SCCRP and end.side == CLIENT and session.state == "begun":
@@ -494,12 +536,6 @@ class Crowd:
             self._clear(end, message)
         elif kind == CDN:
             self._disconnect(end, message)
-        elif kind == SLI:
-            end.info_got += 1
-            call = session.lasting
-            if message.send_accm != end.info_got or message.peer_id != call.own[end.side]:
-                raise Wrong(f"{end.name}: Set-Link-Info {message.send_accm} of {message.peer_id} instead of {end.info_got} "
-                            f"of {call.own[end.side]}")
         elif kind == ICCN and end.side == CLIENT:
             if message.peer_id not in [call.own[CLIENT] for call in session.calls]:
                 raise Wrong(f"{end.name}: {message} of no call")
@@ -508,8 +544,10 @@ class Crowd:
 
     def _message_at_the_end(self, end, message):
         """What had been under way, or what the proxy says for the end that has gone."""
-        if message.type not in (OCRQ, ICRQ, OCRP, ICRP, CCRQ, CDN, SLI, ICCN, STOP_RQ, STOP_RP, SCCRP, ECHO_RP):
+        if message.type not in (OCRQ, ICRQ, OCRP, ICRP, CCRQ, CDN, ICCN, STOP_RQ, STOP_RP, SCCRP):
             raise Wrong(f"{end.name}: {message} at the end")
+        if message.type == STOP_RQ and not end.shut:
+            self._say(end, build(STOP_RP))
 
     # ---- calls ----
 
