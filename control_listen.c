@@ -43,13 +43,21 @@ struct control_listen {
 
 /* ---- names ---- */
 
+/* Whoever waits for them runs the event base, which others may keep busy: EVLOOP_ONCE might never
+ * end. */
+static void one_is_resolved(struct control_listen *all)
+{
+	if (--all->unresolved == 0)
+		event_base_loopexit(all->config.base, NULL);
+}
+
 static void on_listen_name(void *arg, const uint32_t *addresses, size_t count, const char *failure)
 {
 	struct listener *listener = arg;
 	struct control_listen *all = listener->all;
 
 	listener->listen_query = NULL;
-	all->unresolved--;
+	one_is_resolved(all);
 	if (count > 1)
 		log_warning("listen address '%s' is %zu addresses: the first one is used",
 			    listener->listen.word, count);
@@ -67,7 +75,7 @@ static void on_peer_name(void *arg, const uint32_t *addresses, size_t count, con
 	struct listener *listener = arg;
 
 	listener->peer_query = NULL;
-	listener->all->unresolved--;
+	one_is_resolved(listener->all);
 	for (size_t i = 0; i < count; i++) {
 		if (pair_addr_is_hosts(addresses[i]))
 			listener->peer_addrs[listener->peer_count++] = addresses[i];
@@ -107,7 +115,7 @@ static int resolve(struct control_listen *all, struct why *why)
 			return why_set(why, "names: no memory");
 	}
 	while (all->unresolved > 0) {
-		if (event_base_loop(all->config.base, EVLOOP_ONCE) != 0 ||
+		if (event_base_dispatch(all->config.base) != 0 ||
 		    event_base_got_break(all->config.base))
 			return why_set(why, "ended while it was looking up names");
 	}

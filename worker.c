@@ -114,6 +114,7 @@ static void on_message(void *arg, const struct link_message *message)
 	case LINK_FASTPATH:
 		worker->answer = *message;
 		worker->answered = true;
+		event_base_loopexit(worker->base, NULL);
 		return;
 	case LINK_GRANTED:
 		on_granted(worker, message);
@@ -223,7 +224,7 @@ static int ask_and_wait(struct worker *worker, const struct link_message *wish, 
 	worker->answered = false;
 	say(worker, wish);
 	while (!worker->answered) {
-		if (event_base_loop(worker->base, EVLOOP_ONCE) != 0 ||
+		if (event_base_dispatch(worker->base) != 0 ||
 		    event_base_got_break(worker->base))
 			return why_set(why, "ended while it waited for the keeper");
 	}
@@ -263,7 +264,8 @@ static void drop_idle_sockets(struct worker *worker)
 {
 	/* The event base takes a descriptor out in its next turn only, and while the keeper has a
 	 * duplicate nobody else does. */
-	event_base_loop(worker->base, EVLOOP_NONBLOCK);
+	event_base_loopexit(worker->base, NULL);
+	event_base_dispatch(worker->base);
 	for (size_t i = worker->listening_count; i-- > 0;) {
 		struct listening *listening = &worker->listening[i];
 		if (!control_relay_listens(worker->control, listening->addr, listening->port))

@@ -627,6 +627,7 @@ def test_so_many_clients_that_wait_for_commands():
     "--max-waiting-checks: beyond it clients are refused at once, and the log says why"
     _needs("--max-waiting-checks")
     with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)  # commands run as another user
         command = Path(directory) / "command"
         command.write_text('#!/bin/sh\n[ "$1" = 10.1.0.11 ] || exec sleep 600\n')
         command.chmod(0o755)

@@ -178,7 +178,7 @@ def test_upgrades_under_load():
                     world.proxy.proc.signal(signal.SIGUSR2)
                     deadline = time.monotonic() + 15 * tap.slowdown()
                     while not world.log.matching(turmoil.UPGRADED, after=mark):
-                        assert time.monotonic() < deadline, world.log.tail()
+                        assert time.monotonic() < deadline, (number, world.log.matching("upgrade|worker|error", after=mark))
                         crowd.run(0.005)
                     crowd.run(0.1)
                 crowd.settle()
