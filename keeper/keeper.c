@@ -758,7 +758,7 @@ int keeper_run(char **argv, struct configuration *configuration, const struct le
 	struct keeper keeper = {
 	    .argv = argv,
 	    .configuration = *configuration,
-	    .log_file = -1,
+	    .log_file = letter ? letter->log : -1,
 	    .trial_letter = -1,
 	    .upgraded = letter != NULL,
 	    .pid_written = letter && configuration->options.pid_file,
