@@ -8,6 +8,8 @@ proxy.py  the program under test
 real.py   Debian's pptp and pptpd with a PPP end of the tests' own (tests/ppp_end)
 messages.py  all control messages and enhanced GRE packets, built and parsed
 fake.py   a world of clients and servers that say exactly what a test wants, octet by octet
+crowd.py  many such ends at once, which do what chance has them do;  soak.py  that for long, and whether all stays flat
+turmoil.py  deaths, upgrades, reloads;  figures.py  what tests have counted
 tcp.py    what the kernel tells about TCP sockets, and ways that are full because nobody reads
 sniff.py  packets as they were on the wire; watch.py  what the program uses: memory, descriptors, time
 bystander.py  a call that goes on beside an attack, and how it fares; figures.py  what tests measure, for later sums

@@ -241,7 +241,17 @@ def test_killed_keeper():
         world.session().call(5, 7).check()
 
 
-def test_stopped_worker_is_not_replaced_by_itself():
+def test_killed_keeper_of_a_stopped_worker():
+    "the keeper killed while its worker cannot notice: the worker ends all the same"
+    with World(debug=False) as world:
+        worker = world.proxy.worker
+        os.kill(worker, signal.SIGSTOP)
+        os.kill(world.proxy.pid, signal.SIGKILL)
+        turmoil.gone(worker, SOON)
+        world.proxy.kill()
+
+
+def test_stopped_worker_goes_on():
     "a worker that is stopped and goes on again has lost nothing"
     with World(debug=False) as world:
         session = world.session()
