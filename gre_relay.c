@@ -61,6 +61,7 @@ struct gre_relay {
 	pthread_t thread;
 	bool started, dump;
 	_Atomic bool stop;
+	_Atomic size_t early_max;
 
 	/* the GRE thread's own */
 	struct gre_hold *hold;
@@ -261,6 +262,8 @@ static void judge_held(struct gre_relay *relay)
  * again. */
 static void hold_early(struct gre_relay *relay)
 {
+	gre_hold_set_max(relay->hold,
+			 atomic_load_explicit(&relay->early_max, memory_order_relaxed));
 	for (size_t i = 0; i < relay->early_count; i++) {
 		const struct gre_held *early = &relay->early[i];
 		if (gre_hold_add(relay->hold, early))
@@ -403,6 +406,7 @@ struct gre_relay *gre_relay_open(const struct gre_relay_config *config, struct w
 		return NULL;
 	}
 	relay->db = config->db;
+	relay->early_max = GRE_HOLD_ALL;
 	relay->sockets = sockets;
 	relay->dump = log_wants(LOG_LEVEL_DUMP);
 	relay->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -436,7 +440,7 @@ failed:
 
 void gre_relay_set_early_max(struct gre_relay *relay, size_t max)
 {
-	gre_hold_set_max(relay->hold, max);
+	atomic_store_explicit(&relay->early_max, max, memory_order_relaxed);
 }
 
 int gre_relay_start(struct gre_relay *relay, struct why *why)

@@ -44,7 +44,8 @@ struct gre_relay_config {
 /* With its sockets open, packets queue in them. NULL with a sentence in why. */
 struct gre_relay *gre_relay_open(const struct gre_relay_config *config, struct why *why);
 
-/* How many early packets of all calls together are held; see gre_hold.h. Before the start. */
+/* How many early packets of all calls together are held; see gre_hold.h. Any
+ * time; at first GRE_HOLD_ALL. */
 void gre_relay_set_early_max(struct gre_relay *relay, size_t max);
 
 /* Starts the thread, with all signals but SIGSYS blocked. 0, or -1 with a sentence. Once. */

@@ -32,7 +32,7 @@ const char options_help[] =
     "  -l, --log FILE               log there; reopened on SIGHUP\n"
     "      --pid-file FILE          write the pid there\n"
     "      --control NAME           control socket, @NAME or a path (@pptpproxy)\n"
-    "      --user NAME              whom to become after the start\n"
+    "      --user NAME              whom worker and commands become\n"
     "  -n, --nofork                 stay in the foreground, log to standard output\n"
     "  -d, --debug                  as -n, with every message and decision\n"
     "  -e, --extensive              as -d, with a dump of every packet\n"

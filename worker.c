@@ -57,6 +57,8 @@ struct worker {
 	bool answered;
 	bool *asked; /* by the letter's legs: the relay goes on with them */
 
+	int lacks; /* of the sandbox's walls */
+
 	/* what the keeper has said */
 	int change; /* a letter's descriptor, or -1 */
 	int change_log;
@@ -224,8 +226,7 @@ static int ask_and_wait(struct worker *worker, const struct link_message *wish, 
 	worker->answered = false;
 	say(worker, wish);
 	while (!worker->answered) {
-		if (event_base_dispatch(worker->base) != 0 ||
-		    event_base_got_break(worker->base))
+		if (event_base_dispatch(worker->base) != 0 || event_base_got_break(worker->base))
 			return why_set(why, "ended while it waited for the keeper");
 	}
 	return 0;
@@ -387,24 +388,26 @@ static int open_link(struct worker *worker, struct why *why)
 
 static int give_up_rights(struct worker *worker, struct why *why)
 {
-	struct user user;
-	return user_find(options_of(worker)->user, &user, why) != 0 ||
-		       user_become(&user, why) != 0 ||
-		       process_follow_parent(worker->letter->keeper, why) != 0
-		   ? -1
-		   : 0;
+	if (user_become(&worker->letter->user, why) != 0)
+		return -1;
+	return process_follow_parent((pid_t)worker->letter->keeper, why);
 }
 
+/* Before any thread starts, as Landlock holds only for the one that asks and those it starts. */
 static int lock_in(struct worker *worker, struct why *why)
 {
 	const struct sandbox_config config = {.report_fd = worker->letter->log};
-	int lacks = sandbox_enter(&config, why);
+	worker->lacks = sandbox_enter(&config, why);
+	return worker->lacks < 0 ? -1 : 0;
+}
+
+static void tell_lacks(int lacks)
+{
 	if (lacks > 0)
 		log_info("this kernel has no %s%s%s: the worker does without",
 			 lacks & SANDBOX_LACKS_FILES ? "Landlock" : "",
 			 lacks == (SANDBOX_LACKS_FILES | SANDBOX_LACKS_CALLS) ? " and no " : "",
 			 lacks & SANDBOX_LACKS_CALLS ? "seccomp filter" : "");
-	return lacks < 0 ? -1 : 0;
 }
 
 static int open_gre(struct worker *worker, struct why *why)
@@ -600,10 +603,11 @@ static int open_all(struct worker *worker, struct why *why)
 	worker->configuration = read_letter(worker->letter, why);
 	if (!worker->configuration)
 		return -1;
-	if (give_up_rights(worker, why) != 0 ||
+	if (give_up_rights(worker, why) != 0 || lock_in(worker, why) != 0 ||
 	    open_log(options_of(worker), worker->letter->log, why) != 0 ||
 	    remember_letter(worker, why) != 0)
 		return -1;
+	tell_lacks(worker->lacks);
 	worker->kept = kept_open(worker->letter->kept, why);
 	worker->names = names_new(worker->base, why);
 	if (!worker->kept || !worker->names)
@@ -612,7 +616,7 @@ static int open_all(struct worker *worker, struct why *why)
 	if (!worker->db)
 		return why_set(why, "table of calls: %s", strerror(errno));
 	if (open_gre(worker, why) != 0 || open_ask(worker, why) != 0 ||
-	    open_instance(worker, why) != 0 || lock_in(worker, why) != 0)
+	    open_instance(worker, why) != 0)
 		return -1;
 	/* First of all, as packets of calls that go on may be waiting. */
 	if (gre_relay_start(worker->gre, why) != 0 || open_control(worker, why) != 0 ||
@@ -637,54 +641,68 @@ static void tell_ready(struct worker *worker)
 
 /* ---- a new configuration ---- */
 
-static int use_letter(struct worker *worker, const struct letter *letter, struct why *why)
+/* Closing a log may take a second, where nobody reads it. */
+static void use_log(struct worker *worker, const struct options *was)
 {
-	struct configuration *next = read_letter(letter, why);
-	struct control_relay_config config;
+	const struct options *is = options_of(worker);
+	const char *old_file = was->log_file ? was->log_file : "",
+		   *file = is->log_file ? is->log_file : "";
+	int fd = worker->change_log;
+	struct why why;
 
-	if (!next)
-		return -1;
-	configure_control(worker, &next->options, &config);
-	if (control_relay_change(worker->control, &config, why) != 0) {
-		free_configuration(next);
-		return -1;
+	if (strcmp(old_file, file) == 0 && was->log_level == is->log_level)
+		return;
+	worker->change_log = -1;
+	if (*old_file && *file && was->log_level == is->log_level) {
+		log_replace(fd);
+		return;
 	}
-	free_configuration(worker->configuration);
-	worker->configuration = next;
-	return 0;
+	log_close();
+	if (open_log(is, fd, &why) != 0)
+		log_error("%s", why.text);
 }
 
-/* log_file: its descriptor, or -1. */
-static void use_log(const struct options *options, int log_file)
+/* What is in use then, or NULL with a sentence. */
+static struct configuration *use_letter(struct worker *worker, int fd, struct why *why)
 {
-	struct why why;
-	log_close();
-	if (open_log(options, log_file, &why) != 0)
-		log_error("%s", why.text);
+	struct control_relay_config config;
+	struct letter letter;
+	struct configuration *next =
+	    letter_read(fd, &letter, why) == 0 ? read_letter(&letter, why) : NULL;
+	letter_clear(&letter);
+	if (!next)
+		return NULL;
+	configure_control(worker, &next->options, &config);
+	if (control_relay_change(worker->control, &config, why) == 0) {
+		gre_relay_set_early_max(worker->gre, next->options.max_early_packets);
+		return next;
+	}
+	free_configuration(next);
+	return NULL;
 }
 
 static void change(struct worker *worker)
 {
 	struct link_message message = {.type = LINK_CHANGED};
-	struct letter letter;
+	struct configuration *was = worker->configuration, *next;
 	struct why why;
 	int fd = worker->change;
 
 	worker->change = -1;
-	int result = letter_read(fd, &letter, &why);
-	if (result == 0)
-		result = use_letter(worker, &letter, &why);
-	letter_clear(&letter);
-	if (result == 0) {
-		use_log(options_of(worker), worker->change_log);
-		worker->change_log = -1;
-		drop_idle_sockets(worker);
+	next = use_letter(worker, fd, &why);
+	if (next)
 		message.number = (uint32_t)control_relay_pairs(worker->control);
-	} else {
+	else
 		snprintf(message.text, sizeof(message.text), "%s", why.text);
+	/* At once: what is asked of the keeper from now on is asked by the new rules. */
+	say(worker, &message);
+	if (next) {
+		worker->configuration = next;
+		use_log(worker, &was->options);
+		free_configuration(was);
+		drop_idle_sockets(worker);
 	}
 	close_if_open(&worker->change_log);
-	say(worker, &message);
 }
 
 /* ---- death, in order; any half-born state ---- */
@@ -749,8 +767,8 @@ static void begin_end(struct worker *worker)
 /* Packets under way are sent; all else is in the kept memory or in the sockets. */
 static void stop_for_successor(struct worker *worker)
 {
+	log_close(); /* first: it may wait for its reader, and packets should not */
 	gre_relay_close(worker->gre);
-	log_close();
 }
 
 static int fail(struct worker *worker, const struct why *why)

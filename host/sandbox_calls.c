@@ -39,8 +39,7 @@
 
 static const char *const plain[] = {
     /* what is open */
-    "close", "close_range", "lseek", "_llseek", "pread64", "pwrite64", "read", "readv", "write",
-    "writev",
+    "close", "close_range", "lseek", "_llseek", "pread64", "read", "readv", "write", "writev",
     /* what a file is, by name or descriptor, but not what is in it */
     "access", "faccessat", "faccessat2", "fstat", "fstat64", "fstatat64", "lstat", "lstat64",
     "newfstatat", "readlink", "readlinkat", "stat", "stat64", "statx",
@@ -169,9 +168,11 @@ static const struct row rows[] = {
     /* getifaddrs; 0 is NETLINK_ROUTE */
     SOCKET(AF_NETLINK, SOCK_RAW, 0),
     {"socketpair", 1, {INT(0, AF_UNIX)}},
-    {"setsockopt", 1, {INT(1, SOL_SOCKET)}},
-    {"setsockopt", 1, {INT(1, IPPROTO_IP)}},
-    {"setsockopt", 1, {INT(1, IPPROTO_IPV6)}},
+    /* Not IP_HDRINCL, with which a raw socket sends in anybody's name, and no other filter. */
+    {"setsockopt", 2, {INT(1, SOL_SOCKET), INT(2, SO_SNDBUF)}},
+    {"setsockopt", 2, {INT(1, SOL_SOCKET), INT(2, SO_RCVBUF)}},
+    {"setsockopt", 2, {INT(1, SOL_SOCKET), INT(2, SO_KEEPALIVE)}},
+    {"setsockopt", 2, {INT(1, SOL_SOCKET), INT(2, SO_REUSEADDR)}},
     {"setsockopt", 1, {INT(1, IPPROTO_TCP)}},
 
     {"mmap", 1, {BITS(2, PROT_EXEC, 0)}},

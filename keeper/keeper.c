@@ -43,7 +43,8 @@ struct keeper {
 	struct configuration wanted; /* told to the worker, which has not answered yet */
 	bool changing, change_again;
 	size_t descriptors;
-	int log_file; /* for workers; -1: none */
+	/* Descriptors for workers, -1: none; of the wanted configuration. */
+	int log_file, wanted_log_file;
 	bool log_open, pid_written, announced, upgraded, failed;
 	bool end_told, last_chance; /* at the end: to the worker; it is the second one */
 	enum state state;
@@ -87,17 +88,17 @@ static int open_log(struct keeper *keeper, const struct options *options, struct
 	return 0;
 }
 
-/* The worker's own descriptor of the same file. */
-static int open_workers_log(struct keeper *keeper, const struct options *options, struct why *why)
+/* The worker's own descriptor of the same file, *file, which is closed; -1: none. */
+static int open_workers_log(int *file, const struct options *options, struct why *why)
 {
-	int file = -1;
-	if (options->log_file && (file = log_open_file(options->log_file, why)) < 0)
+	int next = -1;
+	if (options->log_file && (next = log_open_file(options->log_file, why)) < 0)
 		return -1;
-	if (keeper->log_file >= 0)
-		close(keeper->log_file);
-	keeper->log_file = file;
-	if (file >= 0)
-		fcntl(file, F_SETFD, 0);
+	if (*file >= 0)
+		close(*file);
+	*file = next;
+	if (next >= 0)
+		fcntl(next, F_SETFD, 0);
 	return 0;
 }
 
@@ -110,6 +111,7 @@ static int write_letter(struct keeper *keeper, const struct configuration *confi
 	letter->keeper = (long)getpid();
 	letter->descriptors = keeper->descriptors;
 	letter->log = keeper->log_file;
+	letter->user = keeper->user;
 	return configuration_tell(configuration, keeper->argv, letter, why) != 0 ||
 		       keeper_hold_tell(keeper->hold, letter, why) != 0
 		   ? -1
@@ -143,7 +145,10 @@ static void start_again(struct keeper *keeper)
 	if (start_worker(keeper, &why) == 0)
 		return;
 	log_error("%s", why.text);
-	start_later(keeper, 1);
+	if (keeper->state == ENDING)
+		event_base_loopbreak(keeper->base);
+	else
+		start_later(keeper, 1);
 }
 
 static void on_restart(evutil_socket_t fd, short what, void *arg)
@@ -182,10 +187,12 @@ static bool start_for_farewell(struct keeper *keeper, bool orderly)
 		return false;
 	keeper->last_chance = true;
 	start_again(keeper);
+	keeper_worker_kill_in(keeper->worker, FAREWELL_S);
 	return true;
 }
 
 static void become_next_image(struct keeper *keeper);
+static void forget_change(struct keeper *keeper);
 
 static void on_worker_ended(void *arg, pid_t pid, int status, bool was_ready)
 {
@@ -194,9 +201,8 @@ static void on_worker_ended(void *arg, pid_t pid, int status, bool was_ready)
 
 	keeper_commands_cancel_all(keeper->commands);
 	if (keeper->changing) {
-		keeper->changing = false;
+		forget_change(keeper);
 		keeper->change_again = true;
-		configuration_clear(&keeper->wanted);
 	}
 	if (keeper->state == ENDING || (keeper->failure.text[0] && !keeper->announced)) {
 		if (!orderly && keeper->state == ENDING && was_ready)
@@ -418,8 +424,8 @@ static int send_wanted(struct keeper *keeper, struct why *why)
 	if (fd < 0)
 		return -1;
 	message.fds[message.fd_count++] = fd;
-	if (keeper->log_file >= 0)
-		message.fds[message.fd_count++] = keeper->log_file;
+	if (keeper->wanted_log_file >= 0)
+		message.fds[message.fd_count++] = keeper->wanted_log_file;
 	int result = keeper_worker_send(keeper->worker, &message);
 	/* It has died, which will be noticed; its successor is told then. */
 	if (result != 0 && (errno == EPIPE || errno == ECONNRESET))
@@ -430,20 +436,32 @@ static int send_wanted(struct keeper *keeper, struct why *why)
 	return result;
 }
 
+static void forget_change(struct keeper *keeper)
+{
+	keeper->changing = false;
+	configuration_clear(&keeper->wanted);
+	keeper_commands_forget(keeper->commands);
+	if (keeper->wanted_log_file >= 0)
+		close(keeper->wanted_log_file);
+	keeper->wanted_log_file = -1;
+}
+
 static void refuse_change(struct keeper *keeper, const char *reason)
 {
 	log_error("SIGHUP: the configuration stays as it was: %s", reason);
-	configuration_clear(&keeper->wanted);
-	keeper->changing = false;
+	forget_change(keeper);
 }
 
+/* All that can fail comes before the worker hears of it. */
 static void begin_change(struct keeper *keeper)
 {
+	struct options *wanted = &keeper->wanted.options;
 	struct why why;
 	keeper->change_again = false;
 	keeper->changing = true;
 	if (read_wanted(keeper, &why) != 0 ||
-	    open_workers_log(keeper, &keeper->wanted.options, &why) != 0 ||
+	    open_workers_log(&keeper->wanted_log_file, wanted, &why) != 0 ||
+	    keeper_commands_prepare(keeper->commands, wanted, &why) != 0 ||
 	    send_wanted(keeper, &why) != 0)
 		refuse_change(keeper, why.text);
 }
@@ -459,24 +477,28 @@ static void use_log(struct keeper *keeper, const struct options *was, const stru
 		log_error("%s", why.text);
 }
 
+static void use_wanted(struct keeper *keeper)
+{
+	struct configuration was = keeper->configuration;
+	int log_file = keeper->log_file;
+
+	keeper->configuration = keeper->wanted;
+	keeper->log_file = keeper->wanted_log_file;
+	keeper_commands_change(keeper->commands);
+	use_log(keeper, &was.options, options_of(keeper));
+	keeper->wanted = was;
+	keeper->wanted_log_file = log_file;
+	forget_change(keeper);
+}
+
 static void on_changed(struct keeper *keeper, const struct link_message *message)
 {
-	struct why why;
 	if (!keeper->changing)
 		return;
 	if (message->text[0]) {
-		/* The file that the next worker will log to is the old one's. */
-		open_workers_log(keeper, options_of(keeper), &why);
 		refuse_change(keeper, message->text);
-	} else if (keeper_commands_change(keeper->commands, &keeper->wanted.options, &why) != 0) {
-		refuse_change(keeper, why.text);
 	} else {
-		struct configuration was = keeper->configuration;
-		keeper->configuration = keeper->wanted;
-		keeper->wanted = (struct configuration){0};
-		keeper->changing = false;
-		use_log(keeper, &was.options, options_of(keeper));
-		configuration_clear(&was);
+		use_wanted(keeper);
 		log_info("SIGHUP: new configuration in use, %u %s", message->number,
 			 message->number == 1 ? "pair" : "pairs");
 	}
@@ -491,7 +513,8 @@ static void reopen_log(struct keeper *keeper)
 	struct why why;
 
 	log_reopen();
-	if (open_workers_log(keeper, options_of(keeper), &why) == 0 && keeper->log_file >= 0) {
+	if (open_workers_log(&keeper->log_file, options_of(keeper), &why) == 0 &&
+	    keeper->log_file >= 0) {
 		message.fds[0] = keeper->log_file;
 		message.fd_count = 1;
 	}
@@ -628,7 +651,7 @@ static void on_end(evutil_socket_t number, short what, void *arg)
 	log_info("%s: ending", number == SIGINT ? "SIGINT" : "SIGTERM");
 	bool was_running = keeper->state == RUNNING;
 	keeper->state = ENDING;
-	if (keeper_worker_pid(keeper->worker) == 0 && (!keeper->announced || keeper->upgraded))
+	if (keeper_worker_pid(keeper->worker) == 0 && !keeper->announced && !keeper->upgraded)
 		event_base_loopbreak(keeper->base);
 	else if (was_running)
 		end_worker(keeper);
@@ -679,6 +702,30 @@ static int open_hold(struct keeper *keeper, const struct letter *letter, struct 
 	return keeper->hold ? 0 : -1;
 }
 
+/* After an upgrade there is a file that is open, whatever has become of its name. */
+static int open_logs(struct keeper *keeper, const struct letter *letter, struct why *why)
+{
+	const struct options *options = options_of(keeper);
+	if (open_log(keeper, options, why) == 0 &&
+	    open_workers_log(&keeper->log_file, options, why) == 0)
+		return 0;
+	if (!letter || keeper->log_file < 0)
+		return -1;
+	struct log_config as_before = {
+	    .target = LOG_TO_DESCRIPTOR,
+	    .fd = fcntl(keeper->log_file, F_DUPFD_CLOEXEC, 0),
+	    .level = options->log_level,
+	    .name = "pptpproxy",
+	};
+	struct why reason = *why;
+	log_close();
+	if (log_open(&as_before, why) != 0)
+		return -1;
+	keeper->log_open = true;
+	log_warning("%s: the file from before the upgrade goes on", reason.text);
+	return 0;
+}
+
 static int open_all(struct keeper *keeper, const struct letter *letter, struct why *why)
 {
 	const struct options *options = options_of(keeper);
@@ -689,11 +736,13 @@ static int open_all(struct keeper *keeper, const struct letter *letter, struct w
 	if (!letter && !options->foreground && background_begin(why) != 0)
 		return -1;
 	find_path(keeper);
-	if (open_log(keeper, options, why) != 0 || open_workers_log(keeper, options, why) != 0)
+	if (open_logs(keeper, letter, why) != 0)
 		return -1;
 	if (open_base(keeper, why) != 0 || open_hold(keeper, letter, why) != 0)
 		return -1;
-	if (user_find(options->user, &keeper->user, why) != 0)
+	if (letter)
+		keeper->user = letter->user;
+	else if (user_find(options->user, &keeper->user, why) != 0)
 		return -1;
 	keeper->commands =
 	    keeper_commands_new(keeper->base, &keeper->user, on_command_answer, keeper);
@@ -707,9 +756,9 @@ static int open_all(struct keeper *keeper, const struct letter *letter, struct w
 	keeper->worker = keeper_worker_new(keeper->base, &events, why);
 	if (!keeper->worker || open_signals(keeper, why) != 0)
 		return -1;
-	bool asked = options->command_count > 0;
-	if (asked && keeper_commands_change(keeper->commands, &keeper->configuration.options, why))
+	if (keeper_commands_prepare(keeper->commands, &keeper->configuration.options, why) != 0)
 		return -1;
+	keeper_commands_change(keeper->commands);
 	return start_worker(keeper, why);
 }
 
@@ -738,6 +787,8 @@ static void close_all(struct keeper *keeper)
 	log_close();
 	if (keeper->log_file >= 0)
 		close(keeper->log_file);
+	if (keeper->wanted_log_file >= 0)
+		close(keeper->wanted_log_file);
 	configuration_clear(&keeper->wanted);
 	configuration_clear(&keeper->configuration);
 }
@@ -759,6 +810,7 @@ int keeper_run(char **argv, struct configuration *configuration, const struct le
 	    .argv = argv,
 	    .configuration = *configuration,
 	    .log_file = letter ? letter->log : -1,
+	    .wanted_log_file = -1,
 	    .trial_letter = -1,
 	    .upgraded = letter != NULL,
 	    .pid_written = letter && configuration->options.pid_file,
@@ -779,12 +831,22 @@ int keeper_run(char **argv, struct configuration *configuration, const struct le
 	return EXIT_SUCCESS;
 }
 
+static bool can_open_log(const struct options *options, struct why *why)
+{
+	int file = -1;
+	bool can = open_workers_log(&file, options, why) == 0;
+	if (file >= 0)
+		close(file);
+	return can;
+}
+
 int keeper_try(const struct letter *letter)
 {
 	struct configuration configuration = {0};
 	struct why why;
 	bool good = kept_readable(letter->kept, &why) &&
-		    configuration_receive(&configuration, letter, &why) == OPTIONS_RUN;
+		    configuration_receive(&configuration, letter, &why) == OPTIONS_RUN &&
+		    can_open_log(&configuration.options, &why);
 	if (!good)
 		fprintf(stderr, "pptpproxy: %s\n", why.text);
 	configuration_clear(&configuration);

@@ -33,7 +33,7 @@ struct keeper_commands {
 	const struct user *as;
 	keeper_commands_answer *answer;
 	void *arg;
-	struct generation *generation;
+	struct generation *generation, *next;
 	TAILQ_HEAD(, check) checks;
 };
 
@@ -99,17 +99,27 @@ static struct generation *new_generation(struct keeper_commands *commands, struc
 	return generation;
 }
 
-int keeper_commands_change(struct keeper_commands *commands, struct options *options,
-			   struct why *why)
+void keeper_commands_forget(struct keeper_commands *commands)
 {
-	struct generation *next = new_generation(commands, options, why);
-	if (!next)
-		return -1;
+	free_generation(commands->next);
+	commands->next = NULL;
+}
+
+int keeper_commands_prepare(struct keeper_commands *commands, struct options *options,
+			    struct why *why)
+{
+	keeper_commands_forget(commands);
+	commands->next = new_generation(commands, options, why);
+	return commands->next ? 0 : -1;
+}
+
+void keeper_commands_change(struct keeper_commands *commands)
+{
 	if (commands->generation)
 		commands->generation->retired = true;
 	free_if_over(commands->generation);
-	commands->generation = next;
-	return 0;
+	commands->generation = commands->next;
+	commands->next = NULL;
 }
 
 /* ---- checks ---- */
@@ -240,6 +250,7 @@ void keeper_commands_free(struct keeper_commands *commands)
 	if (!commands)
 		return;
 	keeper_commands_cancel_all(commands);
+	keeper_commands_forget(commands);
 	free_generation(commands->generation);
 	free(commands);
 }

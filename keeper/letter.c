@@ -29,6 +29,9 @@ static void put(FILE *file, const struct letter *letter)
 		letter->raw_receive, letter->raw_send);
 	fprintf(file, "instance %d\nlink %d\nlog %d\ngiven %d\n", letter->instance, letter->link,
 		letter->log, letter->given);
+	fprintf(file, "user %lu %lu\n", (unsigned long)letter->user.uid,
+		(unsigned long)letter->user.gid);
+	put_blob(file, "user-name", letter->user.name, strlen(letter->user.name));
 	for (size_t i = 0; i < letter->listener_count; i++) {
 		const struct letter_listener *listener = &letter->listeners[i];
 		fprintf(file, "listener %lu %u %d\n", (unsigned long)listener->addr, listener->port,
@@ -154,6 +157,11 @@ static bool take_blob_line(struct letter *letter, FILE *file, const char *name, 
 	}
 	if (strcmp(name, "word") == 0 && add_word(letter, octets))
 		return true;
+	if (strcmp(name, "user-name") == 0 && length <= USER_NAME_MAX) {
+		memcpy(letter->user.name, octets, (size_t)length + 1);
+		free(octets);
+		return true;
+	}
 	free(octets);
 	return false;
 }
@@ -171,6 +179,11 @@ static bool take_line(struct letter *letter, FILE *file, const char *line)
 	    {"log", &letter->log},   {"given", &letter->given},
 	};
 
+	if (strcmp(name, "user") == 0 && numbers == 2) {
+		letter->user.uid = (uid_t)n[0];
+		letter->user.gid = (gid_t)n[1];
+		return true;
+	}
 	if (strcmp(name, "raw") == 0 && numbers == 2) {
 		letter->raw_receive = (int)n[0];
 		letter->raw_send = (int)n[1];

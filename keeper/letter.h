@@ -19,6 +19,7 @@
 #ifndef KEEPER_LETTER_H
 #define KEEPER_LETTER_H
 
+#include "host/user.h"
 #include "host/why.h"
 
 #include <stddef.h>
@@ -47,6 +48,7 @@ struct letter {
 	enum letter_to to;
 	long keeper;	    /* its pid */
 	size_t descriptors; /* the limit */
+	struct user user;   /* whom a worker becomes */
 	/* -1: none */
 	int kept, raw_receive, raw_send, instance, link, log;
 	int given; /* of the fast path, to a worker */
