@@ -287,6 +287,7 @@ def test_firewall_lets_no_gre_out():
 # ---- the lists ----
 
 
+SAYING = ("*.c", "host/*.c", "fastpath/*.c", "keeper/*.c")  # whoever has something to say
 LITERAL = r'"(?:[^"\\\n]|\\.)*"(?:\s*"(?:[^"\\\n]|\\.)*")*'  # a string, of several pieces
 
 
@@ -302,7 +303,7 @@ def sources_text(*patterns):
 
 def said():
     """Everything that the sources can say: their string literals, neighbours joined."""
-    return [joined(literal) for literal in re.findall(LITERAL, sources_text("*.c", "host/*.c", "fastpath/*.c"))]
+    return [joined(literal) for literal in re.findall(LITERAL, sources_text(*SAYING))]
 
 
 def keys():
@@ -321,7 +322,7 @@ def test_messages():
 
 def complaints():
     """What the program can say as an error or a warning, as format strings."""
-    text = sources_text("*.c", "host/*.c", "fastpath/*.c")
+    text = sources_text(*SAYING)
     calls = r"\blog_(?:error|warning)\(|\bline_begin\([^;]*LOG_LEVEL_(?:ERROR|WARNING)\);\s*line_set\([^\",]*,"
     found = re.findall(rf"(?:{calls})\s*({LITERAL})", text)
     assert len(found) == len(re.findall(rf"(?:{calls})(?!const)", text)), "one whose format is no string"
