@@ -287,6 +287,7 @@ def test_firewall_lets_no_gre_out():
 # ---- the lists ----
 
 
+FOLDERS = "host|wire|fastpath|keeper"
 SAYING = ("*.c", "host/*.c", "fastpath/*.c", "keeper/*.c")  # whoever has something to say
 LITERAL = r'"(?:[^"\\\n]|\\.)*"(?:\s*"(?:[^"\\\n]|\\.)*")*'  # a string, of several pieces
 
@@ -445,9 +446,9 @@ def test_documents_files():
     "the files and directories that README.md, HACKING.md and ARCHITECTURE.md name are there"
     for document in ("README.md", "HACKING.md", "ARCHITECTURE.md"):
         names = [name for one in code(document) for name in re.findall(
-            r"(?<![\w./])(?:\./)?((?:tools|tests|packaging|man|host|wire)/[\w./-]*|[A-Z]+\.md|LICENSE)(?![\w/*\[])", one)]
+            rf"(?<![\w./])(?:\./)?((?:tools|tests|packaging|man|{FOLDERS})/[\w./-]*|[A-Z]+\.md|LICENSE)(?![\w/*\[])", one)]
         assert len(names) > 3, names
-        missing = [name for name in names if not (ROOT / name).exists()]
+        missing = [name for name in names if not (ROOT / name).exists() and not (ROOT / f"{name}.h").exists()]
         assert not missing, f"{document}: {missing}"
 
 
@@ -474,11 +475,12 @@ def test_readme_daemontools():
 
 
 def sources():
-    return [path for pattern in ("*.[ch]", "host/*.[ch]", "wire/*.[ch]", "fastpath/*.[ch]") for path in sorted(ROOT.glob(pattern))]
+    patterns = ["*.[ch]", *(f"{folder}/*.[ch]" for folder in FOLDERS.split("|"))]
+    return [path for pattern in patterns for path in sorted(ROOT.glob(pattern))]
 
 
 def test_architecture():
-    "the files and constants that ARCHITECTURE.md names exist"
+    "the files and constants that ARCHITECTURE.md names exist, and it names each file of the root, of host/ and of keeper/"
     text = (ROOT / "ARCHITECTURE.md").read_text()
     words = set(re.findall(r"\w+", "".join(path.read_text() for path in sources())))
     named = set(re.findall(r"`(?:struct )?([A-Z_]{3,}|[a-z]+_[a-z_]+)`", text))
@@ -487,12 +489,16 @@ def test_architecture():
     assert not strange, strange
     difference = set(re.findall(r"`(\w+)\.(?:\[ch\]|c)`", text)) ^ {path.stem for path in ROOT.glob("*.[ch]")}
     assert not difference, difference
+    rooms = {path.relative_to(ROOT) for folder in ("host", "keeper") for path in (ROOT / folder).glob("*.h")}
+    missing = [str(room) for room in rooms if not re.search(rf"`{room.with_suffix('')}\.(\[ch\]|h)`", text)]
+    assert not missing, missing
 
 
 def bounds():
     """The values of the sources' constants; a name may be one in several files."""
     text = "".join(path.read_text() for path in sources())
     found = {}
+    text = re.sub(r"#define (\w+) \(\(size_t\)(.*)\)", r"\1 = \2", text)
     for name, value in re.findall(r"\b([A-Z][A-Z_]+)\s*=\s*(\d+(?: (?:\*|<<) \d+)*)\b", text):
         found.setdefault(name, set()).add(eval(value))  # digits, spaces, * and < only
     return found
@@ -500,7 +506,8 @@ def bounds():
 
 def written(value):
     """As the table may have it, with its unit."""
-    return {f"{value:,}", f"{value / 1024:g} KiB", f"{value / (1 << 20):g} MiB", f"{value / 1000:g} s"}
+    units = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "s": 1000}
+    return {f"{value:,}", *(f"{value / size:g} {unit}" for unit, size in units.items())}
 
 
 def test_bounds():
