@@ -443,8 +443,8 @@ def test_documents_commands():
 
 
 def test_documents_files():
-    "the files and directories that README.md, HACKING.md and ARCHITECTURE.md name are there"
-    for document in ("README.md", "HACKING.md", "ARCHITECTURE.md"):
+    "the files and directories that README.md, HACKING.md, ARCHITECTURE.md and SECURITY.md name are there"
+    for document in ("README.md", "HACKING.md", "ARCHITECTURE.md", "SECURITY.md"):
         names = [name for one in code(document) for name in re.findall(
             rf"(?<![\w./])(?:\./)?((?:tools|tests|packaging|man|{FOLDERS})/[\w./-]*|[A-Z]+\.md|LICENSE)(?![\w/*\[])", one)]
         assert len(names) > 3, names
