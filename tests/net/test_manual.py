@@ -144,9 +144,9 @@ def test_external_command():
 
 
 def test_daemon():
-    "the daemon with a log file: the command ends with 0 when calls are accepted; log rotation; the end"
+    "the daemon with a log file: the command ends with 0 when calls are accepted; log rotation; a new version; the end"
     [words] = commands(DAEMON)
-    [hang_up] = commands(DAEMON, "kill")
+    rotate, upgrade = (display for display in displays(section(DAEMON)) if display.startswith("kill "))
     with Lab() as lab:
         room = lab.machine()
         lab.pptpd(lab.net.vpn, 10)
@@ -161,11 +161,14 @@ def test_daemon():
         log.wait(CALL_ENDED)
         unfollow()
         file.rename(room.log / "pptpproxy.log.1")
-        line = next(d for d in displays(section(DAEMON)) if d.startswith("kill "))
-        assert Proc(["sh", "-c", line], ns=lab.net.home, room=room).wait() == 0, hang_up
+        assert Proc(["sh", "-c", rotate], ns=lab.net.home, room=room).wait() == 0
         wait_until(file.exists, 10, "a new log file")
         mark = file.stat().st_size
-        lab.call(lab.net.workstation, "192.0.2.1", 10).hang_up()
+        call = lab.call(lab.net.workstation, "192.0.2.1", 10)
+        assert Proc(["sh", "-c", upgrade], ns=lab.net.home, room=room).wait() == 0
+        wait_until(lambda: re.search(rf"upgraded: .*pid {pid}: 1 connections, 1 calls", file.read_text()), 10, "the upgrade")
+        call.ping(2)
+        call.hang_up()
         os.kill(pid, 15)
         wait_until(lambda: watch.gone(pid), 10, "the daemon to end")
         assert re.search(CALL_ENDED, file.read_text()[mark:])
