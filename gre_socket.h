@@ -6,7 +6,7 @@
  * is not full is open Linux does not answer packets with ICMP protocol unreachable, which PPTP's
  * ends take for the end of the call.
  *
- * Thread: opened by the main thread, used by the GRE thread.
+ * Thread: opened by the keeper's main thread, used by the worker's GRE thread.
  */
 #ifndef GRE_SOCKET_H
 #define GRE_SOCKET_H
