@@ -388,6 +388,17 @@ static bool differ(const char *a, const char *b)
 	return strcmp(a ? a : "", b ? b : "") != 0;
 }
 
+static bool differ_interfaces(const struct options *now, const struct options *wanted)
+{
+	if (now->interface_count != wanted->interface_count)
+		return true;
+	for (size_t i = 0; i < now->interface_count; i++) {
+		if (differ(now->interfaces[i], wanted->interfaces[i]))
+			return true;
+	}
+	return false;
+}
+
 /* What only a new start can change. NULL: nothing of that has changed. */
 static const char *fixed_option(const struct options *now, const struct options *wanted)
 {
@@ -396,6 +407,7 @@ static const char *fixed_option(const struct options *now, const struct options 
 	       : differ(now->control, wanted->control)	 ? "control"
 	       : differ(now->user, wanted->user)	 ? "user"
 	       : now->fastpath != wanted->fastpath	 ? "fastpath"
+	       : differ_interfaces(now, wanted)		 ? "fastpath-interface"
 							 : NULL;
 }
 
