@@ -176,16 +176,16 @@ class Crowd:
         self.epoll = select.epoll()
         for host in self.clients + world.servers:
             host.gre.sock.setblocking(False)
-            self._watch(host.gre.sock, lambda _, host=host: self._packets(host))
+            self._watch(host.gre.sock, lambda host=host: self._packets(host))
         for number, server in enumerate(world.servers):
             server.sock.setblocking(False)
-            self._watch(server.sock, lambda _, number=number: self._accept(number))
+            self._watch(server.sock, lambda number=number: self._accept(number))
 
     # ---- the loop ----
 
-    def _watch(self, sock, callback, events=select.EPOLLIN):
+    def _watch(self, sock, callback):
         self.by_fd[sock.fileno()] = callback
-        self.epoll.register(sock.fileno(), events)
+        self.epoll.register(sock.fileno(), select.EPOLLIN)
 
     def _unwatch(self, sock):
         if sock.fileno() in self.by_fd:
@@ -193,10 +193,10 @@ class Crowd:
             self.epoll.unregister(sock.fileno())
 
     def poll(self, timeout=0.0):
-        for fd, events in self.epoll.poll(timeout):
+        for fd, _ in self.epoll.poll(timeout):
             callback = self.by_fd.get(fd)
             if callback:
-                callback(events)
+                callback()
 
     def run(self, seconds):
         """Storm."""
@@ -235,6 +235,11 @@ class Crowd:
             self._release_all()
 
     def _release_all(self):
+        """What was held back, and what did not fit into a socket, goes out."""
+        for session in self.sessions:
+            for end in session.ends:
+                if end and end.outbox and not end.held:
+                    end.flush()
         for end in self.rests_of:
             end.release()
         self.rests_of.clear()
@@ -301,7 +306,7 @@ class Crowd:
         session.ends[CLIENT] = End(session, CLIENT, sock)
         self.sessions.append(session)
         self.by_number[session.number] = session
-        self._watch(sock, lambda events, end=session.ends[CLIENT]: self._stream(end, events))
+        self._watch(sock, lambda end=session.ends[CLIENT]: self._stream(end))
         self._say(session.ends[CLIENT], build(SCCRQ, host=b"%d" % session.number))
         return session
 
@@ -326,14 +331,16 @@ class Crowd:
 
     def _talk(self, session):
         end = session.ends[self.random.randrange(2)]
-        if end.outbox:
-            return
         kind = self.random.choice((ECHO_RQ, ECHO_RQ, ECHO_RP, UNKNOWN, SLI, WEN))
         call = session.lasting
         if kind in (SLI, WEN):
             if not call or call.state != "open":
                 return
             end = session.ends[call.pns if kind == SLI else 1 - call.pns]
+        if end.outbox and not end.held:
+            end.flush()
+        if len(end.outbox) > 4096:  # nobody reads at the moment
+            return
         end.number += 1
         end.numbered.append((kind, end.number))
         tail = bytes(self.random.randrange(100))
@@ -468,7 +475,7 @@ class Crowd:
                 return
             end = End(None, SERVER, sock)
             self.new[sock.fileno()] = end
-            self._watch(sock, lambda _, end=end, number=number: self._first(end, number))
+            self._watch(sock, lambda end=end, number=number: self._first(end, number))
 
     def _first(self, end, server):
         """The first message tells whose connection it is."""
@@ -484,7 +491,7 @@ class Crowd:
                 raise Wrong(f"{session.name}: came to server {server}, not to {session.server}, or twice")
             end.session = session
             session.ends[SERVER] = end
-            self._watch(end.sock, lambda events, end=end: self._stream(end, events))
+            self._watch(end.sock, lambda end=end: self._stream(end))
             self._say(end, build(SCCRP))
             return
         if end.ended:
@@ -492,9 +499,7 @@ class Crowd:
             self._unwatch(end.sock)
             end.sock.close()
 
-    def _stream(self, end, events):
-        if events & select.EPOLLOUT:
-            end.flush()
+    def _stream(self, end):
         for message in end.take():
             self._message(end, message)
         if end.ended:

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lab import figures, tap, turmoil, watch
 from lab.crowd import Crowd
 from lab.errors import LabTimeout
-from lab.fake import Gre, World
+from lab.fake import PATIENCE, Gre, World
 from lab.proc import wait_until
 from lab.tools import gre_send
 from lab.turmoil import Installed
@@ -100,7 +100,6 @@ def test_kills_in_a_storm():
                     killer.kill_newborn()
                 killer.upgrade()
                 checked += crowd.check_calls()
-            calls = crowd.open_calls()
             assert killer.held > 20 * killer.kills and killer.newborn, "not much of a storm"
     # Outside, so that they tell of the program, not of its copy.
     figures.tell("kills", kills=killer.kills, newborn=killer.newborn, upgrades=killer.upgrades, calls_held=killer.held,
@@ -131,12 +130,17 @@ class Flow:
             self.sent += gre_send(self.source, "-s", self.source.ip, "-d", self.to, "-c", self.shown, "-q", self.sent + 1,
                                   "-l", 100, "-r", self.RATE, "-n", self.RATE // 2)
 
+    def _all_sent(self):
+        return self.done.is_set() and not self.threads[0].is_alive()
+
     def _count(self):
-        while not (self.done.is_set() and len(self.came) >= self.sent and not self.threads[0].is_alive()):
+        last = time.monotonic()
+        while not self._all_sent() or len(self.came) < self.sent:
             try:
                 packet = self.sink.receive(0.2)
+                last = time.monotonic()
             except LabTimeout:
-                if self.done.is_set() and not self.threads[0].is_alive():
+                if self._all_sent() and time.monotonic() - last > PATIENCE:
                     return
                 continue
             if packet.call_id == self.own and len(packet.payload) == 100:
