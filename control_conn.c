@@ -363,12 +363,11 @@ static bool pump_both(struct control_conn *conn, bool failed, struct control_pum
 	return failed;
 }
 
-/* What only the log and a deadline depend on: in no transaction. */
+/* What only the log depends on: in no transaction. */
 static void note_in_record(struct control_conn *conn)
 {
 	if (!conn->record)
 		return;
-	conn->record->established = conn->pump.established;
 	conn->record->dropped = conn->pump.dropped;
 	conn->record->unopened = conn->unopened;
 }
@@ -437,6 +436,7 @@ static void on_leg(evutil_socket_t fd, short what, void *arg);
 static void fill_record(struct control_conn *conn, struct control_record *record)
 {
 	record->number = conn->number;
+	record->established = conn->pump.established;
 	for (int side = 0; side < 2; side++) {
 		record->ends[side].proxy = conn->legs[side].proxy;
 		record->ends[side].peer = conn->legs[side].peer;
@@ -467,6 +467,7 @@ static void keep(void *arg)
 	call_snoop_keep(conn->snoop, kept, &record->snoop, true);
 	conn->record = record;
 	conn->pump.kept = kept;
+	conn->pump.established_kept = &record->established;
 	note_in_record(conn);
 	kept_fence();
 	record->used = true;
@@ -808,6 +809,7 @@ struct control_conn *control_conn_restore(struct control_env *env, struct contro
 	call_snoop_keep(conn->snoop, control_kept_memory(env->kept), &record->snoop, false);
 	conn->pump.kept = control_kept_memory(env->kept);
 	conn->pump.established = record->established;
+	conn->pump.established_kept = &record->established;
 	conn->pump.dropped = record->dropped;
 	log_debug("%s: goes on", label(conn));
 	return conn;
@@ -815,6 +817,9 @@ struct control_conn *control_conn_restore(struct control_env *env, struct contro
 
 int control_conn_adopt(struct control_conn *conn, callid_ref call, const struct callid_info *info)
 {
+	/* Whatever the server has said before: it has accepted this. */
+	if (info->open)
+		conn->pump.established = true;
 	return call_snoop_adopt(conn->snoop, call, info);
 }
 

@@ -49,6 +49,23 @@ int control_pump_say(struct control_pump *pump, enum callid_side to, const uint8
 	return control_leg_write(&pump->legs[to], message, length);
 }
 
+/* Result 0 occurs in the field. */
+static bool establishes(enum callid_side from, const struct pptp_header *header,
+			const uint8_t *message)
+{
+	return from == CALLID_SERVER && header->type == PPTP_START_REPLY &&
+	       pptp_wire_result(message) <= PPTP_RESULT_OK;
+}
+
+/* With the message that does it, as it does not come again for the next process. */
+static void keep_established(struct control_pump *pump)
+{
+	if (!pump->established_kept)
+		return;
+	kept_save(pump->kept, pump->established_kept, sizeof(*pump->established_kept));
+	*pump->established_kept = true;
+}
+
 static void note_established(struct control_pump *pump)
 {
 	if (pump->established)
@@ -124,15 +141,16 @@ static int pass_message(struct control_pump *pump, enum callid_side from, uint8_
 	if (step.verdict == SNOOP_DROP)
 		tell_drop(pump, from, header->type, step.reason);
 	int said = say_all(pump, from, message, header->length, &step, failed);
+	bool established = establishes(from, header, message);
+	if (established)
+		keep_established(pump);
 	control_leg_take(&pump->legs[from], header->length);
 	kept_commit(pump->kept);
 	if (said != 0 || send_all(pump, failed) != 0)
 		return -1;
 	if (control_leg_drained(&pump->legs[callid_other(from)]))
 		call_snoop_written(pump->snoop, from);
-	/* Result 0 occurs in the field. */
-	if (from == CALLID_SERVER && header->type == PPTP_START_REPLY &&
-	    pptp_wire_result(message) <= PPTP_RESULT_OK)
+	if (established)
 		note_established(pump);
 	return 0;
 }

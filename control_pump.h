@@ -25,6 +25,7 @@ struct control_pump {
 	struct kept *kept;
 	struct log_limit *lines; /* of this client's source; NULL: no limit */
 	bool established;	 /* a successful Start-Control-Connection-Reply has passed */
+	bool *established_kept;	 /* the same, in the kept memory; NULL: it is not kept */
 	unsigned dropped;	 /* messages */
 };
 

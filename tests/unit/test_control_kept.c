@@ -49,8 +49,8 @@ static struct orders *orders;
 
 /* ---- the worker ---- */
 
-static bool is_worker;
-static int keeper_end; /* the worker's end of the pipe to the keeper */
+static bool is_worker, impatient; /* impatient: without any time for the handshake */
+static int keeper_end;		  /* the worker's end of the pipe to the keeper */
 static int kept_fd = -1;
 static int held[HELD][2];
 static struct pair pair;
@@ -194,7 +194,7 @@ static void work(void)
 	    .pair_count = 1,
 	    .acl = &acl,
 	    .connect_timeout_s = 20,
-	    .handshake_timeout_s = 20,
+	    .handshake_timeout_s = impatient ? 0 : 20,
 	    .keepalive_s = 60,
 	    .descriptors = 1000,
 	    .keeping = {kept, on_keep, on_release, give_fds, NULL},
@@ -225,6 +225,7 @@ struct far {
 };
 static struct far far[2];
 static unsigned losses;
+static bool hurries;	 /* workers behind the first one are impatient */
 static bool may_be_lost; /* the connection, as it is not kept yet */
 static int listener = -1;
 
@@ -247,6 +248,7 @@ static void start_worker(void)
 				close(far[side].fd);
 		}
 		close(listener);
+		impatient = hurries && deaths > 0;
 		work();
 	}
 	close(keeper_end);
@@ -507,7 +509,7 @@ static void call(uint16_t client_id, uint16_t server_id)
 	UNTIL(all_heard(CLIENT));
 }
 
-static void begin_connection(void)
+static void start_first_worker(void)
 {
 	char text[64];
 	struct why why;
@@ -525,6 +527,11 @@ static void begin_connection(void)
 	assert_int_equal(pair_parse(text, &pair, &why), 0);
 	start_worker();
 	UNTIL(ready);
+}
+
+static void begin_connection(void)
+{
+	start_first_worker();
 	connect_both();
 }
 
@@ -663,6 +670,34 @@ static void become_kept(void)
 	losses++;
 }
 
+/* A client that does not wait for the server's Start-Control-Connection-Reply. That lies in the
+ * socket before the worker may die; whoever has handled it must not wait for another one. */
+static void call_early(void)
+{
+	int status;
+
+	start_first_worker();
+	far[CLIENT].fd = loopback_connect(1, 3, pair.listen.port);
+	say(CLIENT, PPTP_START_REQUEST, 0, 0);
+	say(CLIENT, PPTP_OUTGOING_CALL_REQUEST, 7, 0);
+	say_rest(CLIENT);
+	far[SERVER].fd = loopback_accept(listener);
+	UNTIL(all_heard(SERVER));
+	kill(worker, SIGSTOP);
+	assert_int_equal(waitpid(worker, &status, WUNTRACED), worker);
+	say(SERVER, PPTP_START_REPLY, 0, 0);
+	say_rest(SERVER);
+	orders->armed = true;
+	kill(worker, SIGCONT);
+	UNTIL(all_heard(CLIENT));
+	say(SERVER, PPTP_OUTGOING_CALL_REPLY, 9, 7);
+	UNTIL(all_heard(CLIENT));
+	say_echo(CLIENT);
+	say_echo(SERVER);
+	UNTIL(all_heard(SERVER) && all_heard(CLIENT));
+	end(2);
+}
+
 /* ---- cases ---- */
 
 static long steps_of(void run(void))
@@ -713,6 +748,18 @@ static void death_while_a_connection_becomes_kept(void **state)
 	assert_in_range(losses, 1, steps / 3);
 }
 
+static void death_behind_the_handshake_that_a_call_came_before(void **state)
+{
+	(void)state;
+	hurries = true;
+	long steps = steps_of(call_early);
+	for (long i = 0; i < steps; i++) {
+		next_steps = i;
+		call_early();
+	}
+	hurries = false;
+}
+
 static void death_at_any_time(void **state)
 {
 	(void)state;
@@ -734,6 +781,7 @@ int main(void)
 	    CASE(death_at_every_step),
 	    CASE(death_while_an_end_does_not_read),
 	    CASE(death_while_a_connection_becomes_kept),
+	    CASE(death_behind_the_handshake_that_a_call_came_before),
 	    CASE(death_at_any_time),
 	};
 	unsigned seed = (unsigned)getpid();

@@ -33,7 +33,7 @@ static struct pair pair;
 static int kept_fd, server;
 static int held[HELD][2];
 static bool keeps, gives;
-static unsigned released;
+static unsigned released, handshake_timeout_s;
 static _Atomic time_t forward_s;
 
 int __real_clock_gettime(clockid_t clock, struct timespec *now);
@@ -98,7 +98,7 @@ static void open_relay(void)
 	    .pair_count = 1,
 	    .acl = &acl,
 	    .connect_timeout_s = 20,
-	    .handshake_timeout_s = 20,
+	    .handshake_timeout_s = handshake_timeout_s,
 	    .keepalive_s = 60,
 	    .descriptors = 1000,
 	    .keeping = {kept, on_keep, on_release, give, NULL},
@@ -129,6 +129,7 @@ static int set_up(void **state)
 	memset(held, 0xFF, sizeof(held));
 	keeps = gives = true;
 	released = 0;
+	handshake_timeout_s = 20;
 	forward_s = 0;
 	kept_fd = kept_create(&why);
 	server = loopback_listen(2, 0);
@@ -310,6 +311,18 @@ static void positions_that_cannot_be(void **state)
 	}
 }
 
+static void an_open_call_needs_no_handshake(void **state)
+{
+	(void)state;
+	struct talk talk = come_and_call(7, 9);
+	record_of(1)->established = false;
+	handshake_timeout_s = 0;
+	go_on();
+	talk_pass(talk.client, talk.server, PPTP_ECHO_REQUEST);
+	talk_pass(talk.server, talk.client, PPTP_ECHO_REQUEST);
+	leave(&talk);
+}
+
 static void silence_is_still_told(void **state)
 {
 	(void)state;
@@ -339,6 +352,7 @@ int main(void)
 	    CASE(a_connection_that_nobody_keeps),
 	    CASE(calls_of_a_connection_that_was_not_kept),
 	    CASE(positions_that_cannot_be),
+	    CASE(an_open_call_needs_no_handshake),
 	    CASE(silence_is_still_told),
 	};
 	return cmocka_run_group_tests_name("control_restore", tests, stage_open, stage_close) != 0;
