@@ -1,5 +1,5 @@
 /*
- * control_graves: descriptors that are to be closed in the event loop's next turn.
+ * control_graves: descriptors that are to be closed one or two turns of the event loop later.
  *
  * The loop takes a descriptor out of the system's watch list (epoll) at its next turn only. One
  * that has a duplicate in another process stays in that list when it is closed before, and its

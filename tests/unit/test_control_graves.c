@@ -96,6 +96,56 @@ static void nobody_hears_of_it_any_more(void **state)
 	close(another[1]);
 }
 
+/* One that ends, and has another one end in the loop's next turn. */
+struct mortal {
+	struct event *event;
+	int ends[2];
+	struct mortal *next;
+};
+
+static void die(evutil_socket_t fd, short what, void *arg)
+{
+	struct mortal *mortal = arg;
+	(void)what;
+	event_free(mortal->event);
+	control_graves_bury(graves, fd);
+	if (mortal->next)
+		assert_int_equal(write(mortal->next->ends[1], "x", 1), 1);
+}
+
+static struct mortal *live(struct mortal *mortal, struct mortal *next)
+{
+	mortal->next = next;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, mortal->ends), 0);
+	mortal->event = event_new(base, mortal->ends[0], EV_READ | EV_PERSIST, die, mortal);
+	event_add(mortal->event, NULL);
+	return mortal;
+}
+
+/* The first one's timer is active already when the next one is buried. */
+static void a_burial_while_others_are_closed(void **state)
+{
+	(void)state;
+	struct mortal third, second, first;
+	live(&first, live(&second, live(&third, NULL)));
+	turn();
+	assert_int_equal(write(first.ends[1], "x", 1), 1);
+	turn();
+	assert_true(is_open(first.ends[0]));
+	turn();
+	assert_true(is_open(second.ends[0]));
+	turn();
+	assert_true(is_open(third.ends[0]));
+	for (int i = 0; i < 3; i++)
+		turn();
+	assert_false(is_open(first.ends[0]));
+	assert_false(is_open(second.ends[0]));
+	assert_false(is_open(third.ends[0]));
+	close(first.ends[1]);
+	close(second.ends[1]);
+	close(third.ends[1]);
+}
+
 static void many_at_once(void **state)
 {
 	(void)state;
@@ -127,6 +177,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 	    CASE(nobody_hears_of_it_any_more),
+	    CASE(a_burial_while_others_are_closed),
 	    CASE(many_at_once),
 	    CASE(what_is_left_is_closed_at_the_end),
 	};
