@@ -793,9 +793,8 @@ struct control_conn *control_conn_restore(struct control_env *env, struct contro
 	}
 	enter(conn);
 	/* Without memory nobody counts it. It has a call, so it is not half open. */
-	control_sources_add(env->sources, &conn->guest, record->ends[CALLID_CLIENT].peer.addr,
-			    monotonic_ms());
-	control_sources_settle(env->sources, &conn->guest);
+	control_sources_restore(env->sources, &conn->guest, record->ends[CALLID_CLIENT].peer.addr,
+				monotonic_ms());
 	conn->record = record;
 	conn->state = record->closing ? CLOSING : RELAYING;
 	conn->unopened = record->unopened;

@@ -196,22 +196,43 @@ enum control_sources_answer control_sources_ask(const struct control_sources *so
 	return CONTROL_SOURCES_WELCOME;
 }
 
+static struct control_source *find_or_make(struct control_sources *sources, uint32_t addr,
+					   uint64_t now)
+{
+	struct control_source *source = find(sources, addr);
+	return source ? source : make(sources, addr, now);
+}
+
+static void count(struct control_sources *sources, struct control_source *source)
+{
+	if (source->connections++ == 0)
+		wake(sources, source);
+}
+
 int control_sources_add(struct control_sources *sources, struct control_guest *guest, uint32_t addr,
 			uint64_t now)
 {
-	struct control_source *source = find(sources, addr);
-	if (!source)
-		source = make(sources, addr, now);
+	struct control_source *source = find_or_make(sources, addr, now);
 	if (!source || have_level(sources, source->half_open + 1) != 0)
 		return -1; /* what was made rests */
-	if (source->connections++ == 0)
-		wake(sources, source);
+	count(sources, source);
 	if (source->due_us < now * 1000)
 		source->due_us = now * 1000;
 	source->due_us += cost_us(sources);
 	*guest = (struct control_guest){.source = source, .half_open = true, .since = now};
 	TAILQ_INSERT_TAIL(&source->guests, guest, in_half_open);
 	set_half_open(sources, source, source->half_open + 1);
+	return 0;
+}
+
+int control_sources_restore(struct control_sources *sources, struct control_guest *guest,
+			    uint32_t addr, uint64_t now)
+{
+	struct control_source *source = find_or_make(sources, addr, now);
+	if (!source)
+		return -1;
+	count(sources, source);
+	*guest = (struct control_guest){.source = source, .since = now};
 	return 0;
 }
 

@@ -62,6 +62,10 @@ enum control_sources_answer control_sources_ask(const struct control_sources *so
 /* Counts a connection, half open. 0, or -1: no memory. */
 int control_sources_add(struct control_sources *sources, struct control_guest *guest, uint32_t addr,
 			uint64_t now);
+/* Counts a connection that has come long ago: it is not half open, and nothing to its source's
+ * rate. 0, or -1: no memory. */
+int control_sources_restore(struct control_sources *sources, struct control_guest *guest,
+			    uint32_t addr, uint64_t now);
 void control_sources_settle(struct control_sources *sources,
 			    struct control_guest *guest); /* half open no more; any state */
 void control_sources_del(struct control_sources *sources, struct control_guest *guest,

@@ -158,6 +158,22 @@ static void a_rate_over_time(void **state)
 	}
 }
 
+/* As many as one likes come back at once with a new worker. */
+static void restored_ones_do_not_count_as_new(void **state)
+{
+	(void)state;
+	limit(20, 1);
+	for (unsigned i = 0; i < 19; i++)
+		assert_int_equal(control_sources_restore(sources, &guests[i], A, 1), 0);
+	assert_none_half_open();
+	assert_welcome(A, 1);
+	add(19, A, 1);
+	assert_int_equal(control_sources_ask(sources, A, 9999), CONTROL_SOURCES_TOO_MANY);
+	for (unsigned i = 0; i < 20; i++)
+		del(i, 1);
+	assert_int_equal(control_sources_ask(sources, A, 1), CONTROL_SOURCES_TOO_FAST);
+}
+
 static void no_rate_where_none_is_given(void **state)
 {
 	(void)state;
@@ -364,6 +380,7 @@ int main(void)
 	    CASE(without_limits_any_number),
 	    CASE(so_many_a_second_of_a_source),
 	    CASE(a_rate_over_time),
+	    CASE(restored_ones_do_not_count_as_new),
 	    CASE(no_rate_where_none_is_given),
 	    CASE(the_oldest_of_the_busiest),
 	    CASE(settled_ones_never),
