@@ -83,11 +83,19 @@ unit_control_restore := $(unit_control_relay)
 unit_control_graves := control_graves.o
 unit_control_listen := control_listen.o $(leg) pair.o $(stage)
 unit_limits       := host/limits.o
+unit_command      := host/command.o host/user.o host/why.o
 unit_user         := host/user.o host/why.o
 unit_process      := host/process.o host/why.o
 unit_sandbox      := host/sandbox.o host/sandbox_files.o host/sandbox_calls.o host/user.o host/why.o
 unit_gre_hold     := gre_hold.o host/kept.o host/why.o
 unit_gre_relay    := gre_relay.o gre_hold.o gre_socket.o $(table) wire/gre_wire.o $(log)
+unit_keeper_hold  := keeper/keeper_hold.o keeper/letter.o gre_socket.o host/instance.o control_listen.o $(leg) pair.o $(stage)
+unit_keeper_worker := $(addprefix keeper/,keeper_worker.o keeper_spawn.o letter.o link.o) host/why.o
+unit_keeper_trial := $(addprefix keeper/,keeper_trial.o keeper_spawn.o letter.o) $(log)
+unit_keeper_commands := keeper/keeper_commands.o pair.o acl_cmd.o acl_cmd_words.o acl.o host/command.o host/user.o $(log)
+unit_configuration := keeper/configuration.o keeper/letter.o host/file.o $(unit_options)
+unit_letter       := keeper/letter.o host/why.o
+unit_link         := keeper/link.o
 ifeq ($(WITH_FASTPATH),yes)
 unit_fastpath_golden  := fastpath/fastpath_maps.o fastpath/fastpath_memory.o $(log)
 unit_fastpath_maps    := fastpath/fastpath_maps.o $(log)
@@ -106,6 +114,7 @@ fuzz_acl_cmd_split := acl_cmd_words.c host/why.c
 fuzz_options       := options.c options_file.c pair.c acl.c acl_cmd_words.c host/why.c
 fuzz_stream        := call_snoop.c callid_db.c callid_index.c callid_space.c host/kept.c host/why.c wire/pptp_wire.c
 fuzz_gre           := wire/gre_wire.c
+fuzz_letter        := keeper/letter.c host/why.c
 fuzzers := $(sort $(patsubst fuzz_%,%,$(filter fuzz_%,$(.VARIABLES))))
 
 quiet = @echo '  $(1)	$@';
@@ -152,8 +161,9 @@ $(B)/tests/unit/test_gre_relay: LDLIBS += $(LIBNET_LIBS)
 steps := send recv shutdown close kept_begin kept_save kept_commit control_leg_take control_leg_write callid_db_release
 no_memory := malloc calloc realloc strdup strndup asprintf
 $(addprefix $(B)/tests/unit/test_,acl acl_cmd callid_index): LDLIBS += $(no_memory:%=-Wl,--wrap=%)
-$(addprefix $(B)/tests/unit/test_control_,relay restore): LDLIBS += -Wl,--wrap=clock_gettime
+$(addprefix $(B)/tests/unit/test_,control_relay control_restore keeper_worker): LDLIBS += -Wl,--wrap=clock_gettime
 $(B)/tests/unit/test_control_kept: LDLIBS += $(steps:%=-Wl,--wrap=%)
+$(B)/tests/unit/test_link: LDLIBS += -Wl,--wrap=sendmsg,--wrap=recvmsg
 $(B)/tests/unit/test_call_model: LDLIBS += -Wl,--wrap=getrandom
 $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $$(addprefix $(B)/,$$(unit_$$*))
 	$(call quiet,LD)$(CC) -pthread $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
@@ -201,7 +211,7 @@ tsan:
 	$(call variant,thread,,-Wno-tsan)
 comma := ,
 
-build/fuzz/%: tests/fuzz/fuzz_%.c $$(fuzz_$$*) $(wildcard *.h host/*.h wire/*.h)
+build/fuzz/%: tests/fuzz/fuzz_%.c $$(fuzz_$$*) $(wildcard *.h host/*.h wire/*.h keeper/*.h)
 	@mkdir -p $(@D)
 	$(call quiet,FUZZ)clang $(LANGUAGE) $(call sanitize,fuzzer$(comma)address$(comma)undefined) \
 		-fno-sanitize-recover=all -o $@ $(filter %.c,$^)

@@ -64,6 +64,7 @@ static int go_on(char **argv, const struct letter *letter)
 	struct why why;
 	if (configuration_receive(&configuration, letter, &why) == OPTIONS_RUN)
 		return keeper_run(argv, &configuration, letter);
+	keeper_again(argv, letter, &why);
 	int status = say_what_is_bad(&configuration.options, &why);
 	configuration_clear(&configuration);
 	return status;

@@ -42,6 +42,11 @@ enum options_answer configuration_read(struct configuration *configuration, int 
 		configuration->path = strdup(path);
 		configuration->file =
 		    file_read(path, FILE_MAX, &configuration->file_length, &unreadable);
+		if (!configuration->path) {
+			why_set(&unreadable, "%.300s: no memory", path);
+			free(configuration->file);
+			configuration->file = NULL;
+		}
 	}
 	enum options_answer answer = parse(configuration, argc, argv, why);
 	bool wanted = answer == OPTIONS_RUN || answer == OPTIONS_CHECK || answer == OPTIONS_BAD;

@@ -30,8 +30,13 @@
 enum {
 	FAREWELL_S = 5,	 /* for the worker to end; it takes a second at most itself */
 	HAND_OVER_S = 2, /* for it to leave off */
+	AGAIN_MAX = 100, /* times that a next image is tried, AGAIN_MS after each other */
+	AGAIN_MS = 100,
 	SIGNALS = 4,
 };
+
+/* The image that runs now, whatever has become of its file since. */
+#define OWN_IMAGE "/proc/self/exe"
 
 enum state { RUNNING, HANDING_OVER, ENDING };
 
@@ -46,7 +51,8 @@ struct keeper {
 	/* Descriptors for workers, -1: none; of the wanted configuration. */
 	int log_file, wanted_log_file;
 	bool log_open, pid_written, announced, upgraded, failed;
-	bool end_told, last_chance; /* at the end: to the worker; it is the second one */
+	bool end_told, last_chance;	   /* at the end: to the worker; it is the second one */
+	bool failure_told, fastpath_asked; /* by this worker */
 	enum state state;
 	struct event_base *base;
 	struct event *signals[SIGNALS], *restart;
@@ -122,6 +128,7 @@ static int start_worker(struct keeper *keeper, struct why *why)
 {
 	struct letter letter;
 	int result = write_letter(keeper, &keeper->configuration, &letter, why);
+	keeper->failure_told = keeper->fastpath_asked = false;
 	if (result == 0) {
 		letter.given = keeper_fastpath_give(keeper->fastpath);
 		result = keeper_worker_start(keeper->worker, &letter, why);
@@ -135,7 +142,8 @@ static int start_worker(struct keeper *keeper, struct why *why)
 static void start_later(struct keeper *keeper, unsigned seconds)
 {
 	struct timeval after = {.tv_sec = seconds};
-	event_add(keeper->restart, &after);
+	if (event_add(keeper->restart, &after) != 0)
+		event_active(keeper->restart, EV_TIMEOUT, 0); /* too soon rather than never */
 }
 
 static void start_again(struct keeper *keeper)
@@ -157,10 +165,22 @@ static void on_restart(evutil_socket_t fd, short what, void *arg)
 	start_again(arg);
 }
 
+/* What is not heard might be waited for. */
+static void say(struct keeper *keeper, const struct link_message *message)
+{
+	if (keeper_worker_send(keeper->worker, message) == 0)
+		return;
+	if (errno == ESRCH || errno == EPIPE || errno == ECONNRESET)
+		return; /* it has died */
+	log_error("worker %ld cannot be told: %s; it is killed",
+		  (long)keeper_worker_pid(keeper->worker), strerror(errno));
+	keeper_worker_kill(keeper->worker);
+}
+
 static void tell_worker(struct keeper *keeper, enum link_type type)
 {
 	struct link_message message = {.type = type};
-	keeper_worker_send(keeper->worker, &message);
+	say(keeper, &message);
 }
 
 static void end_worker(struct keeper *keeper)
@@ -230,6 +250,9 @@ static void on_worker_ended(void *arg, pid_t pid, int status, bool was_ready)
 
 /* ---- what the worker says ---- */
 
+/* It reads what strangers send, so it may be theirs by now: it is given what the configuration has,
+ * and nothing that it says takes more than so much. */
+
 static void announce(struct keeper *keeper, const struct link_message *message)
 {
 	const struct options *options = options_of(keeper);
@@ -262,6 +285,8 @@ static void begin_change(struct keeper *keeper);
 
 static void on_ready(struct keeper *keeper, const struct link_message *message)
 {
+	if (keeper_worker_is_ready(keeper->worker))
+		return;
 	keeper_worker_note_ready(keeper->worker);
 	if (keeper->announced)
 		log_info("worker %ld goes on: %u connections, %u calls",
@@ -277,10 +302,32 @@ static void on_ready(struct keeper *keeper, const struct link_message *message)
 
 static void on_failed(struct keeper *keeper, const struct link_message *message)
 {
+	if (keeper->failure_told || keeper_worker_is_ready(keeper->worker))
+		return;
+	keeper->failure_told = true;
 	if (keeper->announced || keeper->upgraded)
 		log_error("%s", message->text);
 	else
 		why_set(&keeper->failure, "%s", message->text);
+}
+
+/* A name may be any address. */
+static bool is_ours(const struct options *options, const struct link_message *wish)
+{
+	for (size_t i = 0; i < options->pair_count; i++) {
+		const struct pair_endpoint *listen = &options->pairs[i].listen;
+		if (listen->port == wish->port && (!listen->numeric || listen->addr == wish->addr))
+			return true;
+	}
+	return false;
+}
+
+static bool may_listen(const struct keeper *keeper, const struct link_message *wish)
+{
+	/* While the configuration changes there are the sockets of both. */
+	const struct options *now = options_of(keeper), *wanted = &keeper->wanted.options;
+	return keeper_hold_listeners(keeper->hold) < now->pair_count + wanted->pair_count &&
+	       (is_ours(now, wish) || is_ours(wanted, wish));
 }
 
 static void on_listen(struct keeper *keeper, const struct link_message *wish)
@@ -288,20 +335,27 @@ static void on_listen(struct keeper *keeper, const struct link_message *wish)
 	struct link_message answer = {
 	    .type = LINK_LISTENING, .addr = wish->addr, .port = wish->port};
 	struct why why;
-	int fd = keeper_hold_listen(keeper->hold, wish->addr, wish->port, wish->text, &why);
+	int fd = -1;
+	if (may_listen(keeper, wish))
+		fd = keeper_hold_listen(keeper->hold, wish->addr, wish->port, wish->text, &why);
+	else
+		why_set(&why, "listen on %.300s: the configuration has no such pair", wish->text);
 	if (fd >= 0) {
 		answer.fds[0] = fd;
 		answer.fd_count = 1;
 	} else {
 		snprintf(answer.text, sizeof(answer.text), "%s", why.text);
 	}
-	keeper_worker_send(keeper->worker, &answer);
+	say(keeper, &answer);
 }
 
 static void on_addresses_known(struct keeper *keeper)
 {
 	struct link_message answer;
 	struct why why;
+	if (keeper->fastpath_asked)
+		return;
+	keeper->fastpath_asked = true;
 	bool is_there =
 	    keeper_fastpath_open(keeper->fastpath, options_of(keeper), &answer, &why) == 0;
 	if (!is_there && !keeper->announced && !keeper->upgraded) {
@@ -311,7 +365,7 @@ static void on_addresses_known(struct keeper *keeper)
 	}
 	if (!is_there)
 		log_error("%s", why.text);
-	keeper_worker_send(keeper->worker, &answer);
+	say(keeper, &answer);
 	if (answer.fd_count > 0)
 		close(answer.fds[0]);
 }
@@ -320,7 +374,7 @@ static void on_want(struct keeper *keeper, const struct link_message *request)
 {
 	struct link_message answer;
 	keeper_fastpath_grant(keeper->fastpath, request, &answer);
-	keeper_worker_send(keeper->worker, &answer);
+	say(keeper, &answer);
 }
 
 static void on_changed(struct keeper *keeper, const struct link_message *message);
@@ -378,7 +432,7 @@ static void on_message(void *arg, const struct link_message *message)
 static void on_command_answer(void *arg, const struct link_message *message)
 {
 	struct keeper *keeper = arg;
-	keeper_worker_send(keeper->worker, message);
+	say(keeper, message);
 }
 
 /* ---- a new configuration ---- */
@@ -496,7 +550,7 @@ static void use_wanted(struct keeper *keeper)
 
 	keeper->configuration = keeper->wanted;
 	keeper->log_file = keeper->wanted_log_file;
-	keeper_commands_change(keeper->commands);
+	keeper_commands_use(keeper->commands);
 	use_log(keeper, &was.options, options_of(keeper));
 	keeper->wanted = was;
 	keeper->wanted_log_file = log_file;
@@ -530,7 +584,7 @@ static void reopen_log(struct keeper *keeper)
 		message.fds[0] = keeper->log_file;
 		message.fd_count = 1;
 	}
-	keeper_worker_send(keeper->worker, &message);
+	say(keeper, &message);
 }
 
 static void on_hangup(evutil_socket_t number, short what, void *arg)
@@ -766,12 +820,15 @@ static int open_all(struct keeper *keeper, const struct letter *letter, struct w
 	if (letter)
 		keeper_fastpath_adopt(keeper->fastpath, letter, options);
 	keeper->worker = keeper_worker_new(keeper->base, &events, why);
-	if (!keeper->worker || open_signals(keeper, why) != 0)
+	if (!keeper->worker ||
+	    keeper_commands_prepare(keeper->commands, &keeper->configuration.options, why) != 0 ||
+	    open_signals(keeper, why) != 0)
 		return -1;
-	if (keeper_commands_prepare(keeper->commands, &keeper->configuration.options, why) != 0)
-		return -1;
-	keeper_commands_change(keeper->commands);
-	return start_worker(keeper, why);
+	keeper_commands_use(keeper->commands);
+	if (!letter)
+		return start_worker(keeper, why);
+	start_again(keeper);
+	return 0;
 }
 
 /* ---- death; any half-born state ---- */
@@ -816,6 +873,42 @@ static int fail(struct keeper *keeper, const struct why *why)
 	return EXIT_FAILURE;
 }
 
+void keeper_again(char **argv, const struct letter *letter, const struct why *failure)
+{
+	const struct timespec pause = {.tv_nsec = AGAIN_MS * 1000000L};
+	struct letter next = *letter;
+	struct why why;
+
+	if (++next.again > AGAIN_MAX)
+		return;
+	log_error("%s; it is tried again", failure->text);
+	log_close();
+	nanosleep(&pause, NULL);
+	int fd = letter_write(&next, &why);
+	if (fd < 0)
+		return;
+	keeper_spawn_in_place(OWN_IMAGE, argv, fd);
+	close(fd);
+}
+
+/* What has been taken over of the letter is given on. */
+static void open_again(struct keeper *keeper, const struct letter *letter,
+		       const struct why *failure)
+{
+	struct letter next = *letter;
+	struct why why;
+
+	next.log = keeper->log_file;
+	if (keeper->fastpath) {
+		next.fastpath = NULL;
+		next.fastpath_length = 0;
+		keeper_fastpath_describe(keeper->fastpath, &next, &why);
+	}
+	keeper_again(keeper->argv, &next, failure);
+	if (keeper->fastpath)
+		free(next.fastpath);
+}
+
 int keeper_run(char **argv, struct configuration *configuration, const struct letter *letter)
 {
 	struct keeper keeper = {
@@ -830,8 +923,11 @@ int keeper_run(char **argv, struct configuration *configuration, const struct le
 	struct why why;
 
 	signal(SIGPIPE, SIG_IGN);
-	if (background_standard_descriptors(&why) != 0 || open_all(&keeper, letter, &why) != 0)
+	if (background_standard_descriptors(&why) != 0 || open_all(&keeper, letter, &why) != 0) {
+		if (letter)
+			open_again(&keeper, letter, &why);
 		return fail(&keeper, &why);
+	}
 	if (event_base_dispatch(keeper.base) != 0)
 		return fail(&keeper, why_set(&why, "the event loop failed") ? &why : &why);
 	if (keeper.failed)

@@ -21,6 +21,14 @@
  * why it is no success. */
 int keeper_run(char **argv, struct configuration *configuration, const struct letter *letter);
 
+/*
+ * After an upgrade there is no way back, and all calls end with this process: what fails for lack
+ * of something is tried anew, by another image of this program with the same letter. keeper_run
+ * does so itself. Returns where that cannot be, or was done too often; nothing of the letter is
+ * closed.
+ */
+void keeper_again(char **argv, const struct letter *letter, const struct why *failure);
+
 /* Whether this program could go on from there. As above. */
 int keeper_try(const struct letter *letter);
 

@@ -33,7 +33,7 @@ struct keeper_commands {
 	const struct user *as;
 	keeper_commands_answer *answer;
 	void *arg;
-	struct generation *generation, *next;
+	struct generation *generation, *next; /* next: prepared */
 	TAILQ_HEAD(, check) checks;
 };
 
@@ -99,12 +99,6 @@ static struct generation *new_generation(struct keeper_commands *commands, struc
 	return generation;
 }
 
-void keeper_commands_forget(struct keeper_commands *commands)
-{
-	free_generation(commands->next);
-	commands->next = NULL;
-}
-
 int keeper_commands_prepare(struct keeper_commands *commands, struct options *options,
 			    struct why *why)
 {
@@ -113,12 +107,20 @@ int keeper_commands_prepare(struct keeper_commands *commands, struct options *op
 	return commands->next ? 0 : -1;
 }
 
-void keeper_commands_change(struct keeper_commands *commands)
+void keeper_commands_use(struct keeper_commands *commands)
 {
+	if (!commands->next)
+		return;
 	if (commands->generation)
 		commands->generation->retired = true;
 	free_if_over(commands->generation);
 	commands->generation = commands->next;
+	commands->next = NULL;
+}
+
+void keeper_commands_forget(struct keeper_commands *commands)
+{
+	free_generation(commands->next);
 	commands->next = NULL;
 }
 

@@ -20,12 +20,12 @@ struct keeper_commands *keeper_commands_new(struct event_base *base, const struc
 					    keeper_commands_answer *answer, void *arg);
 void keeper_commands_free(struct keeper_commands *commands); /* NULL is fine */
 
-/* Makes ready for these options, whose commands are taken out of them. 0, or -1 with a sentence. */
+/* Those of these options, whose commands are taken out of them, but for keeper_commands_use they
+ * are not asked yet. 0, or -1 with a sentence. */
 int keeper_commands_prepare(struct keeper_commands *commands, struct options *options,
 			    struct why *why);
-/* From now on those that were made ready last, or not after all. */
-void keeper_commands_change(struct keeper_commands *commands);
-void keeper_commands_forget(struct keeper_commands *commands);
+void keeper_commands_use(struct keeper_commands *commands);    /* those prepared, from now on */
+void keeper_commands_forget(struct keeper_commands *commands); /* they are not wanted after all */
 
 /* A LINK_CHECK, a LINK_CANCEL. */
 void keeper_commands_check(struct keeper_commands *commands, const struct link_message *message);

@@ -9,7 +9,12 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
+
+/* Left free, so that the next worker can be started however many legs the last one had kept. */
+enum { DESCRIPTORS_FREE = 16 };
 
 struct listener {
 	uint32_t addr;
@@ -47,6 +52,27 @@ static void close_legs(struct legs *legs)
 	}
 }
 
+static int socket_option(int fd, int option)
+{
+	int value = -1;
+	socklen_t length = sizeof(value);
+	return getsockopt(fd, SOL_SOCKET, option, &value, &length) == 0 ? value : -1;
+}
+
+/* To close anything else might take long, or its octets might be ours. */
+static bool is_leg(int fd)
+{
+	return socket_option(fd, SO_DOMAIN) == AF_INET && socket_option(fd, SO_TYPE) == SOCK_STREAM;
+}
+
+/* The system hands out the lowest number that is free. */
+static bool leaves_some_free(int fd)
+{
+	struct rlimit limit;
+	return getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
+	       (rlim_t)fd + DESCRIPTORS_FREE < limit.rlim_cur;
+}
+
 static bool make_room(struct keeper_hold *hold, uint32_t index)
 {
 	size_t room = hold->legs_room ? hold->legs_room : 64;
@@ -64,9 +90,8 @@ static bool make_room(struct keeper_hold *hold, uint32_t index)
 	return true;
 }
 
-void keeper_hold_keep(struct keeper_hold *hold, uint32_t index, const int fds[2])
+static void put_legs(struct keeper_hold *hold, uint32_t index, struct legs legs)
 {
-	struct legs legs = {{fds[0], fds[1]}};
 	if (index >= KEEPER_HOLD_LEGS_MAX || !make_room(hold, index)) {
 		close_legs(&legs);
 		return;
@@ -74,6 +99,18 @@ void keeper_hold_keep(struct keeper_hold *hold, uint32_t index, const int fds[2]
 	keeper_hold_release(hold, index);
 	hold->legs[index] = legs;
 	hold->legs_count++;
+}
+
+void keeper_hold_keep(struct keeper_hold *hold, uint32_t index, const int fds[2])
+{
+	struct legs legs = {{fds[0], fds[1]}};
+	for (int side = 0; side < 2; side++) {
+		if (!is_leg(fds[side]) || !leaves_some_free(fds[side])) {
+			close_legs(&legs);
+			return;
+		}
+	}
+	put_legs(hold, index, legs);
 }
 
 void keeper_hold_release(struct keeper_hold *hold, uint32_t index)
@@ -110,6 +147,11 @@ static int add_listener(struct keeper_hold *hold, uint32_t addr, uint16_t port, 
 	hold->listeners = listeners;
 	listeners[hold->listener_count++] = (struct listener){addr, port, fd};
 	return 0;
+}
+
+size_t keeper_hold_listeners(const struct keeper_hold *hold)
+{
+	return hold->listener_count;
 }
 
 int keeper_hold_listen(struct keeper_hold *hold, uint32_t addr, uint16_t port, const char *name,
@@ -164,20 +206,38 @@ int keeper_hold_tell(const struct keeper_hold *hold, struct letter *letter, stru
 	return 0;
 }
 
+/* All that can fail, so that a hold that cannot be had has taken over nothing. */
+static int make_room_for(struct keeper_hold *hold, const struct letter *letter, struct why *why)
+{
+	hold->listeners = calloc(letter->listener_count + 1, sizeof(*hold->listeners));
+	if (!hold->listeners)
+		return why_set(why, "listeners: no memory");
+	for (size_t i = 0; i < letter->legs_count; i++) {
+		uint32_t index = letter->legs[i].index;
+		if (index < KEEPER_HOLD_LEGS_MAX && !make_room(hold, index))
+			return why_set(why, "connections: no memory");
+	}
+	return 0;
+}
+
 static int adopt(struct keeper_hold *hold, const struct letter *letter, struct why *why)
 {
+	if (make_room_for(hold, letter, why) != 0)
+		return -1;
 	hold->instance = letter->instance;
 	hold->kept = letter->kept;
 	hold->raw = (struct gre_socket){
 	    .receive_fd = letter->raw_receive,
 	    .send_fd = letter->raw_send,
 	};
-	for (size_t i = 0; i < letter->legs_count; i++)
-		keeper_hold_keep(hold, letter->legs[i].index, letter->legs[i].fds);
+	for (size_t i = 0; i < letter->legs_count; i++) {
+		const struct letter_legs *legs = &letter->legs[i];
+		put_legs(hold, legs->index, (struct legs){{legs->fds[0], legs->fds[1]}});
+	}
 	for (size_t i = 0; i < letter->listener_count; i++) {
 		const struct letter_listener *listener = &letter->listeners[i];
-		if (add_listener(hold, listener->addr, listener->port, listener->fd) != 0)
-			return why_set(why, "listeners: no memory");
+		hold->listeners[hold->listener_count++] =
+		    (struct listener){listener->addr, listener->port, listener->fd};
 	}
 	return 0;
 }

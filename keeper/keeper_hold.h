@@ -22,7 +22,8 @@ struct keeper_hold;
  * sentence in why. */
 struct keeper_hold *keeper_hold_open(const char *control, struct why *why);
 
-/* Takes over what the letter names, after an upgrade. */
+/* Takes over what the letter names, after an upgrade. NULL with a sentence: no memory, and nothing
+ * has been taken over or closed. */
 struct keeper_hold *keeper_hold_adopt(const char *control, const struct letter *letter,
 				      struct why *why);
 
@@ -33,7 +34,8 @@ void keeper_hold_close(struct keeper_hold *hold);
 int keeper_hold_tell(const struct keeper_hold *hold, struct letter *letter, struct why *why);
 
 /* The legs of the connection whose record has this index; the descriptors are the hold's. Where
- * they cannot be kept they are closed: the connection ends with its worker then. */
+ * they cannot be kept, as they are no TCP sockets, or as there are hardly any free numbers left,
+ * they are closed: the connection ends with its worker then. */
 void keeper_hold_keep(struct keeper_hold *hold, uint32_t index, const int fds[2]);
 void keeper_hold_release(struct keeper_hold *hold, uint32_t index);
 size_t keeper_hold_legs(const struct keeper_hold *hold); /* of how many connections */
@@ -43,5 +45,6 @@ size_t keeper_hold_legs(const struct keeper_hold *hold); /* of how many connecti
 int keeper_hold_listen(struct keeper_hold *hold, uint32_t addr, uint16_t port, const char *name,
 		       struct why *why);
 void keeper_hold_unlisten(struct keeper_hold *hold, uint32_t addr, uint16_t port);
+size_t keeper_hold_listeners(const struct keeper_hold *hold); /* how many */
 
 #endif

@@ -14,6 +14,9 @@
 /* More than so many deaths in that time, and the next start waits. */
 enum { DEATHS = 10, DEATHS_MS = 10000, PAUSE_S = 1 };
 
+/* What a worker asks for is answered at once, so one that listens has never more to take. */
+enum { WAITING_MAX = 16384 };
+
 /* The image that runs now, whatever has become of its file since. */
 #define OWN_IMAGE "/proc/self/exe"
 
@@ -22,7 +25,8 @@ struct keeper_worker {
 	struct keeper_worker_events events;
 	struct link *link;
 	struct event *child, *deadline;
-	pid_t pid; /* 0: none */
+	pid_t pid;   /* 0: none */
+	bool reaped; /* the number may be anybody's; what it said is still to be heard */
 	bool ready, was_ready;
 	uint64_t deaths[DEATHS + 1]; /* when; a ring */
 	unsigned death_count;
@@ -40,6 +44,7 @@ static void bury(struct keeper_worker *worker, int status)
 	pid_t pid = worker->pid;
 	bool was_ready;
 
+	worker->reaped = true;
 	/* What it said last may still lie in the socket. */
 	link_drain(worker->link);
 	link_close(worker->link);
@@ -62,19 +67,23 @@ static void on_child(evutil_socket_t number, short what, void *arg)
 		bury(worker, status);
 }
 
+void keeper_worker_kill(struct keeper_worker *worker)
+{
+	if (worker->pid > 0 && !worker->reaped)
+		kill(worker->pid, SIGKILL);
+}
+
 static void on_deadline(evutil_socket_t fd, short what, void *arg)
 {
-	struct keeper_worker *worker = arg;
 	(void)fd, (void)what;
-	if (worker->pid > 0)
-		kill(worker->pid, SIGKILL);
+	keeper_worker_kill(arg);
 }
 
 void keeper_worker_kill_in(struct keeper_worker *worker, unsigned seconds)
 {
 	struct timeval after = {.tv_sec = seconds};
-	if (worker->pid > 0)
-		event_add(worker->deadline, &after);
+	if (worker->pid > 0 && event_add(worker->deadline, &after) != 0)
+		keeper_worker_kill(worker); /* else perhaps never */
 }
 
 unsigned keeper_worker_pause_s(const struct keeper_worker *worker)
@@ -108,7 +117,7 @@ int keeper_worker_start(struct keeper_worker *worker, struct letter *letter, str
 			      : why_set(why, "cannot start a worker: %s: %s", OWN_IMAGE,
 					strerror(error));
 	}
-	worker->ready = worker->was_ready = false;
+	worker->ready = worker->was_ready = worker->reaped = false;
 	worker->link = link_open(worker->base, ends[0], true, worker->events.received, on_gone,
 				 worker->events.arg);
 	if (worker->link)
@@ -136,10 +145,15 @@ void keeper_worker_note_ready(struct keeper_worker *worker)
 
 int keeper_worker_send(struct keeper_worker *worker, const struct link_message *message)
 {
-	if (worker->link)
-		return link_send(worker->link, message);
-	errno = ESRCH;
-	return -1;
+	if (!worker->link) {
+		errno = ESRCH;
+		return -1;
+	}
+	if (link_waiting(worker->link) >= WAITING_MAX) {
+		errno = ENOBUFS;
+		return -1;
+	}
+	return link_send(worker->link, message);
 }
 
 struct keeper_worker *keeper_worker_new(struct event_base *base,

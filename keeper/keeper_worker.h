@@ -39,10 +39,12 @@ pid_t keeper_worker_pid(const struct keeper_worker *worker); /* 0: none runs */
 bool keeper_worker_is_ready(const struct keeper_worker *worker);
 void keeper_worker_note_ready(struct keeper_worker *worker);
 
-/* As link_send; ESRCH where none runs. */
+/* As link_send; ESRCH where none runs, ENOBUFS where it has left thousands of messages untaken. */
 int keeper_worker_send(struct keeper_worker *worker, const struct link_message *message);
 
-/* SIGKILL, if it has not ended after so many seconds. */
+void keeper_worker_kill(struct keeper_worker *worker); /* SIGKILL, if it runs */
+
+/* The same, if it has not ended after so many seconds. */
 void keeper_worker_kill_in(struct keeper_worker *worker, unsigned seconds);
 
 /* After a death: how many seconds to wait before the next start. 0 where the dead one had been

@@ -1,17 +1,21 @@
 #include "keeper/letter.h"
 
+#include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #define VARIABLE "PPTPPROXY_LETTER"
 #define TITLE	 "pptpproxy letter 1"
+#define END	 "end\n"
 
-enum { NUMBERS_MAX = 3, BLOB_MAX = 64 << 20 };
+enum { NUMBERS_MAX = 3, BLOB_MAX = 64 << 20, TRIES = 20 };
 
 /* ---- writing ---- */
 
@@ -32,6 +36,8 @@ static void put(FILE *file, const struct letter *letter)
 	fprintf(file, "user %lu %lu\n", (unsigned long)letter->user.uid,
 		(unsigned long)letter->user.gid);
 	put_blob(file, "user-name", letter->user.name, strlen(letter->user.name));
+	if (letter->again > 0)
+		fprintf(file, "again %u\n", letter->again);
 	for (size_t i = 0; i < letter->listener_count; i++) {
 		const struct letter_listener *listener = &letter->listeners[i];
 		fprintf(file, "listener %lu %u %d\n", (unsigned long)listener->addr, listener->port,
@@ -50,6 +56,7 @@ static void put(FILE *file, const struct letter *letter)
 		put_blob(file, "config", letter->config, letter->config_length);
 	if (letter->fastpath)
 		put_blob(file, "fastpath", letter->fastpath, letter->fastpath_length);
+	fputs(END, file);
 }
 
 int letter_write(const struct letter *letter, struct why *why)
@@ -89,8 +96,16 @@ static void *grow(void *array, size_t count, size_t size)
 	return reallocarray(array, count ? 2 * count : 1, size);
 }
 
+static bool is_within(long long n, long long most)
+{
+	return n >= 0 && n <= most;
+}
+
 static bool add_listener(struct letter *letter, const long long n[NUMBERS_MAX])
 {
+	if (!is_within(n[0], UINT32_MAX) || !is_within(n[1], UINT16_MAX) ||
+	    !is_within(n[2], INT_MAX))
+		return false;
 	void *grown = grow(letter->listeners, letter->listener_count, sizeof(*letter->listeners));
 	if (!grown)
 		return false;
@@ -102,6 +117,8 @@ static bool add_listener(struct letter *letter, const long long n[NUMBERS_MAX])
 
 static bool add_legs(struct letter *letter, const long long n[NUMBERS_MAX])
 {
+	if (!is_within(n[0], UINT32_MAX) || !is_within(n[1], INT_MAX) || !is_within(n[2], INT_MAX))
+		return false;
 	void *grown = grow(letter->legs, letter->legs_count, sizeof(*letter->legs));
 	if (!grown)
 		return false;
@@ -125,7 +142,7 @@ static bool add_word(struct letter *letter, char *word)
 /* The octets behind a line that told their number, and a newline. NULL: they are not there. */
 static char *take_blob(FILE *file, long long length)
 {
-	if (length < 0 || length > BLOB_MAX)
+	if (!is_within(length, BLOB_MAX))
 		return NULL;
 	char *blob = malloc((size_t)length + 1);
 	if (!blob)
@@ -166,11 +183,50 @@ static bool take_blob_line(struct letter *letter, FILE *file, const char *name, 
 	return false;
 }
 
-static bool take_line(struct letter *letter, FILE *file, const char *line)
+/* How many numbers stand behind the name, which is cut off; -1: it is no such line. */
+static int split(char *line, long long n[NUMBERS_MAX])
 {
-	char name[16];
+	char *at = line + strcspn(line, " \n");
+	int count = 0;
+
+	if (at == line)
+		return -1;
+	while (*at == ' ' && count < NUMBERS_MAX) {
+		char *start = at + 1;
+		*at = '\0'; /* the first one ends the name */
+		if (*start != '-' && !isdigit((unsigned char)*start))
+			return -1;
+		n[count++] = strtoll(start, &at, 10);
+		if (at == start)
+			return -1;
+	}
+	if (strcmp(at, "\n") != 0)
+		return -1;
+	*at = '\0';
+	return count;
+}
+
+/* -1: none. */
+static bool take_descriptor(int *value, long long n)
+{
+	*value = (int)n;
+	return n >= -1 && n <= INT_MAX;
+}
+
+static bool take_user(struct letter *letter, const long long n[NUMBERS_MAX])
+{
+	if (n[0] < 0 || n[0] >= UINT32_MAX || n[1] < 0 || n[1] >= UINT32_MAX)
+		return false;
+	letter->user.uid = (uid_t)n[0];
+	letter->user.gid = (gid_t)n[1];
+	return true;
+}
+
+static bool take_line(struct letter *letter, FILE *file, char *line)
+{
 	long long n[NUMBERS_MAX];
-	int numbers = sscanf(line, "%15s %lld %lld %lld", name, &n[0], &n[1], &n[2]) - 1;
+	int numbers = split(line, n);
+	const char *name = line;
 	const struct {
 		const char *name;
 		int *value;
@@ -179,16 +235,11 @@ static bool take_line(struct letter *letter, FILE *file, const char *line)
 	    {"log", &letter->log},   {"given", &letter->given},
 	};
 
-	if (strcmp(name, "user") == 0 && numbers == 2) {
-		letter->user.uid = (uid_t)n[0];
-		letter->user.gid = (gid_t)n[1];
-		return true;
-	}
-	if (strcmp(name, "raw") == 0 && numbers == 2) {
-		letter->raw_receive = (int)n[0];
-		letter->raw_send = (int)n[1];
-		return true;
-	}
+	if (numbers == 2 && strcmp(name, "user") == 0)
+		return take_user(letter, n);
+	if (numbers == 2 && strcmp(name, "raw") == 0)
+		return take_descriptor(&letter->raw_receive, n[0]) &&
+		       take_descriptor(&letter->raw_send, n[1]);
 	if (numbers == 3 && strcmp(name, "listener") == 0)
 		return add_listener(letter, n);
 	if (numbers == 3 && strcmp(name, "legs") == 0)
@@ -196,10 +247,8 @@ static bool take_line(struct letter *letter, FILE *file, const char *line)
 	if (numbers != 1)
 		return false;
 	for (size_t i = 0; i < sizeof(ones) / sizeof(ones[0]); i++) {
-		if (strcmp(name, ones[i].name) == 0) {
-			*ones[i].value = (int)n[0];
-			return true;
-		}
+		if (strcmp(name, ones[i].name) == 0)
+			return take_descriptor(ones[i].value, n[0]);
 	}
 	if (strcmp(name, "to") == 0 && n[0] >= LETTER_TO_WORKER && n[0] <= LETTER_TO_TRIAL) {
 		letter->to = (enum letter_to)n[0];
@@ -207,6 +256,10 @@ static bool take_line(struct letter *letter, FILE *file, const char *line)
 	}
 	if (strcmp(name, "descriptors") == 0 && n[0] >= 0) {
 		letter->descriptors = (size_t)n[0];
+		return true;
+	}
+	if (strcmp(name, "again") == 0 && n[0] > 0 && n[0] <= INT32_MAX) {
+		letter->again = (unsigned)n[0];
 		return true;
 	}
 	if (strcmp(name, "keeper") == 0) {
@@ -220,26 +273,62 @@ static bool take(struct letter *letter, FILE *file)
 {
 	char line[128];
 	bool good = fgets(line, sizeof(line), file) && strcmp(line, TITLE "\n") == 0;
-	while (good && fgets(line, sizeof(line), file))
-		good = take_line(letter, file, line);
-	return good && !ferror(file) && letter->to != LETTER_TO_NOBODY && letter->words;
+	bool ended = false;
+	while (good && !ended && fgets(line, sizeof(line), file)) {
+		ended = strcmp(line, END) == 0;
+		good = ended || take_line(letter, file, line);
+	}
+	return good && ended && getc(file) == EOF && letter->to != LETTER_TO_NOBODY &&
+	       letter->words;
 }
 
 int letter_read(int fd, struct letter *letter, struct why *why)
 {
 	*letter = LETTER_NONE;
 	FILE *file = fdopen(fd, "r");
-	if (!file)
-		return why_set(why, "letter of the running instance: %s", strerror(errno));
+	if (!file) {
+		int error = errno;
+		if (fd >= 0)
+			close(fd);
+		errno = error;
+		return why_set(why, "letter of the running instance: %s", strerror(error));
+	}
 	rewind(file);
+	errno = 0;
 	bool good = take(letter, file);
+	int error = errno;
 	fclose(file);
 	if (good)
 		return 0;
 	letter_clear(letter);
+	errno = error == ENOMEM ? ENOMEM : EINVAL;
 	return why_set(why,
 		       "the running instance is of a version that this one (%s) cannot go on from",
 		       TITLE);
+}
+
+/* A copy, so that there is another try. */
+static int read_copy(int fd, struct letter *letter, struct why *why)
+{
+	int copy = dup(fd);
+	*letter = LETTER_NONE;
+	return copy >= 0 ? letter_read(copy, letter, why)
+			 : why_set(why, "letter of the running instance: %s", strerror(errno));
+}
+
+/* All that the keeper's next image has depends on it. */
+static int read_patiently(int fd, struct letter *letter, struct why *why)
+{
+	const struct timespec pause = {.tv_nsec = 100000000};
+	int result = read_copy(fd, letter, why);
+	for (int tries = 1; result != 0 && tries < TRIES; tries++) {
+		if (errno != ENOMEM && errno != EMFILE && errno != ENFILE)
+			break;
+		nanosleep(&pause, NULL);
+		result = read_copy(fd, letter, why);
+	}
+	close(fd);
+	return result;
 }
 
 int letter_receive(struct letter *letter, struct why *why)
@@ -254,7 +343,7 @@ int letter_receive(struct letter *letter, struct why *why)
 	if (end == value || *end != '\0' || fd < 0 || fd > INT32_MAX)
 		fd = -1;
 	unsetenv(VARIABLE);
-	return letter_read((int)fd, letter, why);
+	return read_patiently((int)fd, letter, why);
 }
 
 void letter_clear(struct letter *letter)

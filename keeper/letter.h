@@ -13,6 +13,7 @@
  *   legs 17 21 22
  *   word 9
  *   --nofork
+ *   end
  *
  * Thread: main.
  */
@@ -47,6 +48,7 @@ struct letter_legs {
 struct letter {
 	enum letter_to to;
 	long keeper;	    /* its pid */
+	unsigned again;	    /* how often a keeper's next image has been tried in vain */
 	size_t descriptors; /* the limit */
 	struct user user;   /* whom a worker becomes */
 	/* -1: none */
@@ -81,7 +83,8 @@ int letter_write(const struct letter *letter, struct why *why);
 enum { LETTER_ENTRY_MAX = 40 };
 char *letter_entry(int fd, char out[static LETTER_ENTRY_MAX]);
 
-/* Reads the letter that the environment names, closes it and takes it out of the environment. 0
+/* Reads the letter that the environment names (once more after a while where there is no memory),
+ * closes it and takes it out of the environment. 0
  * with *letter, whose role is LETTER_TO_NOBODY where there is none; -1 with a sentence. */
 int letter_receive(struct letter *letter, struct why *why);
 

@@ -12,8 +12,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* For as many messages as may be under way while the other end is busy elsewhere. */
-enum { BUFFER = 4 << 20 };
+enum {
+	/* For as many messages as may be under way while the other end is busy elsewhere. */
+	BUFFER = 4 << 20,
+	TRIES = 20,	       /* of what the system has no memory for right now */
+	MESSAGES_A_TURN = 256, /* then others have theirs, however much the other end says */
+};
 
 struct waiting {
 	STAILQ_ENTRY(waiting) in_queue;
@@ -25,6 +29,7 @@ struct link {
 	bool inherit, gone_told;
 	struct event *readable, *writable;
 	STAILQ_HEAD(, waiting) queue; /* without descriptors */
+	size_t waiting_count;
 	link_received *received;
 	link_gone *gone;
 	void *arg;
@@ -49,6 +54,17 @@ int link_pair(int ends[2])
 	return 0;
 }
 
+static bool must_wait(int error)
+{
+	return error == EAGAIN || error == EWOULDBLOCK;
+}
+
+/* Of the system, and not of the link. */
+static bool is_passing(int error)
+{
+	return error == EINTR || error == ENOMEM || error == ENOBUFS;
+}
+
 /* ---- sending ---- */
 
 static int send_now(const struct link *link, const struct link_message *message)
@@ -57,6 +73,7 @@ static int send_now(const struct link *link, const struct link_message *message)
 	struct iovec iov = {(void *)(uintptr_t)message, sizeof(*message)};
 	struct msghdr header = {.msg_iov = &iov, .msg_iovlen = 1};
 	ssize_t sent;
+	int tries = TRIES;
 
 	if (message->fd_count > 0) {
 		size_t size = message->fd_count * sizeof(int);
@@ -70,45 +87,68 @@ static int send_now(const struct link *link, const struct link_message *message)
 	}
 	do
 		sent = sendmsg(link->fd, &header, MSG_NOSIGNAL | MSG_DONTWAIT);
-	while (sent < 0 && errno == EINTR);
+	while (sent < 0 && is_passing(errno) && --tries > 0);
 	return sent == sizeof(*message) ? 0 : -1;
+}
+
+static int enqueue(struct link *link, const struct link_message *message)
+{
+	struct waiting *waiting = malloc(sizeof(*waiting));
+	if (!waiting)
+		return -1;
+	if (event_add(link->writable, NULL) != 0) {
+		free(waiting);
+		errno = ENOMEM;
+		return -1;
+	}
+	waiting->message = *message;
+	STAILQ_INSERT_TAIL(&link->queue, waiting, in_queue);
+	link->waiting_count++;
+	return 0;
 }
 
 int link_send(struct link *link, const struct link_message *message)
 {
-	bool must_wait = !STAILQ_EMPTY(&link->queue);
-	if (!must_wait && send_now(link, message) == 0)
-		return 0;
-	if (!must_wait && errno != EAGAIN && errno != EWOULDBLOCK)
-		return -1;
-	if (message->fd_count > 0) {
+	if (STAILQ_EMPTY(&link->queue)) {
+		if (send_now(link, message) == 0)
+			return 0;
+		if (!must_wait(errno) && !is_passing(errno))
+			return -1;
+	} else {
 		errno = EAGAIN;
-		return -1;
 	}
-	struct waiting *waiting = malloc(sizeof(*waiting));
-	if (!waiting)
-		return -1;
-	waiting->message = *message;
-	STAILQ_INSERT_TAIL(&link->queue, waiting, in_queue);
-	event_add(link->writable, NULL);
-	return 0;
+	return message->fd_count > 0 ? -1 : enqueue(link, message);
+}
+
+size_t link_waiting(const struct link *link)
+{
+	return link->waiting_count;
+}
+
+static void remove_first(struct link *link)
+{
+	struct waiting *waiting = STAILQ_FIRST(&link->queue);
+	STAILQ_REMOVE_HEAD(&link->queue, in_queue);
+	link->waiting_count--;
+	free(waiting);
 }
 
 static void on_writable(evutil_socket_t fd, short what, void *arg)
 {
 	struct link *link = arg;
-	struct waiting *waiting;
+	const struct waiting *waiting;
 	(void)fd, (void)what;
 
 	while ((waiting = STAILQ_FIRST(&link->queue))) {
 		if (send_now(link, &waiting->message) != 0) {
-			if (errno == EAGAIN || errno == EWOULDBLOCK)
-				event_add(link->writable, NULL);
-			return; /* else the other end is gone, as reading will tell */
+			/* Any other error: the other end is gone, as reading will tell. */
+			if (!must_wait(errno) && !is_passing(errno))
+				event_del(link->writable);
+			return;
 		}
-		STAILQ_REMOVE_HEAD(&link->queue, in_queue);
-		free(waiting);
+		remove_first(link);
 	}
+	event_del(link->writable);
 }
 
 /* ---- receiving ---- */
@@ -125,7 +165,7 @@ static void take_descriptors(struct msghdr *header, struct link_message *message
 	}
 }
 
-/* False: nothing is there. */
+/* False: nothing is there, or cannot be read now. */
 static bool receive(struct link *link, struct link_message *message, bool *ended)
 {
 	union descriptors control;
@@ -137,16 +177,17 @@ static bool receive(struct link *link, struct link_message *message, bool *ended
 	    .msg_controllen = sizeof(control.octets),
 	};
 	ssize_t got;
+	int tries = TRIES;
 	do
 		got = recvmsg(link->fd, &header,
 			      MSG_DONTWAIT | (link->inherit ? 0 : MSG_CMSG_CLOEXEC));
-	while (got < 0 && errno == EINTR);
-	*ended = got == 0 || (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK);
+	while (got < 0 && is_passing(errno) && --tries > 0);
+	*ended = got == 0 || (got < 0 && !must_wait(errno) && !is_passing(errno));
 	if (got <= 0)
 		return false;
 	take_descriptors(&header, message);
 	message->text[LINK_TEXT_MAX - 1] = '\0';
-	if (got == sizeof(*message))
+	if (got == sizeof(*message) && !(header.msg_flags & MSG_TRUNC))
 		return true;
 	for (unsigned i = 0; i < message->fd_count; i++)
 		close(message->fds[i]);
@@ -154,12 +195,13 @@ static bool receive(struct link *link, struct link_message *message, bool *ended
 	return false;
 }
 
-void link_drain(struct link *link)
+/* What comes behind the most that may be taken is left where it is. */
+static void take(struct link *link, size_t most)
 {
 	struct link_message message;
 	bool ended = false;
 
-	while (receive(link, &message, &ended))
+	while (most-- > 0 && receive(link, &message, &ended))
 		link->received(link->arg, &message);
 	if (!ended || link->gone_told)
 		return;
@@ -169,10 +211,15 @@ void link_drain(struct link *link)
 	link->gone(link->arg);
 }
 
+void link_drain(struct link *link)
+{
+	take(link, SIZE_MAX);
+}
+
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd, (void)what;
-	link_drain(arg);
+	take(arg, MESSAGES_A_TURN);
 }
 
 /* ---- birth and death ---- */
@@ -189,7 +236,7 @@ struct link *link_open(struct event_base *base, int fd, bool inherit, link_recei
 	    .fd = fd, .inherit = inherit, .received = received, .gone = gone, .arg = arg};
 	STAILQ_INIT(&link->queue);
 	link->readable = event_new(base, fd, EV_READ | EV_PERSIST, on_readable, link);
-	link->writable = event_new(base, fd, EV_WRITE, on_writable, link);
+	link->writable = event_new(base, fd, EV_WRITE | EV_PERSIST, on_writable, link);
 	if (!link->readable || !link->writable || event_add(link->readable, NULL) != 0) {
 		link_close(link);
 		return NULL;
@@ -199,17 +246,14 @@ struct link *link_open(struct event_base *base, int fd, bool inherit, link_recei
 
 void link_close(struct link *link)
 {
-	struct waiting *waiting;
 	if (!link)
 		return;
 	if (link->readable)
 		event_free(link->readable);
 	if (link->writable)
 		event_free(link->writable);
-	while ((waiting = STAILQ_FIRST(&link->queue))) {
-		STAILQ_REMOVE_HEAD(&link->queue, in_queue);
-		free(waiting);
-	}
+	while (!STAILQ_EMPTY(&link->queue))
+		remove_first(link);
 	close(link->fd);
 	free(link);
 }

@@ -84,10 +84,13 @@ void link_close(struct link *link); /* NULL is fine */
 
 /* Descriptors stay the caller's. 0; -1 with errno: it has not been sent and never will, which
  * befalls messages with descriptors where the other end does not read, and any where memory
- * lacks. */
+ * lacks here and in the system. */
 int link_send(struct link *link, const struct link_message *message);
 
-/* Hands over what has come by now, the end included, without waiting for the event loop. */
+size_t link_waiting(const struct link *link); /* messages that the other end has not taken yet */
+
+/* Hands over what has come by now, the end included, without waiting for the event loop: all of it,
+ * so the other end must not go on sending. */
 void link_drain(struct link *link);
 
 #endif

@@ -2,14 +2,14 @@
 
     with Faults() as faults:
         with World(env=faults.env) as world:
-            faults.arm(ACCEPT, 1, errno.EMFILE, pid=world.proxy.pid)   # its next accept() fails
+            faults.arm(ACCEPT, 1, errno.EMFILE, pid=world.proxy.worker)   # its next accept() fails
             ...
             with faults.paused():                                      # what happens now does not count
                 ...
             faults.hit()                                               # has that call come?
             faults.disarm()
 
-pid names one process; parent instead means those that this one starts.
+pid names one process; parent instead means those that this one starts, worker=True any worker.
 """
 
 import mmap
@@ -23,12 +23,12 @@ from .netns import RUN_PREFIX
 
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = (NOTHING, MEMORY, SOCKET, ACCEPT, CONNECT, SEND, RECEIVE, SPAWN, PIPE, EVENTFD, MMAP, EPOLL, OPEN, WRITE,
-         OPTION) = range(15)
+         OPTION, EXEC) = range(16)
 NAMES = dict(zip(KINDS, ("nothing", "memory", "socket", "accept", "connect", "send", "receive", "spawn", "pipe", "eventfd",
-                         "mmap", "epoll", "open", "write", "setsockopt")))
+                         "mmap", "epoll", "open", "write", "setsockopt", "exec")))
 # struct control
-KIND, NTH, ERROR, PID, PARENT, PAUSED, COUNT, HIT = range(0, 32, 4)
-CLOCK, SIZE = 32, 40
+KIND, NTH, ERROR, PID, PARENT, PAUSED, COUNT, HIT, WORKER = range(0, 36, 4)
+CLOCK, SIZE = 40, 48
 
 
 class Faults:
@@ -49,10 +49,10 @@ class Faults:
     def _get(self, at):
         return struct.unpack_from("=I", self._memory, at)[0]
 
-    def arm(self, kind, nth, error, pid=0, parent=0):
+    def arm(self, kind, nth, error, pid=0, parent=0, worker=False):
         """The nth call of a kind from now on fails with this errno."""
         self.disarm()
-        for at, value in ((NTH, nth), (ERROR, error), (PID, pid), (PARENT, parent), (PAUSED, 0), (COUNT, 0), (HIT, 0)):
+        for at, value in ((NTH, nth), (ERROR, error), (PID, pid), (PARENT, parent), (WORKER, worker), (PAUSED, 0), (COUNT, 0), (HIT, 0)):
             self._put(at, value)
         self._put(KIND, kind)
 

@@ -1,27 +1,31 @@
 #!/usr/bin/python3
-"""Faults on purpose: the n-th call of a kind fails while a session is set up, used and ended, for each n that it has.
+"""Faults on purpose: the n-th call of a kind fails while a session is set up, used and ended, for each n that it has, in
+the worker and in the keeper; and in the keeper while a worker dies, the configuration changes, the program is upgraded.
 
-Whatever fails, the program lives, a call that was up before goes on, the next session works, and nothing leaks.
+Whatever fails, both live, a call that was up before goes on, the next session works, and nothing leaks.
 """
 
 import errno
 import os
+import signal
 import socket
 import struct
 import sys
+import tempfile
 import time
 from contextlib import closing, contextmanager
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lab import faults as kinds
-from lab import tap, watch
+from lab import tap, turmoil, watch
 from lab.errors import LabTimeout, Skip
 from lab.fake import PATIENCE, Ended, World
 from lab.faults import Faults
 from lab.messages import CCRQ, CDN, ECHO_RP, ECHO_RQ, OCRP, OCRQ, SCCRP, SCCRQ, STOP_RP, STOP_RQ, build
-from lab.netns import ip, need
+from lab.netns import RUN_PREFIX, ip, need
 from lab.proc import wait_until
 from lab.proxy import CLOSED, READY, SANITIZED, START, Proxy, program
 from lab.sniff import Sniffer
@@ -47,10 +51,14 @@ class Lab:
     def __init__(self, words=(), **options):
         self.faults = Faults()
         self.world = World(["-x", "/bin/true", *words], clients=2, servers=2, debug=False, env=self.faults.env, **options)
-        self.pid = self.world.proxy.pid  # of the process whose calls fail
+        self.keeper, self.worker = self.world.proxy.pid, self.world.proxy.worker
+        self.pid = self.worker  # of the process whose calls fail
         self.serial = 0
         self.bystander = self.world.session(client=1, server=1)
         self.call = self.bystander.call(5, 7)
+
+    def descriptors(self):
+        return watch.descriptors(self.keeper), watch.descriptors(self.worker)
 
     def check_bystander(self):
         """Its messages and packets arrive. What the program does for it is not counted."""
@@ -121,14 +129,14 @@ class Lab:
                 stream.close()
             host.streams.clear()
 
-    def settle(self, descriptors):
-        """Nothing is left of earlier sessions."""
+    def settle(self, before):
+        """No descriptors are left of earlier sessions, in either process."""
         def settled():
             while self.world.server.dialled():
                 pass
             self.hang_up()
-            return watch.descriptors(self.pid) <= descriptors
-        wait_until(settled, PATIENCE, f"{descriptors} descriptors as before")
+            return all(map(int.__le__, self.descriptors(), before))
+        wait_until(settled, PATIENCE, f"{before} descriptors as before")
 
     def close(self):
         self.faults.disarm()
@@ -148,9 +156,8 @@ def lab(**options):
     made.close()
 
 
-def run_with(made, kind, nth, error):
+def run_with(made, kind, nth, error, before):
     """One session during which the nth call fails, and what must hold then. Answers whether there was an nth."""
-    descriptors = made.descriptors
     made.faults.arm(kind, nth, error, pid=made.pid)
     complete = True
     try:
@@ -158,33 +165,39 @@ def run_with(made, kind, nth, error):
     except LOST as lost:
         complete = False
         why = str(lost)
-    wait_until(lambda: made.faults.hit() or watch.descriptors(made.pid) <= descriptors, PATIENCE, "the session's end")
+    wait_until(lambda: made.faults.hit() or all(map(int.__le__, made.descriptors(), before)), PATIENCE, "the session's end")
     hit = made.faults.hit()
     made.faults.disarm()
     label = f"{kinds.NAMES[kind]} {nth}: {errno.errorcode[error]}"
     assert made.world.proxy.running(), f"{label}: the program ended"
+    assert watch.worker(made.keeper) == made.worker, f"{label}: the worker died"
     assert complete or hit, f"{label}: nothing failed, but the session: {why}"
     try:
         made.check_bystander()
         made.session(PATIENCE)
-        made.settle(descriptors)
+        made.settle(before)
     except LOST as lost:
         raise AssertionError(f"after {label}: {type(lost).__name__}: {lost}") from lost
     return hit
 
 
-def each_in_turn(kind, *errors, least=1, **options):
-    """For each n that a session has."""
+def needs_our_allocator(kind):
     if kind == kinds.MEMORY and SANITIZED.search(program().read_bytes()):
         raise Skip("a sanitizer has an allocator of its own, which no library stands in front of")
+
+
+def each_in_turn(kind, *errors, least=1, keeper=False, **options):
+    """For each n that a session has, in the worker or in the keeper."""
+    needs_our_allocator(kind)
     with lab(**options) as made:
-        made.descriptors = watch.descriptors(made.pid)
+        made.pid = made.keeper if keeper else made.worker
+        before = made.descriptors()
         made.session(PATIENCE)
-        made.settle(made.descriptors)
+        made.settle(before)
         memory = watch.rss(made.pid)
         for error in errors:
             nth = 1
-            while run_with(made, kind, nth, error):
+            while run_with(made, kind, nth, error, before):
                 nth += 1
                 assert nth < MOST
             tap.comment(f"{kinds.NAMES[kind]}, {errno.errorcode[error]}: {nth - 1} in a session")
@@ -233,8 +246,8 @@ def test_faults_of_setsockopt():
 
 def test_faults_of_commands():
     "an access command that cannot be started, or whose pipe cannot be made"
-    each_in_turn(kinds.SPAWN, errno.EAGAIN)
-    each_in_turn(kinds.PIPE, errno.EMFILE)
+    each_in_turn(kinds.SPAWN, errno.EAGAIN, keeper=True)
+    each_in_turn(kinds.PIPE, errno.EMFILE, keeper=True)
 
 
 def test_faults_of_epoll():
@@ -247,12 +260,101 @@ def test_faults_of_the_log():
     each_in_turn(kinds.WRITE, errno.ENOSPC)
 
 
+def test_faults_in_the_keeper():
+    "each allocation, sending and receiving of the keeper during a session, and what it would watch, fails in turn"
+    each_in_turn(kinds.SEND, errno.ENOBUFS, keeper=True)
+    each_in_turn(kinds.RECEIVE, errno.ENOMEM, errno.EINTR, keeper=True)
+    each_in_turn(kinds.EPOLL, errno.ENOMEM, keeper=True)
+    each_in_turn(kinds.WRITE, errno.ENOSPC, keeper=True, least=0)
+    each_in_turn(kinds.MEMORY, errno.ENOMEM, keeper=True)
+
+
+test_faults_in_the_keeper.deadline = 300
+
+
+# ---- what befalls the program ----
+
+KEEPER_FAULTS = [(kinds.SEND, errno.ENOBUFS), (kinds.RECEIVE, errno.ENOMEM), (kinds.SPAWN, errno.EAGAIN),
+                 (kinds.PIPE, errno.EMFILE), (kinds.OPEN, errno.EMFILE), (kinds.EPOLL, errno.ENOMEM),
+                 (kinds.MEMORY, errno.ENOMEM)]
+
+
+def befall(made, event, kind, error, before):
+    """event(made) with each call of the keeper's failing in turn that it leads to: the calls that were up go on."""
+    nth, hit = 0, True
+    while hit:
+        nth += 1
+        assert nth < MOST
+        label = f"{kinds.NAMES[kind]} {nth}: {errno.errorcode[error]}"
+        made.faults.arm(kind, nth, error, pid=made.keeper)
+        try:
+            event(made)
+            hit = made.faults.hit()
+            made.faults.disarm()
+            assert made.world.proxy.running(), "the program ended"
+            # A worker that could not be told something may just be about to be replaced.
+            wait_until(lambda: watch.worker(made.keeper), turmoil.PATIENCE, "a worker")
+            made.check_bystander()
+            made.session(PATIENCE)
+            made.worker = made.world.proxy.worker
+            made.settle(before)
+        except LOST as lost:
+            raise AssertionError(f"{label}: {type(lost).__name__}: {lost}") from lost
+    tap.comment(f"{kinds.NAMES[kind]}, {errno.errorcode[error]}: {nth - 1}")
+
+
+def each_befalls(event, *more):
+    """Of all kinds that there can be."""
+    with tempfile.NamedTemporaryFile("w", prefix=RUN_PREFIX) as file:
+        file.write("handshake-timeout 60\n")
+        file.flush()
+        with lab(words=["-c", file.name]) as made:
+            event(made)
+            made.check_bystander()
+            made.worker = made.world.proxy.worker
+            before = made.descriptors()
+            for kind, error in [*KEEPER_FAULTS, *more]:
+                if kind != kinds.MEMORY or not SANITIZED.search(program().read_bytes()):
+                    befall(made, event, kind, error, before)
+
+
+def dies(made):
+    turmoil.kill(made.world.proxy).over()
+
+
+def reloads(made):
+    turmoil.wake(made.world.proxy, signal.SIGHUP, f"{turmoil.CHANGED}|{turmoil.NOT_CHANGED}")
+
+
+def upgrades(made):
+    turmoil.wake(made.world.proxy, signal.SIGUSR2, f"{turmoil.UPGRADED}|{turmoil.NOT_UPGRADED}")
+
+
+def test_faults_at_a_death():
+    "a worker dies, and what the keeper does about it fails, call by call: there is another one, and calls go on"
+    each_befalls(dies)
+
+
+def test_faults_at_a_reload():
+    "what the keeper does for a new configuration fails, call by call: it is in use, or refused and said so"
+    each_befalls(reloads)
+
+
+def test_faults_at_an_upgrade():
+    "what the keeper does for an upgrade fails, call by call: it is done, or refused and said so"
+    each_befalls(upgrades, (kinds.EXEC, errno.ENOEXEC))
+
+
+for befalls in (test_faults_at_a_death, test_faults_at_a_reload, test_faults_at_an_upgrade):
+    befalls.deadline = 400
+
+
 # ---- at the start ----
 
 
-def start_with(made, kind, nth, error):
+def start_with(made, kind, nth, error, whose):
     """The program either gets ready, or ends with a sentence. Answers whether there was an nth."""
-    made.faults.arm(kind, nth, error, parent=os.getpid())
+    made.faults.arm(kind, nth, error, **whose)
     label = f"{kinds.NAMES[kind]} {nth}: {errno.errorcode[error]}"
     with Proxy(made.firewall, ["-p", f"0.0.0.0:1723,{SERVER}"], env=made.faults.env, ready=False, debug=False) as proxy:
         wait_until(lambda: proxy.log.matching(READY) or not proxy.running(), START, f"{label}: readiness, or the end")
@@ -268,14 +370,14 @@ def start_with(made, kind, nth, error):
 
 
 def test_faults_at_the_start():
-    "whatever fails at the start, the program is ready all the same, or says what it was and ends with status 1"
+    "whatever fails at the start, in keeper or worker, the program is ready, or says what it was and ends with status 1"
     with DualHomed() as net, Faults() as made_faults:
         made = SimpleNamespace(firewall=net.firewall, faults=made_faults)
-        for kind, error in START_FAULTS:
+        for (kind, error), whose in product(START_FAULTS, ({"parent": os.getpid()}, {"worker": True})):
             nth = 1
-            while start_with(made, kind, nth, error):
+            while start_with(made, kind, nth, error, whose):
                 nth += 1
-            tap.comment(f"{kinds.NAMES[kind]}, {errno.errorcode[error]}: {nth - 1} at the start")
+            tap.comment(f"{next(iter(whose))}: {kinds.NAMES[kind]}, {errno.errorcode[error]}: {nth - 1} at the start")
 
 
 test_faults_at_the_start.deadline = 300
@@ -422,7 +524,7 @@ def test_full_queue():
             made.call.up(bytes(1000), seq=number)
         firewall.run(["tc", "qdisc", "del", "dev", "outside", "root"])
         comes_back(made)
-        made.settle(watch.descriptors(made.pid))
+        made.settle(made.descriptors())
 
 
 def test_clock_of_the_day_steps():

@@ -10,6 +10,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -43,6 +44,7 @@ enum kind {
 	OPEN,
 	WRITE,
 	OPTION,
+	EXEC,
 };
 
 /* Written by the test but for the counts. */
@@ -54,13 +56,18 @@ struct control {
 	_Atomic uint32_t parent;     /* or of that one's parent, whoever it starts */
 	_Atomic uint32_t paused;     /* do not count now */
 	_Atomic uint32_t count, hit; /* calls so far; whether the n-th has come */
-	_Atomic int64_t clock_ms;    /* CLOCK_REALTIME is ahead by so much */
+	_Atomic uint32_t worker;     /* or a worker, whoever's */
+	_Atomic uint32_t unused;
+	_Atomic int64_t clock_ms; /* CLOCK_REALTIME is ahead by so much */
 };
 
 static struct control *control;
+static bool is_worker;
 
-__attribute__((constructor)) static void find_control(void)
+/* Before the process may no longer open files. */
+__attribute__((constructor)) static void find_control(int argc, char **argv)
 {
+	is_worker = argc > 0 && strcmp(argv[0], "pptpproxy: worker") == 0;
 	const char *path = getenv("FAIL_NTH_CONTROL");
 	int fd = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
 	if (fd < 0)
@@ -74,7 +81,8 @@ __attribute__((constructor)) static void find_control(void)
 static bool meant(void)
 {
 	uint32_t pid = control->pid, parent = control->parent;
-	return (pid && (uint32_t)getpid() == pid) || (parent && (uint32_t)getppid() == parent);
+	return (pid && (uint32_t)getpid() == pid) || (parent && (uint32_t)getppid() == parent) ||
+	       (control->worker && is_worker);
 }
 
 static bool fails(enum kind kind)
@@ -99,17 +107,25 @@ static bool fails(enum kind kind)
 
 /* ---- memory ---- */
 
-/* libpcap's scanner ends the process, by exit() or by a null pointer, where it gets no memory to
- * compile a filter. That is at the start only, and not ours to mend. */
-static bool is_libpcap(const void *caller)
+/*
+ * Two compilers of filters, used at the start only, and not ours to mend. Where it gets no memory,
+ * libpcap's scanner ends the process, by exit() or by a null pointer; libseccomp's generator leaves
+ * rules out, so that what should be allowed kills, or goes round for ever.
+ */
+static bool is_compiler(const void *caller)
 {
 	Dl_info info;
-	return dladdr(caller, &info) && info.dli_fname && strstr(info.dli_fname, "libpcap");
+	return dladdr(caller, &info) && info.dli_fname &&
+	       (strstr(info.dli_fname, "libpcap") || strstr(info.dli_fname, "libseccomp"));
 }
+
+/* libc, too, while it finds out in which databases users are: see getpwnam_r below. */
+static _Thread_local bool looks_up_user;
 
 static bool memory_fails(const void *caller)
 {
-	return control && control->kind == MEMORY && !is_libpcap(caller) && fails(MEMORY);
+	return control && control->kind == MEMORY && !looks_up_user && !is_compiler(caller) &&
+	       fails(MEMORY);
 }
 
 #define NO_MEMORY memory_fails(__builtin_return_address(0))
@@ -138,6 +154,25 @@ void *realloc(void *old, size_t size)
 void *aligned_alloc(size_t alignment, size_t size)
 {
 	return NO_MEMORY ? NULL : __libc_memalign(alignment, size);
+}
+
+/* nsswitch.conf is read by the first look-up, and a list of it that got no memory is gone through
+ * all the same. Nothing of a session does that. */
+int getpwnam_r(const char *name, struct passwd *entry, char *buffer, size_t size,
+	       struct passwd **found)
+{
+	looks_up_user = true;
+	int error = NEXT(getpwnam_r)(name, entry, buffer, size, found);
+	looks_up_user = false;
+	return error;
+}
+
+int getpwuid_r(uid_t uid, struct passwd *entry, char *buffer, size_t size, struct passwd **found)
+{
+	looks_up_user = true;
+	int error = NEXT(getpwuid_r)(uid, entry, buffer, size, found);
+	looks_up_user = false;
+	return error;
 }
 
 void *mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset)
@@ -215,6 +250,18 @@ pid_t fork(void)
 	return fails(SPAWN) ? -1 : NEXT(fork)();
 }
 
+/* The caller's memory is a copy then, and whether the child could be executed is found out by its
+ * end only; but a function cannot return twice. */
+pid_t vfork(void)
+{
+	return fails(SPAWN) ? -1 : NEXT(fork)();
+}
+
+int execve(const char *path, char *const argv[], char *const environment[])
+{
+	return fails(EXEC) ? -1 : NEXT(execve)(path, argv, environment);
+}
+
 int posix_spawn(pid_t *restrict pid, const char *restrict path,
 		const posix_spawn_file_actions_t *restrict actions,
 		const posix_spawnattr_t *restrict attributes, char *const argv[restrict],
@@ -254,6 +301,16 @@ int open(const char *path, int flags, ...)
 	mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(more, mode_t) : 0;
 	va_end(more);
 	return fails(OPEN) ? -1 : NEXT(open)(path, flags, mode);
+}
+
+int memfd_create(const char *name, unsigned flags)
+{
+	return fails(OPEN) ? -1 : NEXT(memfd_create)(name, flags);
+}
+
+int dup(int fd)
+{
+	return fails(OPEN) ? -1 : NEXT(dup)(fd);
 }
 
 FILE *fopen(const char *path, const char *mode)
