@@ -307,8 +307,9 @@ static int start_listener(struct listener *listener, struct why *why)
 	if (fd < 0)
 		return -1;
 	control_leg_tune(fd, config->keepalive_s);
-	listener->event = evconnlistener_new(config->base, on_accept, listener,
-					     LEV_OPT_CLOSE_ON_EXEC | close_too, 0, fd);
+	listener->event =
+	    evconnlistener_new(config->base, on_accept, listener,
+			       LEV_OPT_DISABLED | LEV_OPT_CLOSE_ON_EXEC | close_too, 0, fd);
 	if (!listener->event) {
 		why_set(why, "listen on %s: %s", text, strerror(errno));
 		if (close_too)

@@ -44,9 +44,10 @@ struct control_listen_config {
 	void *arg;
 };
 
-/* Returns NULL with a sentence that names the address, port or word at fault. Pairs that conflict
- * with an earlier one are ignored, and peers that cannot be resolved kept, each with a warning in
- * the log. */
+/* Nobody is accepted before control_listen_pause says so: whoever opens them may have more to do
+ * that fails. Returns NULL with a sentence that names the address, port or word at fault. Pairs
+ * that conflict with an earlier one are ignored, and peers that cannot be resolved kept, each with
+ * a warning in the log. */
 struct control_listen *control_listen_open(const struct control_listen_config *config,
 					   struct why *why);
 

@@ -478,12 +478,11 @@ struct control_relay *control_relay_open(const struct control_relay_config *conf
 	relay->listen = open_listeners(relay, config, why);
 	if (!relay->listen)
 		goto failed;
-	if (relay->full)
-		update_listeners(relay);
 	if (start_tick(relay) != 0) {
 		why_set(why, "control relay: no timer");
 		goto failed;
 	}
+	update_listeners(relay);
 	return relay;
 failed:
 	control_relay_leave(relay); /* whoever tries again finds the connections */

@@ -700,8 +700,8 @@ static void change(struct worker *worker)
 		worker->configuration = next;
 		use_log(worker, &was->options);
 		free_configuration(was);
-		drop_idle_sockets(worker);
 	}
+	drop_idle_sockets(worker); /* the old configuration's, or those of one that was refused */
 	close_if_open(&worker->change_log);
 }
 

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -154,12 +155,29 @@ size_t keeper_hold_listeners(const struct keeper_hold *hold)
 	return hold->listener_count;
 }
 
+/* Which one another at this address cannot be bound beside. */
+static const struct listener *find_in_the_way(const struct keeper_hold *hold, uint32_t addr,
+					      uint16_t port)
+{
+	for (size_t i = 0; i < hold->listener_count; i++) {
+		const struct listener *listener = &hold->listeners[i];
+		if (listener->port == port && (listener->addr == INADDR_ANY || addr == INADDR_ANY))
+			return listener;
+	}
+	return NULL;
+}
+
 int keeper_hold_listen(struct keeper_hold *hold, uint32_t addr, uint16_t port, const char *name,
 		       struct why *why)
 {
 	const struct listener *there = find_listener(hold, addr, port);
 	if (there)
 		return there->fd;
+	if (find_in_the_way(hold, addr, port))
+		return why_set(why,
+			       "listen on %.300s: the configuration so far listens on this port at "
+			       "%s: it needs a new start",
+			       name, addr == INADDR_ANY ? "one address" : "all addresses");
 	int fd = control_listen_bind(addr, port, name, why);
 	if (fd < 0)
 		return -1;

@@ -91,12 +91,18 @@ static void open_listeners(void)
 	all = control_listen_open(&config, &why);
 }
 
-static void opens(size_t bound)
+static void opens_paused(size_t bound)
 {
 	open_listeners();
 	if (!all)
 		fail_msg("%s", why.text);
 	assert_int_equal(control_listen_pairs(all), bound);
+}
+
+static void opens(size_t bound)
+{
+	opens_paused(bound);
+	control_listen_pause(all, false);
 }
 
 /* %1$u in the sentence is the port. Nothing is left open. */
@@ -218,6 +224,19 @@ static void closed_they_refuse(void **state)
 	int client = loopback_socket();
 	assert_int_equal(connect(client, (struct sockaddr *)&to, sizeof(to)), -1);
 	assert_int_equal(errno, ECONNREFUSED);
+}
+
+static void at_first_they_are_paused(void **state)
+{
+	(void)state;
+	add_pair("127.0.0.2", ELSEWHERE);
+	opens_paused(1);
+	loopback_connect(1, 2, port);
+	stage_turn();
+	stage_turn();
+	assert_int_equal(accepted.calls, 0);
+	control_listen_pause(all, false);
+	STAGE_UNTIL(accepted.calls == 1);
 }
 
 static void paused_they_let_clients_wait(void **state)
@@ -498,6 +517,7 @@ int main(void)
 	    CASE(an_accepted_socket_is_ready_for_use),
 	    CASE(a_wildcard_listens_everywhere),
 	    CASE(closed_they_refuse),
+	    CASE(at_first_they_are_paused),
 	    CASE(paused_they_let_clients_wait),
 	    CASE(without_descriptors_all_are_paused),
 	    CASE(the_same_address_again_is_ignored),

@@ -201,6 +201,46 @@ static void what_cannot_be_opened_is_named(void **state)
 	assert_int_equal(stage_events(), events);
 }
 
+static struct {
+	int fd; /* of the first pair; -1: not asked yet */
+} opener;
+
+/* Before the second pair is refused, a client comes for the first one. */
+static int open_one(void *arg, uint32_t addr, uint16_t port, const char *name, struct why *why)
+{
+	assert_ptr_equal(arg, &opener);
+	if (opener.fd < 0) {
+		opener.fd = control_listen_bind(addr, port, name, why);
+		return opener.fd;
+	}
+	loopback_connect(1, 3, pair.listen.port);
+	stage_turn();
+	stage_turn();
+	return why_set(why, "listen on %s: no", name);
+}
+
+static void a_refused_change_takes_nobody_in(void **state)
+{
+	(void)state;
+	struct why why;
+	struct pair before = pair, pairs[] = {pair, pair};
+	before.listen.port = loopback_free_port();
+	struct control_relay_config config = config_with(MANY);
+	config.pairs = &before;
+	open_with(&config);
+	pairs[1].listen.addr++;
+	config.pairs = pairs;
+	config.pair_count = 2;
+	config.open_socket = open_one;
+	config.open_socket_arg = &opener;
+	opener.fd = -1;
+	assert_int_equal(control_relay_change(relay, &config, &why), -1);
+	close(opener.fd);
+	assert_false(stage_logged(": accepted\n"));
+	loopback_connect(1, 3, before.listen.port);
+	STAGE_UNTIL(stage_logged(": accepted\n"));
+}
+
 static void closed_in_the_midst_of_things(void **state)
 {
 	(void)state;
@@ -636,6 +676,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 	    CASE(a_call_from_end_to_end),
 	    CASE(what_cannot_be_opened_is_named),
+	    CASE(a_refused_change_takes_nobody_in),
 	    CASE(closed_in_the_midst_of_things),
 	    CASE(closed_while_it_shuts_down),
 	    CASE(closed_while_it_waits_for_descriptors),
