@@ -51,10 +51,28 @@ static void one_is_resolved(struct control_listen *all)
 		event_base_loopexit(all->config.base, NULL);
 }
 
+/* Takes the address that an earlier process had. */
+static bool recall(struct listener *listener, const char *failure)
+{
+	const struct control_listen_config *config = &listener->all->config;
+	char name[PAIR_TEXT_MAX], addr[INET_ADDRSTRLEN];
+	struct in_addr addr_be;
+
+	pair_endpoint_text(&listener->pair->listen, name);
+	if (!config->known || !config->known(config->open_socket_arg, name, &listener->listen.addr))
+		return false;
+	listener->listen.numeric = true;
+	addr_be.s_addr = htonl(listener->listen.addr);
+	inet_ntop(AF_INET, &addr_be, addr, sizeof(addr));
+	log_warning("%s; the address that it had, %s, is used", failure, addr);
+	return true;
+}
+
 static void on_listen_name(void *arg, const uint32_t *addresses, size_t count, const char *failure)
 {
 	struct listener *listener = arg;
 	struct control_listen *all = listener->all;
+	struct why why;
 
 	listener->listen_query = NULL;
 	one_is_resolved(all);
@@ -64,10 +82,13 @@ static void on_listen_name(void *arg, const uint32_t *addresses, size_t count, c
 	if (count > 0) {
 		listener->listen.addr = addresses[0];
 		listener->listen.numeric = true;
-	} else if (!all->failed) {
-		all->failed = true;
-		why_set(&all->why, "listen address '%s': %s", listener->listen.word, failure);
+		return;
 	}
+	why_set(&why, "listen address '%s': %s", listener->listen.word, failure);
+	if (recall(listener, why.text) || all->failed)
+		return;
+	all->failed = true;
+	all->why = why;
 }
 
 static void on_peer_name(void *arg, const uint32_t *addresses, size_t count, const char *failure)
@@ -207,11 +228,15 @@ static int find_circles(struct control_listen *all, struct why *why)
 		if (start->ignored)
 			continue;
 		forget_visits(all);
-		if (leads_to(all, start, start))
-			return why_set(why, "pair %s,%s would dial itself%s",
-				       pair_endpoint_text(&start->pair->listen, listen),
-				       pair_endpoint_text(&start->pair->peer, peer),
-				       dials(start, start) ? "" : " by way of other pairs");
+		if (!leads_to(all, start, start))
+			continue;
+		why_set(why, "pair %s,%s would dial itself%s",
+			pair_endpoint_text(&start->pair->listen, listen),
+			pair_endpoint_text(&start->pair->peer, peer),
+			dials(start, start) ? "" : " by way of other pairs");
+		if (!all->config.known)
+			return -1;
+		log_warning("%s", why->text); /* each dial asks again */
 	}
 	return 0;
 }
@@ -304,6 +329,8 @@ static int start_listener(struct listener *listener, struct why *why)
 
 	pair_endpoint_text(&listener->pair->listen, text);
 	int fd = open_socket(listener, text, why);
+	if (fd < 0 && !listener->pair->listen.numeric && recall(listener, why->text))
+		fd = open_socket(listener, text, why);
 	if (fd < 0)
 		return -1;
 	control_leg_tune(fd, config->keepalive_s);

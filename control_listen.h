@@ -30,6 +30,9 @@ typedef void control_listen_exhausted(void *arg, const char *reason);
 typedef int control_listen_open_socket(void *arg, uint32_t addr, uint16_t port, const char *name,
 				       struct why *why);
 
+/* At which address an earlier process listened under this name. False: it did not. */
+typedef bool control_listen_known(void *arg, const char *name, uint32_t *addr);
+
 struct control_listen_config {
 	struct event_base *base; /* runs inside control_listen_open, until names are resolved */
 	struct names *names;
@@ -39,6 +42,10 @@ struct control_listen_config {
 	/* NULL: sockets of our own, by control_listen_bind */
 	control_listen_open_socket *open_socket;
 	void *open_socket_arg;
+	/* Where an earlier process has listened, whose connections go on: what was good for it and
+	 * is not any more is a warning. Asked about a listen address that cannot be resolved or
+	 * had, with open_socket_arg. NULL: such a thing is an error, and so is a circle. */
+	control_listen_known *known;
 	control_listen_accepted *accepted;
 	control_listen_exhausted *exhausted;
 	void *arg;

@@ -44,6 +44,7 @@ struct control_relay_config {
 	struct control_keeping keeping;
 	control_listen_open_socket *open_socket; /* as in control_listen.h */
 	void *open_socket_arg;
+	control_listen_known *known; /* likewise */
 };
 
 /* First goes on with the connections of the process before, which keeping has, and ends the calls

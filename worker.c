@@ -36,6 +36,7 @@ struct listening {
 	uint32_t addr;
 	uint16_t port;
 	int fd;
+	char name[PAIR_TEXT_MAX]; /* "": not known */
 };
 
 struct worker {
@@ -209,15 +210,35 @@ static struct listening *find_listening(const struct worker *worker, uint32_t ad
 	return NULL;
 }
 
-static int add_listening(struct worker *worker, uint32_t addr, uint16_t port, int fd)
+static void name_listening(struct listening *listening, const char *name)
+{
+	snprintf(listening->name, sizeof(listening->name), "%s", name ? name : "");
+}
+
+static int add_listening(struct worker *worker, uint32_t addr, uint16_t port, int fd,
+			 const char *name)
 {
 	struct listening *listening =
 	    reallocarray(worker->listening, worker->listening_count + 1, sizeof(*listening));
 	if (!listening)
 		return -1;
 	worker->listening = listening;
-	listening[worker->listening_count++] = (struct listening){addr, port, fd};
+	listening += worker->listening_count++;
+	*listening = (struct listening){.addr = addr, .port = port, .fd = fd};
+	name_listening(listening, name);
 	return 0;
+}
+
+static bool address_of_name(void *arg, const char *name, uint32_t *addr)
+{
+	const struct worker *worker = arg;
+	for (size_t i = 0; i < worker->listening_count; i++) {
+		if (strcmp(worker->listening[i].name, name) != 0)
+			continue;
+		*addr = worker->listening[i].addr;
+		return true;
+	}
+	return false;
 }
 
 /* Runs the event base until the answer is there. */
@@ -236,8 +257,8 @@ static int open_socket(void *arg, uint32_t addr, uint16_t port, const char *name
 {
 	struct worker *worker = arg;
 	struct link_message wish = {.type = LINK_LISTEN, .addr = addr, .port = port};
-	const struct listening *there = find_listening(worker, addr, port);
-	if (there)
+	struct listening *there = find_listening(worker, addr, port);
+	if (there && strcmp(there->name, name) == 0)
 		return there->fd;
 	snprintf(wish.text, sizeof(wish.text), "%s", name);
 	if (ask_and_wait(worker, &wish, why) != 0)
@@ -245,7 +266,12 @@ static int open_socket(void *arg, uint32_t addr, uint16_t port, const char *name
 	int fd = descriptor(&worker->answer, 0);
 	if (fd < 0)
 		return why_set(why, "%s", worker->answer.text);
-	if (add_listening(worker, addr, port, fd) == 0)
+	if (there) { /* the keeper had to hear of its new name only */
+		name_listening(there, name);
+		close(fd);
+		return there->fd;
+	}
+	if (add_listening(worker, addr, port, fd, name) == 0)
 		return fd;
 	close(fd);
 	return why_set(why, "listen on %s: no memory", name);
@@ -487,6 +513,8 @@ static int open_control(struct worker *worker, struct why *why)
 {
 	struct control_relay_config config;
 	configure_control(worker, options_of(worker), &config);
+	if (worker->letter->listener_count > 0)
+		config.known = address_of_name;
 	worker->control = control_relay_open(&config, why);
 	return worker->control ? 0 : -1;
 }
@@ -592,7 +620,8 @@ static int remember_letter(struct worker *worker, struct why *why)
 		return why_set(why, "worker: no memory");
 	for (size_t i = 0; i < letter->listener_count; i++) {
 		const struct letter_listener *listener = &letter->listeners[i];
-		if (add_listening(worker, listener->addr, listener->port, listener->fd) != 0)
+		if (add_listening(worker, listener->addr, listener->port, listener->fd,
+				  listener->name) != 0)
 			return why_set(why, "worker: no memory");
 	}
 	return 0;

@@ -21,6 +21,7 @@ struct listener {
 	uint32_t addr;
 	uint16_t port;
 	int fd;
+	char *name; /* as the user has it; NULL: not known */
 };
 
 struct legs {
@@ -139,14 +140,27 @@ static struct listener *find_listener(const struct keeper_hold *hold, uint32_t a
 	return NULL;
 }
 
-static int add_listener(struct keeper_hold *hold, uint32_t addr, uint16_t port, int fd)
+/* Without memory it keeps the name that it has. */
+static void name_listener(struct listener *listener, const char *name)
+{
+	char *copy = name ? strdup(name) : NULL;
+	if (!copy)
+		return;
+	free(listener->name);
+	listener->name = copy;
+}
+
+static int add_listener(struct keeper_hold *hold, uint32_t addr, uint16_t port, int fd,
+			const char *name)
 {
 	struct listener *listeners =
 	    reallocarray(hold->listeners, hold->listener_count + 1, sizeof(*listeners));
 	if (!listeners)
 		return -1;
 	hold->listeners = listeners;
-	listeners[hold->listener_count++] = (struct listener){addr, port, fd};
+	struct listener *added = &listeners[hold->listener_count++];
+	*added = (struct listener){.addr = addr, .port = port, .fd = fd};
+	name_listener(added, name);
 	return 0;
 }
 
@@ -170,9 +184,11 @@ static const struct listener *find_in_the_way(const struct keeper_hold *hold, ui
 int keeper_hold_listen(struct keeper_hold *hold, uint32_t addr, uint16_t port, const char *name,
 		       struct why *why)
 {
-	const struct listener *there = find_listener(hold, addr, port);
-	if (there)
+	struct listener *there = find_listener(hold, addr, port);
+	if (there) {
+		name_listener(there, name);
 		return there->fd;
+	}
 	if (find_in_the_way(hold, addr, port))
 		return why_set(why,
 			       "listen on %.300s: the configuration so far listens on this port at "
@@ -182,7 +198,7 @@ int keeper_hold_listen(struct keeper_hold *hold, uint32_t addr, uint16_t port, c
 	if (fd < 0)
 		return -1;
 	inherit(fd);
-	if (add_listener(hold, addr, port, fd) != 0) {
+	if (add_listener(hold, addr, port, fd, name) != 0) {
 		close(fd);
 		return why_set(why, "listen on %.300s: no memory", name);
 	}
@@ -195,6 +211,7 @@ void keeper_hold_unlisten(struct keeper_hold *hold, uint32_t addr, uint16_t port
 	if (!listener)
 		return;
 	close(listener->fd);
+	free(listener->name);
 	*listener = hold->listeners[--hold->listener_count];
 }
 
@@ -213,7 +230,8 @@ int keeper_hold_tell(const struct keeper_hold *hold, struct letter *letter, stru
 	for (size_t i = 0; i < hold->listener_count; i++) {
 		const struct listener *listener = &hold->listeners[i];
 		letter->listeners[letter->listener_count++] =
-		    (struct letter_listener){listener->addr, listener->port, listener->fd};
+		    (struct letter_listener){listener->addr, listener->port, listener->fd,
+					     listener->name ? strdup(listener->name) : NULL};
 	}
 	for (uint32_t i = 0; i < hold->legs_room; i++) {
 		const int *fds = hold->legs[i].fds;
@@ -254,8 +272,10 @@ static int adopt(struct keeper_hold *hold, const struct letter *letter, struct w
 	}
 	for (size_t i = 0; i < letter->listener_count; i++) {
 		const struct letter_listener *listener = &letter->listeners[i];
-		hold->listeners[hold->listener_count++] =
-		    (struct listener){listener->addr, listener->port, listener->fd};
+		struct listener *added = &hold->listeners[hold->listener_count++];
+		*added = (struct listener){
+		    .addr = listener->addr, .port = listener->port, .fd = listener->fd};
+		name_listener(added, listener->name);
 	}
 	return 0;
 }
@@ -322,8 +342,10 @@ void keeper_hold_close(struct keeper_hold *hold)
 		return;
 	for (size_t i = 0; i < hold->legs_room; i++)
 		close_legs(&hold->legs[i]);
-	for (size_t i = 0; i < hold->listener_count; i++)
+	for (size_t i = 0; i < hold->listener_count; i++) {
 		close(hold->listeners[i].fd);
+		free(hold->listeners[i].name);
+	}
 	free(hold->legs);
 	free(hold->listeners);
 	gre_socket_close(&hold->raw);

@@ -41,7 +41,7 @@ void keeper_hold_release(struct keeper_hold *hold, uint32_t index);
 size_t keeper_hold_legs(const struct keeper_hold *hold); /* of how many connections */
 
 /* A listening socket at this address, made if there is none. Its descriptor, the hold's; -1 with a
- * sentence that starts with name, the address in the user's words. */
+ * sentence that starts with name, the address in the user's words, which letters tell. */
 int keeper_hold_listen(struct keeper_hold *hold, uint32_t addr, uint16_t port, const char *name,
 		       struct why *why);
 void keeper_hold_unlisten(struct keeper_hold *hold, uint32_t addr, uint16_t port);

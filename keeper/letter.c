@@ -42,6 +42,8 @@ static void put(FILE *file, const struct letter *letter)
 		const struct letter_listener *listener = &letter->listeners[i];
 		fprintf(file, "listener %lu %u %d\n", (unsigned long)listener->addr, listener->port,
 			listener->fd);
+		if (listener->name)
+			put_blob(file, "listener-name", listener->name, strlen(listener->name));
 	}
 	for (size_t i = 0; i < letter->legs_count; i++) {
 		const struct letter_legs *legs = &letter->legs[i];
@@ -111,7 +113,7 @@ static bool add_listener(struct letter *letter, const long long n[NUMBERS_MAX])
 		return false;
 	letter->listeners = grown;
 	letter->listeners[letter->listener_count++] =
-	    (struct letter_listener){(uint32_t)n[0], (uint16_t)n[1], (int)n[2]};
+	    (struct letter_listener){(uint32_t)n[0], (uint16_t)n[1], (int)n[2], name_of(line)};
 	return true;
 }
 
@@ -174,6 +176,12 @@ static bool take_blob_line(struct letter *letter, FILE *file, const char *name, 
 	}
 	if (strcmp(name, "word") == 0 && add_word(letter, octets))
 		return true;
+	if (strcmp(name, "listener-name") == 0 && letter->listener_count > 0) {
+		struct letter_listener *last = &letter->listeners[letter->listener_count - 1];
+		free(last->name);
+		last->name = octets;
+		return true;
+	}
 	if (strcmp(name, "user-name") == 0 && length <= USER_NAME_MAX) {
 		memcpy(letter->user.name, octets, (size_t)length + 1);
 		free(octets);
@@ -351,6 +359,8 @@ void letter_clear(struct letter *letter)
 	for (size_t i = 0; i < letter->word_count; i++)
 		free(letter->words[i]);
 	free(letter->words);
+	for (size_t i = 0; i < letter->listener_count; i++)
+		free(letter->listeners[i].name);
 	free(letter->listeners);
 	free(letter->legs);
 	free(letter->config);

@@ -9,7 +9,7 @@
  *   pptpproxy letter 1
  *   descriptors 20000
  *   raw 5 6
- *   listener 3232235777 1723 9
+ *   listener 3232235777 1723 9 inside.example.com:1723
  *   legs 17 21 22
  *   word 9
  *   --nofork
@@ -37,6 +37,7 @@ struct letter_listener {
 	uint32_t addr; /* host byte order */
 	uint16_t port;
 	int fd;
+	char *name; /* as the user has it, with its port; NULL: not known */
 };
 
 /* Of a connection that has a call; index: of its record in the kept memory. */

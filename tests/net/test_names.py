@@ -9,13 +9,14 @@ from pathlib import Path
 from signal import SIGHUP, SIGTERM
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from lab import tap, watch
+from lab import tap, turmoil, watch
 from lab.dns import Dns, Etc
 from lab.fake import FakeServer, World
 from lab.messages import SCCRP, SCCRQ, build
 from lab.netns import RUN_PREFIX
 from lab.proc import Proc, wait_until
 from lab.proxy import CLOSED, READY, program
+from lab.turmoil import Installed
 
 NAME = "vpn.example.test"
 
@@ -205,6 +206,41 @@ def test_name_that_comes_to_mean_a_circle_of_pairs():
         client.send(build(SCCRQ))
         client.expect_end()
         world.wait_line(client, f"{CLOSED}.*come back to this pair")
+        call.check()
+
+
+def _dies_well(world, call, warning):
+    death = turmoil.kill(world.proxy)
+    death.over()
+    world.log.wait(f"warning: {warning}", 10, after=death.mark)
+    call.check()
+
+
+def test_listen_name_that_has_gone_when_a_worker_dies():
+    "a listen name that is nobody's, or another host's, by the time a worker dies: the next one has its address and socket"
+    with (Installed() as installed, installed.in_use(),
+          Named({"inside.test": ["10.1.0.1"]}, pair="inside.test,10.2.0.10") as world):
+        call = world.session().call(5, 7)
+        world.dns.names["inside.test"] = ["192.0.2.1"]
+        _dies_well(world, call, "listen on inside.test:1723: .*no address of this host.*10.1.0.1")
+        world.dns.names.clear()
+        _dies_well(world, call, "listen address 'inside.test': .*10.1.0.1")
+        world.session().check()
+        installed.replace(installed.octets)
+        turmoil.upgrade(world.proxy)
+        _dies_well(world, call, "listen address 'inside.test': .*10.1.0.1")
+        world.session().check()
+
+
+def test_circle_that_is_there_when_a_worker_dies():
+    "a peer's name that is the proxy's own listener by the time a worker dies: calls go on, new clients of it are refused"
+    with Named({NAME: ["10.2.0.10"]}) as world:
+        call = world.session().call(5, 7)
+        world.dns.names[NAME] = ["10.2.0.1"]
+        _dies_well(world, call, "pair .* would dial itself")
+        client = world.dial()
+        client.send(build(SCCRQ))
+        client.expect_end()
         call.check()
 
 

@@ -27,6 +27,7 @@ static struct pair pairs[PAIRS_MAX];
 static size_t pair_count;
 static uint16_t port; /* of all listeners and peers */
 static struct control_listen *all;
+static bool goes_on; /* where an earlier process was */
 static struct why why;
 
 static struct {
@@ -75,9 +76,20 @@ static void add_pair(const char *listen_word, const char *peer_word)
 	assert_int_equal(pair_parse(text, &pairs[pair_count++], &why), 0);
 }
 
+/* What an earlier process listened at under the name "here". */
+static bool on_known(void *arg, const char *name, uint32_t *addr)
+{
+	char here[32];
+	(void)arg;
+	snprintf(here, sizeof(here), "here:%u", port);
+	*addr = 0x7f000003;
+	return strcmp(name, here) == 0;
+}
+
 static void open_listeners(void)
 {
 	struct control_listen_config config = {
+	    .known = goes_on ? on_known : NULL,
 	    .base = stage_base,
 	    .names = stage_names,
 	    .pairs = pairs,
@@ -152,6 +164,7 @@ static int set_up(void **state)
 	accepted.fd = -1;
 	memset(&exhausted, 0, sizeof(exhausted));
 	pair_count = 0;
+	goes_on = false;
 	port = loopback_free_port();
 	return stage_set_up(state);
 }
@@ -362,6 +375,33 @@ static void a_listen_name_that_is_none(void **state)
 	does_not_open("listen address 'absent': no name server is configured");
 }
 
+static void a_listen_name_that_had_an_address_before(void **state)
+{
+	(void)state;
+	goes_on = true;
+	add_pair("here", ELSEWHERE);
+	opens(1);
+	assert_logged_once(
+	    "warning: listen address 'here': no name server is configured; the address "
+	    "that it had, 127.0.0.3, is used\n");
+	arrives(3, &pairs[0]);
+	control_listen_close(all);
+	stage_hosts("192.0.2.3 here\n");
+	opens(1);
+	assert_logged_once(
+	    "warning: listen on here:%1$u: Cannot assign requested address (no address "
+	    "of this host); the address that it had, 127.0.0.3, is used\n");
+	arrives(3, &pairs[0]);
+	control_listen_close(all);
+	pair_count = 0;
+	add_pair("absent", ELSEWHERE);
+	does_not_open("listen address 'absent': no name server is configured");
+	pair_count = 0;
+	add_pair("192.0.2.4", ELSEWHERE);
+	does_not_open("listen on 192.0.2.4:%1$u: Cannot assign requested address "
+		      "(no address of this host)");
+}
+
 static void an_unresolved_peer_is_a_warning(void **state)
 {
 	(void)state;
@@ -451,6 +491,18 @@ static void a_circle_of_pairs(void **state)
 	does_not_open("pair 127.0.0.2:%1$u,127.0.0.3:%1$u would dial itself by way of other pairs");
 }
 
+static void a_circle_that_has_come_up_meanwhile(void **state)
+{
+	(void)state;
+	goes_on = true;
+	add_pair("127.0.0.2", "127.0.0.2");
+	add_pair("127.0.0.3", ELSEWHERE);
+	opens(2);
+	assert_logged_once("warning: pair 127.0.0.2:%1$u,127.0.0.2:%1$u would dial itself\n");
+	arrives(2, &pairs[0]);
+	assert_true(control_listen_forbidden(accepted.loop_check, 0x7f000002, port));
+}
+
 static void another_port_closes_no_circle(void **state)
 {
 	(void)state;
@@ -527,6 +579,7 @@ int main(void)
 	    CASE(names_conflict_by_their_addresses),
 	    CASE(a_listen_name_means_its_first_address),
 	    CASE(a_listen_name_that_is_none),
+	    CASE(a_listen_name_that_had_an_address_before),
 	    CASE(an_unresolved_peer_is_a_warning),
 	    CASE(the_program_may_end_meanwhile),
 	    CASE(an_address_of_another_host),
@@ -535,6 +588,7 @@ int main(void)
 	    CASE(a_pair_that_dials_itself),
 	    CASE(a_name_that_dials_itself),
 	    CASE(a_circle_of_pairs),
+	    CASE(a_circle_that_has_come_up_meanwhile),
 	    CASE(another_port_closes_no_circle),
 	    CASE(an_ignored_pair_closes_no_circle),
 	    CASE(ways_back_are_forbidden),
