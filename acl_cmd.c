@@ -36,6 +36,8 @@ enum {
 	REASONS_MAX = 320,
 	/* Of acl_cmd_free, a millisecond each. */
 	REAP_TRIES = 200,
+	/* Of checks that wait, by their clients' addresses. Those who share one share its fate. */
+	SOURCES = 1021,
 };
 
 enum { ENV_PATH, ENV_CLIENT, ENV_LISTEN, ENV_PEER, ENV_COUNT };
@@ -56,8 +58,9 @@ struct process {
 };
 
 struct acl_cmd_check {
-	TAILQ_ENTRY(acl_cmd_check) entry;
+	TAILQ_ENTRY(acl_cmd_check) entry, in_source;
 	struct acl_cmd *runner;
+	struct source *source;	 /* its client's */
 	struct checks *list;	 /* where it stands */
 	struct process *process; /* or NULL */
 	size_t next;		 /* the command that is asked, or to be asked next */
@@ -71,6 +74,12 @@ struct acl_cmd_check {
 	void *arg;
 };
 
+/* Its checks that wait, oldest first. */
+struct source {
+	struct checks waiting;
+	size_t count;
+};
+
 struct acl_cmd {
 	struct event_base *base;
 	struct acl_cmd_config config;
@@ -78,18 +87,34 @@ struct acl_cmd {
 	struct event *pump;  /* there may be a place for one that waits, or a done to call */
 	struct checks waiting, active, ended;
 	size_t waiting_count;
+	struct source sources[SOURCES];
 	TAILQ_HEAD(, process) processes;
 	size_t running;
 };
 
 /* Checks. */
 
+static void enter_source(struct acl_cmd_check *check)
+{
+	TAILQ_INSERT_TAIL(&check->source->waiting, check, in_source);
+	check->source->count++;
+	check->runner->waiting_count++;
+}
+
+static void leave_source(struct acl_cmd_check *check)
+{
+	TAILQ_REMOVE(&check->source->waiting, check, in_source);
+	check->source->count--;
+	check->runner->waiting_count--;
+}
+
 static void check_leave(struct acl_cmd_check *check)
 {
 	if (!check->list)
 		return;
 	TAILQ_REMOVE(check->list, check, entry);
-	check->runner->waiting_count -= check->list == &check->runner->waiting;
+	if (check->list == &check->runner->waiting)
+		leave_source(check);
 	check->list = NULL;
 }
 
@@ -107,7 +132,8 @@ static void check_move(struct acl_cmd_check *check, struct checks *list)
 	check_leave(check);
 	TAILQ_INSERT_TAIL(list, check, entry);
 	check->list = list;
-	check->runner->waiting_count += list == &check->runner->waiting;
+	if (list == &check->runner->waiting)
+		enter_source(check);
 	event_active(check->runner->pump, EV_TIMEOUT, 0);
 }
 
@@ -426,6 +452,36 @@ static bool is_full(const struct acl_cmd *runner)
 	       runner->waiting_count >= config->waiting_max + free_places;
 }
 
+static void deny_unasked(struct acl_cmd_check *check, const char *more)
+{
+	add_reason(check, "%u clients wait for access commands already (--max-waiting-checks)%s",
+		   check->runner->config.waiting_max, more);
+	check_end(check, ACL_ERROR);
+}
+
+static struct source *busiest(struct acl_cmd *runner)
+{
+	struct source *found = &runner->sources[0];
+	for (size_t i = 1; i < SOURCES; i++) {
+		if (runner->sources[i].count > found->count)
+			found = &runner->sources[i];
+	}
+	return found;
+}
+
+/* One source must not take all of the queue. It keeps no less than whom it makes room for. */
+static bool make_room(struct acl_cmd *runner, const struct source *newcomer)
+{
+	struct source *source;
+	if (!is_full(runner))
+		return true;
+	source = busiest(runner);
+	if (source->count <= newcomer->count + 1)
+		return false;
+	deny_unasked(TAILQ_FIRST(&source->waiting), ", most of them at its address");
+	return true;
+}
+
 struct acl_cmd_check *acl_cmd_start(struct acl_cmd *runner, const struct acl_cmd_client *client,
 				    acl_cmd_done *done, void *arg)
 {
@@ -442,14 +498,11 @@ struct acl_cmd_check *acl_cmd_start(struct acl_cmd *runner, const struct acl_cmd
 	}
 	struct in_addr addr_be = {.s_addr = htonl(client->addr)};
 	inet_ntop(AF_INET, &addr_be, check->address, sizeof(check->address));
-	if (is_full(runner)) {
-		add_reason(check,
-			   "%u clients wait for access commands already (--max-waiting-checks)",
-			   runner->config.waiting_max);
-		check_end(check, ACL_ERROR);
-	} else {
+	check->source = &runner->sources[client->addr % SOURCES];
+	if (make_room(runner, check->source))
 		check_move(check, &runner->waiting);
-	}
+	else
+		deny_unasked(check, "");
 	return check;
 }
 
@@ -484,6 +537,8 @@ struct acl_cmd *acl_cmd_new(struct event_base *base, const struct acl_cmd_config
 	TAILQ_INIT(&runner->waiting);
 	TAILQ_INIT(&runner->active);
 	TAILQ_INIT(&runner->ended);
+	for (size_t i = 0; i < SOURCES; i++)
+		TAILQ_INIT(&runner->sources[i].waiting);
 	TAILQ_INIT(&runner->processes);
 
 	/* Whoever started us may have blocked it. */

@@ -46,9 +46,11 @@ int acl_cmd_find(struct acl_cmd_words *words, struct why *why);
 struct acl_cmd_config {
 	const struct acl_cmd_words *commands; /* asked in order; outlive the runner */
 	size_t count;
-	unsigned timeout_s;   /* deadline of one command, from its start */
-	unsigned parallel;    /* processes at once; more wait their turn, first come first served */
-	unsigned waiting_max; /* checks that wait their turn; one more is denied; 0: any number */
+	unsigned timeout_s; /* deadline of one command, from its start */
+	unsigned parallel;  /* processes at once; more wait their turn, first come first served */
+	/* Checks that wait their turn; 0: any number. One more is denied; or the oldest of the
+	 * source that has most of them, if that has two more than the newcomer's. */
+	unsigned waiting_max;
 	/* whom they become, outlives the runner; NULL: they stay who we are */
 	const struct user *as;
 };

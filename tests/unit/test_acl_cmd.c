@@ -704,6 +704,36 @@ static void cancelled_in_every_state(void **state)
 	assert_false(exists("started.192.0.2.2"));
 }
 
+/* One source fills the queue; those who come one by one find room in it all the same. */
+static void the_source_that_has_most_waiting_gives_way(void **state)
+{
+	(void)state;
+	enum { FLOOD = 0xc0000201, RUNS = 0, WAIT = 4 };
+	struct result flood[1 + WAIT + 1] = {{0}}, others[WAIT] = {{0}};
+	add_command("wait", ": >started.$1\nexec sleep 600");
+	start_runner_with(60, 1, WAIT);
+	start(&flood[RUNS], FLOOD);
+	wait_until(exists, "started.192.0.2.1");
+	for (int i = 1; i <= WAIT + 1; i++)
+		start(&flood[i], FLOOD);
+	wait_until(is_done, &flood[WAIT + 1]);
+	for (uint32_t i = 0; i < 2; i++) {
+		start(&others[i], FLOOD + 1 + i);
+		wait_until(is_done, &flood[1 + i]);
+		assert_int_equal(flood[1 + i].answer, ACL_ERROR);
+		assert_string_equal(flood[1 + i].why,
+				    "4 clients wait for access commands already "
+				    "(--max-waiting-checks), most of them at its address");
+	}
+	/* To have more than its newcomer it has too few left by then. */
+	start(&others[2], FLOOD + 1);
+	wait_until(is_done, &others[2]);
+	assert_string_equal(others[2].why,
+			    "4 clients wait for access commands already (--max-waiting-checks)");
+	assert_int_equal(others[0].calls + others[1].calls, 0);
+	assert_int_equal(flood[RUNS].calls + flood[3].calls + flood[4].calls, 0);
+}
+
 /* Two run, two wait, and the next one hears at once that there are too many. */
 static void only_so_many_wait(void **state)
 {
@@ -848,6 +878,7 @@ int main(void)
 	    CASE(much_output_is_left_out),
 	    CASE(endless_output_meets_the_deadline),
 	    CASE(only_so_many_at_once),
+	    CASE(the_source_that_has_most_waiting_gives_way),
 	    CASE(only_so_many_wait),
 	    CASE(cancelled_in_every_state),
 	    CASE(cancelled_before_it_starts),
