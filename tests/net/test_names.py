@@ -141,8 +141,8 @@ def test_name_server_that_is_silent_holds_nobody():
 def test_unresolvable_peer_is_a_warning():
     "a peer's name that cannot be resolved at the start is a warning, and is tried again with each connection"
     with Named({}) as world:
-        warnings = world.log.matching("warning: .*" + NAME)
-        assert len(warnings) == 1, warnings
+        world.log.wait("warning: .*" + NAME, 10)
+        assert len(world.log.matching("warning: .*" + NAME)) == 1
         client = world.dial()
         client.send(build(SCCRQ))
         client.expect_end()
