@@ -112,8 +112,8 @@ static bool add_listener(struct letter *letter, const long long n[NUMBERS_MAX])
 	if (!grown)
 		return false;
 	letter->listeners = grown;
-	letter->listeners[letter->listener_count++] =
-	    (struct letter_listener){(uint32_t)n[0], (uint16_t)n[1], (int)n[2], name_of(line)};
+	letter->listeners[letter->listener_count++] = (struct letter_listener){
+	    .addr = (uint32_t)n[0], .port = (uint16_t)n[1], .fd = (int)n[2]};
 	return true;
 }
 

@@ -58,7 +58,9 @@ static int read_text(const char *text)
 static char program[] = "pptpproxy", empty[] = "", lines[] = "a\nword 3\nb", config[] = "x\0y\n";
 static char path[] = "/etc/a b", room[] = "\n\0\n";
 static char *words[] = {program, empty, lines, NULL};
-static struct letter_listener listeners[] = {{0, 1, 3}, {UINT32_MAX, 65535, INT32_MAX}};
+static char listener_name[] = "vpn.example:1723";
+static struct letter_listener listeners[] = {{0, 1, 3, NULL},
+					     {UINT32_MAX, 65535, INT32_MAX, listener_name}};
 static struct letter_legs legs[] = {{0, {5, 6}}, {7, {8, 9}}, {UINT32_MAX, {10, 11}}};
 static const struct letter full = {
     .to = LETTER_TO_KEEPER,
@@ -103,6 +105,10 @@ static void check_full(void)
 		assert_int_equal(letter.listeners[i].addr, listeners[i].addr);
 		assert_int_equal(letter.listeners[i].port, listeners[i].port);
 		assert_int_equal(letter.listeners[i].fd, listeners[i].fd);
+		if (listeners[i].name)
+			assert_string_equal(letter.listeners[i].name, listeners[i].name);
+		else
+			assert_null(letter.listeners[i].name);
 	}
 	assert_int_equal(letter.legs_count, 3);
 	assert_memory_equal(letter.legs, legs, sizeof(legs));
