@@ -68,6 +68,7 @@ unit_options      := options.o options_help.o options_file.o pair.o acl.o acl_cm
 unit_pptp_wire    := wire/pptp_wire.o
 unit_gre_wire     := wire/gre_wire.o
 unit_callid_index := callid_index.o tests/unit/no_memory.o
+unit_callid_space := callid_space.o callid_index.o tests/unit/no_memory.o
 unit_callid_db    := $(table)
 unit_call_snoop   := call_snoop.o $(table) wire/pptp_wire.o
 unit_tcp_progress := host/tcp_progress.o $(far)
@@ -160,7 +161,7 @@ $(B)/tests/unit/test_gre_relay.o: CPPFLAGS += $(LIBNET)
 $(B)/tests/unit/test_gre_relay: LDLIBS += $(LIBNET_LIBS)
 steps := send recv shutdown close kept_begin kept_save kept_commit control_leg_take control_leg_write callid_db_release
 no_memory := malloc calloc realloc strdup strndup asprintf
-$(addprefix $(B)/tests/unit/test_,acl acl_cmd callid_index): LDLIBS += $(no_memory:%=-Wl,--wrap=%)
+$(addprefix $(B)/tests/unit/test_,acl acl_cmd callid_index callid_space): LDLIBS += $(no_memory:%=-Wl,--wrap=%)
 $(addprefix $(B)/tests/unit/test_,control_relay control_restore keeper_worker): LDLIBS += -Wl,--wrap=clock_gettime
 $(B)/tests/unit/test_control_kept: LDLIBS += $(steps:%=-Wl,--wrap=%)
 $(B)/tests/unit/test_link: LDLIBS += -Wl,--wrap=sendmsg,--wrap=recvmsg

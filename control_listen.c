@@ -47,8 +47,8 @@ struct control_listen {
  * end. */
 static void one_is_resolved(struct control_listen *all)
 {
-	if (--all->unresolved == 0)
-		event_base_loopexit(all->config.base, NULL);
+	if (--all->unresolved == 0 && event_base_loopexit(all->config.base, NULL) != 0)
+		event_base_loopbreak(all->config.base); /* no memory for the gentler way */
 }
 
 /* Takes the address that an earlier process had. */
@@ -137,7 +137,7 @@ static int resolve(struct control_listen *all, struct why *why)
 	}
 	while (all->unresolved > 0) {
 		if (event_base_dispatch(all->config.base) != 0 ||
-		    event_base_got_break(all->config.base))
+		    (all->unresolved > 0 && event_base_got_break(all->config.base)))
 			return why_set(why, "ended while it was looking up names");
 	}
 	if (all->failed)

@@ -109,6 +109,13 @@ static void on_granted(struct worker *worker, const struct link_message *message
 	close_if_open(&fd);
 }
 
+/* Without memory at once, else with the turn. */
+static void stop_waiting(struct worker *worker)
+{
+	if (event_base_loopexit(worker->base, NULL) != 0)
+		event_base_loopbreak(worker->base);
+}
+
 static void on_message(void *arg, const struct link_message *message)
 {
 	struct worker *worker = arg;
@@ -117,7 +124,7 @@ static void on_message(void *arg, const struct link_message *message)
 	case LINK_FASTPATH:
 		worker->answer = *message;
 		worker->answered = true;
-		event_base_loopexit(worker->base, NULL);
+		stop_waiting(worker);
 		return;
 	case LINK_GRANTED:
 		on_granted(worker, message);
@@ -247,7 +254,8 @@ static int ask_and_wait(struct worker *worker, const struct link_message *wish, 
 	worker->answered = false;
 	say(worker, wish);
 	while (!worker->answered) {
-		if (event_base_dispatch(worker->base) != 0 || event_base_got_break(worker->base))
+		if (event_base_dispatch(worker->base) != 0 ||
+		    (!worker->answered && event_base_got_break(worker->base)))
 			return why_set(why, "ended while it waited for the keeper");
 	}
 	return 0;
@@ -291,7 +299,8 @@ static void drop_idle_sockets(struct worker *worker)
 {
 	/* The event base takes a descriptor out in its next turn only, and while the keeper has a
 	 * duplicate nobody else does. */
-	event_base_loopexit(worker->base, NULL);
+	if (event_base_loopexit(worker->base, NULL) != 0)
+		return; /* no memory: they stay until the next change */
 	event_base_dispatch(worker->base);
 	for (size_t i = worker->listening_count; i-- > 0;) {
 		struct listening *listening = &worker->listening[i];

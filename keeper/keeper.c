@@ -326,8 +326,9 @@ static bool may_listen(const struct keeper *keeper, const struct link_message *w
 {
 	/* While the configuration changes there are the sockets of both. */
 	const struct options *now = options_of(keeper), *wanted = &keeper->wanted.options;
-	return keeper_hold_listeners(keeper->hold) < now->pair_count + wanted->pair_count &&
-	       (is_ours(now, wish) || is_ours(wanted, wish));
+	bool has_room = keeper_hold_listens(keeper->hold, wish->addr, wish->port) ||
+			keeper_hold_listeners(keeper->hold) < now->pair_count + wanted->pair_count;
+	return has_room && (is_ours(now, wish) || is_ours(wanted, wish));
 }
 
 static void on_listen(struct keeper *keeper, const struct link_message *wish)

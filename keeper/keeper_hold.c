@@ -164,6 +164,11 @@ static int add_listener(struct keeper_hold *hold, uint32_t addr, uint16_t port, 
 	return 0;
 }
 
+bool keeper_hold_listens(const struct keeper_hold *hold, uint32_t addr, uint16_t port)
+{
+	return find_listener(hold, addr, port) != NULL;
+}
+
 size_t keeper_hold_listeners(const struct keeper_hold *hold)
 {
 	return hold->listener_count;

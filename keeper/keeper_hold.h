@@ -12,6 +12,7 @@
 #include "host/why.h"
 #include "keeper/letter.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum { KEEPER_HOLD_LEGS_MAX = 1 << 20 }; /* connections that have calls */
@@ -45,6 +46,7 @@ size_t keeper_hold_legs(const struct keeper_hold *hold); /* of how many connecti
 int keeper_hold_listen(struct keeper_hold *hold, uint32_t addr, uint16_t port, const char *name,
 		       struct why *why);
 void keeper_hold_unlisten(struct keeper_hold *hold, uint32_t addr, uint16_t port);
+bool keeper_hold_listens(const struct keeper_hold *hold, uint32_t addr, uint16_t port);
 size_t keeper_hold_listeners(const struct keeper_hold *hold); /* how many */
 
 #endif
