@@ -54,6 +54,11 @@ class System:
     def __init__(self, name, address, process):
         self.name, self.address, self.process = name, address, process
 
+    def sum(self, used):
+        """What its processes have used: one, or keeper and worker; 0 where there is none."""
+        pids = [self.process.pid, watch.worker(self.process.pid)] if self.process else []
+        return sum(used(pid) for pid in pids if pid)
+
 
 class Place:
     """The namespace with all systems running; those that do not have their turn are idle."""
@@ -102,11 +107,11 @@ def _rates(place, rounds, seconds, report):
     for number in range(rounds):
         for system in place.systems[::-1 if number % 2 else 1]:
             report.progress(f"{RATE}: round {number + 1} of {rounds}: {system.name}")
-            before = watch.cpu(system.process.pid) if system.process else 0
+            before = system.sum(watch.cpu)
             rate = place.client("rate", system, PARALLEL, seconds)
             yield system.name, RATE, UNITS[RATE], number + 1, rate
             if system.process:
-                spent = watch.cpu(system.process.pid) - before
+                spent = system.sum(watch.cpu) - before
                 yield system.name, CPU, UNITS[CPU], number + 1, spent / (rate * seconds) * 1e6
 
 
@@ -121,7 +126,7 @@ def _memory(place, report):
     """What is held more with idle connections than before them."""
     for system in place.systems[1:]:
         report.progress(f"{MEMORY}: {HELD:,} idle connections: {system.name}")
-        before = watch.rss(system.process.pid)
+        before = system.sum(watch.rss)
         words = [str(word) for word in (SESSIONS, "hold", system.address, PORT, HELD)]
         with place.ns:
             client = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -129,7 +134,7 @@ def _memory(place, report):
             said = client.stdout.readline()
             if said != f"held {HELD} failures 0\n":
                 raise AssertionError(f"{system.name}: {said.strip() or 'the client ended'}")
-            held = watch.rss(system.process.pid) - before
+            held = system.sum(watch.rss) - before
             client.stdin.close()
         yield system.name, MEMORY, UNITS[MEMORY], 1, held / HELD
 

@@ -208,7 +208,7 @@ class Raw(System):
     def start(self):
         self.network.take_frames()
         proxy = self._start_proxy()
-        self.relay = proxy.pid if self.sink == "tc" else None
+        self.relay = proxy.worker if self.sink == "tc" else None
         self.make_calls([f"{network.INNER}:1723", f"{network.INNER}:1724"])
 
     def _start_proxy(self):
@@ -220,7 +220,8 @@ class Raw(System):
             said = proxy.log.all()
             reasons = [line for line in said if "fastpath" in line or "fast path" in line or "error" in line] or said
             raise Unavailable(reasons[0].strip() if reasons else "it ended and said nothing")
-        pin(proxy.pid, PROGRAM_CPU)
+        for pid in (proxy.pid, proxy.worker):
+            pin(pid, PROGRAM_CPU)
         return proxy
 
 
