@@ -8,6 +8,7 @@
 #include "host/kept.h"
 #include "host/limits.h"
 #include "host/log.h"
+#include "host/monotonic.h"
 #include "host/user.h"
 #include "keeper/keeper_commands.h"
 #include "keeper/keeper_fastpath.h"
@@ -33,6 +34,7 @@ enum {
 	AGAIN_MAX = 100, /* times that a next image is tried, AGAIN_MS after each other */
 	AGAIN_MS = 100,
 	SIGNALS = 4,
+	TOLD_AGAIN_MS = 60000, /* that a connection is not kept */
 };
 
 /* The image that runs now, whatever has become of its file since. */
@@ -51,6 +53,7 @@ struct keeper {
 	/* Descriptors for workers, -1: none; of the wanted configuration. */
 	int log_file, wanted_log_file;
 	bool log_open, pid_written, announced, upgraded, failed;
+	uint64_t unkept_told;		   /* when; 0: never */
 	bool end_told, last_chance;	   /* at the end: to the worker; it is the second one */
 	bool failure_told, fastpath_asked; /* by this worker */
 	enum state state;
@@ -350,6 +353,20 @@ static void on_listen(struct keeper *keeper, const struct link_message *wish)
 	say(keeper, &answer);
 }
 
+/* With no number left for them the system cuts descriptors off. */
+static void on_keep(struct keeper *keeper, const struct link_message *message)
+{
+	uint64_t now = monotonic_ms();
+	if (message->fd_count == 2 && keeper_hold_keep(keeper->hold, message->number, message->fds))
+		return;
+	for (unsigned i = 0; message->fd_count != 2 && i < message->fd_count; i++)
+		close(message->fds[i]);
+	if (keeper->unkept_told != 0 && now - keeper->unkept_told < TOLD_AGAIN_MS)
+		return;
+	keeper->unkept_told = now;
+	log_warning("calls of a connection would not outlive the worker: too few descriptors");
+}
+
 static void on_addresses_known(struct keeper *keeper)
 {
 	struct link_message answer;
@@ -391,11 +408,8 @@ static void on_message(void *arg, const struct link_message *message)
 		on_failed(keeper, message);
 		break;
 	case LINK_KEEP:
-		if (message->fd_count == 2) {
-			keeper_hold_keep(keeper->hold, message->number, message->fds);
-			return;
-		}
-		break;
+		on_keep(keeper, message);
+		return;
 	case LINK_RELEASE:
 		keeper_hold_release(keeper->hold, message->number);
 		break;

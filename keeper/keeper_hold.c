@@ -92,27 +92,28 @@ static bool make_room(struct keeper_hold *hold, uint32_t index)
 	return true;
 }
 
-static void put_legs(struct keeper_hold *hold, uint32_t index, struct legs legs)
+static bool put_legs(struct keeper_hold *hold, uint32_t index, struct legs legs)
 {
 	if (index >= KEEPER_HOLD_LEGS_MAX || !make_room(hold, index)) {
 		close_legs(&legs);
-		return;
+		return false;
 	}
 	keeper_hold_release(hold, index);
 	hold->legs[index] = legs;
 	hold->legs_count++;
+	return true;
 }
 
-void keeper_hold_keep(struct keeper_hold *hold, uint32_t index, const int fds[2])
+bool keeper_hold_keep(struct keeper_hold *hold, uint32_t index, const int fds[2])
 {
 	struct legs legs = {{fds[0], fds[1]}};
 	for (int side = 0; side < 2; side++) {
 		if (!is_leg(fds[side]) || !leaves_some_free(fds[side])) {
 			close_legs(&legs);
-			return;
+			return false;
 		}
 	}
-	put_legs(hold, index, legs);
+	return put_legs(hold, index, legs);
 }
 
 void keeper_hold_release(struct keeper_hold *hold, uint32_t index)

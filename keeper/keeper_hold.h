@@ -36,8 +36,8 @@ int keeper_hold_tell(const struct keeper_hold *hold, struct letter *letter, stru
 
 /* The legs of the connection whose record has this index; the descriptors are the hold's. Where
  * they cannot be kept, as they are no TCP sockets, or as there are hardly any free numbers left,
- * they are closed: the connection ends with its worker then. */
-void keeper_hold_keep(struct keeper_hold *hold, uint32_t index, const int fds[2]);
+ * they are closed, and the answer is false: the connection ends with its worker then. */
+bool keeper_hold_keep(struct keeper_hold *hold, uint32_t index, const int fds[2]);
 void keeper_hold_release(struct keeper_hold *hold, uint32_t index);
 size_t keeper_hold_legs(const struct keeper_hold *hold); /* of how many connections */
 

@@ -129,7 +129,7 @@ static void index_that_is_taken_is_replaced(void **state)
 static void check_not_kept(uint32_t index, int one, int other)
 {
 	int fds[2] = {one, other};
-	keeper_hold_keep(hold, index, fds);
+	assert_false(keeper_hold_keep(hold, index, fds));
 	assert_int_equal(keeper_hold_legs(hold), 0);
 	assert_false(is_open(one) || is_open(other));
 }
@@ -140,7 +140,7 @@ static void index_beyond_the_records_is_refused(void **state)
 	(void)state;
 	check_not_kept(KEEPER_HOLD_LEGS_MAX, leg(), leg());
 	check_not_kept(UINT32_MAX, leg(), leg());
-	keeper_hold_keep(hold, KEEPER_HOLD_LEGS_MAX - 1, a);
+	assert_true(keeper_hold_keep(hold, KEEPER_HOLD_LEGS_MAX - 1, a));
 	assert_int_equal(keeper_hold_legs(hold), 1);
 }
 
