@@ -4,6 +4,7 @@
  */
 #include "fastpath/fastpath_maps.h"
 
+#include "fastpath/fastpath_mapped.h"
 #include "host/log.h"
 #include "host/monotonic.h"
 
@@ -107,30 +108,10 @@ static struct fastpath_maps *new_maps(struct why *why)
 	return maps;
 }
 
-/* ---- memory ---- */
-
-static size_t pages(size_t size)
-{
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	return (size + page - 1) / page * page;
-}
-
-static void *map_memory(int fd, size_t size)
-{
-	void *memory = mmap(NULL, pages(size), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	return memory == MAP_FAILED ? NULL : memory;
-}
-
-static void unmap_memory(void *memory, size_t size)
-{
-	if (memory)
-		munmap(memory, pages(size));
-}
-
 static int map_all(struct fastpath_maps *maps, struct why *why)
 {
-	maps->setup = map_memory(maps->setup_fd, sizeof(*maps->setup));
-	maps->hops = map_memory(maps->hops_fd, FASTPATH_HOPS * sizeof(*maps->hops));
+	maps->setup = fastpath_mapped_open(maps->setup_fd, sizeof(*maps->setup));
+	maps->hops = fastpath_mapped_open(maps->hops_fd, FASTPATH_HOPS * sizeof(*maps->hops));
 	if (!maps->setup || !maps->hops)
 		return why_set(why, "its maps cannot be mapped: %s", strerror(errno));
 	return 0;
@@ -359,8 +340,8 @@ void fastpath_maps_close(struct fastpath_maps *maps)
 {
 	if (!maps)
 		return;
-	unmap_memory(maps->setup, sizeof(*maps->setup));
-	unmap_memory(maps->hops, FASTPATH_HOPS * sizeof(*maps->hops));
+	fastpath_mapped_close(maps->setup, sizeof(*maps->setup));
+	fastpath_mapped_close(maps->hops, FASTPATH_HOPS * sizeof(*maps->hops));
 	for (int i = 0; i < MAPS; i++)
 		close_all(map_fd(maps, i), 1);
 	close_all(maps->program_fds, PROGRAMS);

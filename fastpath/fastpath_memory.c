@@ -3,6 +3,7 @@
  */
 #include "fastpath/fastpath_memory.h"
 
+#include "fastpath/fastpath_mapped.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,25 +34,6 @@ enum { ROUTES_SIZE = FASTPATH_IDS * sizeof(struct fastpath_route) };
 static size_t counts_size(const struct fastpath_memory *memory)
 {
 	return FASTPATH_COUNTS_CALLS * (size_t)memory->cpus * sizeof(struct fastpath_counts);
-}
-
-/* As eBPF maps are mapped: in whole pages. */
-static size_t pages(size_t size)
-{
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	return (size + page - 1) / page * page;
-}
-
-static void *map_memory(int fd, size_t size)
-{
-	void *memory = mmap(NULL, pages(size), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	return memory == MAP_FAILED ? NULL : memory;
-}
-
-static void unmap_memory(void *memory, size_t size)
-{
-	if (memory)
-		munmap(memory, pages(size));
 }
 
 /* ---- routes ---- */
@@ -133,7 +115,7 @@ static void routes_granted(struct fastpath_memory *memory, uint32_t at, uint32_t
 		return;
 	local->next_addr = 0;
 	if (fd >= 0 && !local->routes)
-		local->routes = map_memory(fd, ROUTES_SIZE);
+		local->routes = fastpath_mapped_open(fd, ROUTES_SIZE);
 	if (fd >= 0)
 		local->addr = local->routes ? addr : 0;
 }
@@ -164,7 +146,7 @@ bool fastpath_memory_counts_coming(const struct fastpath_memory *memory, uint32_
 static void map_counts(struct fastpath_memory *memory, uint32_t chunk, int fd)
 {
 	/* Any thread may look there. */
-	__atomic_store_n(&memory->counts[chunk], map_memory(fd, counts_size(memory)),
+	__atomic_store_n(&memory->counts[chunk], fastpath_mapped_open(fd, counts_size(memory)),
 			 __ATOMIC_RELEASE);
 }
 
@@ -245,7 +227,7 @@ static bool map_given(struct fastpath_memory *memory, const struct fastpath_give
 		if (fd < 0)
 			continue;
 		local->addr = given->locals[at];
-		local->routes = map_memory(fd, ROUTES_SIZE);
+		local->routes = fastpath_mapped_open(fd, ROUTES_SIZE);
 		if (!local->routes)
 			return false;
 	}
@@ -285,8 +267,8 @@ void fastpath_memory_close(struct fastpath_memory *memory)
 	if (!memory)
 		return;
 	for (int i = 0; i < FASTPATH_LOCALS; i++)
-		unmap_memory(memory->locals[i].routes, ROUTES_SIZE);
+		fastpath_mapped_close(memory->locals[i].routes, ROUTES_SIZE);
 	for (int i = 0; i < FASTPATH_COUNTS_CHUNKS; i++)
-		unmap_memory(memory->counts[i], counts_size(memory));
+		fastpath_mapped_close(memory->counts[i], counts_size(memory));
 	free(memory);
 }
