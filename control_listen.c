@@ -471,3 +471,20 @@ void control_listen_close(struct control_listen *all)
 	all->closed = true;
 	free_if_over(all);
 }
+
+int control_listen_check(const struct pair *pairs, size_t count, struct why *why)
+{
+	const struct control_listen_config config = {.pairs = pairs, .pair_count = count};
+	struct control_listen *all = new_listeners(&config);
+	if (!all)
+		return why_set(why, "listeners: no memory");
+	for (size_t i = 0; i < count; i++) {
+		struct listener *listener = &all->listeners[i];
+		listener->ignored = !listener->listen.numeric;
+		listener->peer_addrs[0] = listener->pair->peer.addr;
+		listener->peer_count = listener->pair->peer.numeric ? 1 : 0;
+	}
+	int result = find_circles(all, why);
+	control_listen_close(all);
+	return result;
+}

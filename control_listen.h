@@ -66,6 +66,10 @@ void control_listen_close(struct control_listen *listen);
  * does. */
 void control_listen_use(void *loop_check, bool used);
 
+/* Of a configuration that is not to be used now: circles that can be seen without asking for names.
+ * 0, or -1 with a sentence. */
+int control_listen_check(const struct pair *pairs, size_t count, struct why *why);
+
 /* A new listening socket, non-blocking, closed on exec; as control_listen_open_socket. */
 int control_listen_bind(uint32_t addr, uint16_t port, const char *name, struct why *why);
 

@@ -2,8 +2,9 @@
  * pptpproxy: what this process is: the keeper, a worker of his, or a question that is answered at
  * once. Decides nothing else.
  */
-#include "host/background.h"
+#include "control_listen.h"
 #include "host/log.h"
+#include "host/user.h"
 #include "keeper/configuration.h"
 #include "keeper/keeper.h"
 #include "keeper/letter.h"
@@ -31,6 +32,17 @@ static int say(const char *text)
 	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+/* What a start would find wrong, but for what only binding and asking for names can tell. */
+static int check(const struct options *options)
+{
+	struct user user;
+	struct why why;
+	if (user_find(options->user, &user, &why) != 0 ||
+	    control_listen_check(options->pairs, options->pair_count, &why) != 0)
+		return say_what_is_bad(options, &why);
+	return say("OK\n");
+}
+
 /* As whoever typed this wants it. */
 static int start(int argc, char **argv)
 {
@@ -42,7 +54,7 @@ static int start(int argc, char **argv)
 	case OPTIONS_RUN:
 		return keeper_run(argv, &configuration, NULL);
 	case OPTIONS_CHECK:
-		status = say("OK\n");
+		status = check(&configuration.options);
 		break;
 	case OPTIONS_HELP:
 		status = say(options_help);

@@ -1,6 +1,6 @@
 /*
- * What the keeper does is short and waits for nobody, so that a worker that has died is replaced at
- * once.
+ * What the keeper does is short, and it waits for nobody, but for a second at most for its log, so
+ * that a worker that has died is replaced at once.
  */
 #include "keeper/keeper.h"
 

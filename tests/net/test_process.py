@@ -207,6 +207,10 @@ def test_check_says_whether_options_are_good():
             (["-c", directory / "none"], f"cannot read {directory / 'none'}: No such file"),
             (["-p", SERVER, "-c", directory.path], f"cannot read {directory.path}: it is not a regular file"),
             (["-p", SERVER, "-c", ""], "-c"),
+            (["-p", SERVER, "--user", "nosuchuser"], "user 'nosuchuser': no such user"),
+            (["-p", "127.0.0.1,127.0.0.1"], "would dial itself"),
+            (["-p", "127.0.0.1:1801,127.0.0.1:1802", "-p", "127.0.0.1:1802,127.0.0.1:1801"],
+             "would dial itself by way of other pairs"),
         ]
         for words, text in bad:
             out, told = _checked(firewall, words)
