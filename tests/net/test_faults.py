@@ -54,8 +54,11 @@ class Lab:
         self.keeper, self.worker = self.world.proxy.pid, self.world.proxy.worker
         self.pid = self.worker  # of the process whose calls fail
         self.serial = 0
+        alone = watch.descriptors(self.keeper)
         self.bystander = self.world.session(client=1, server=1)
         self.call = self.bystander.call(5, 7)
+        # Nobody waits for the keeper to take both legs: packets may flow before it has them.
+        wait_until(lambda: watch.descriptors(self.keeper) == alone + 2, PATIENCE, "the keeper to hold the bystander's legs")
 
     def descriptors(self):
         return watch.descriptors(self.keeper), watch.descriptors(self.worker)
