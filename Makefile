@@ -40,7 +40,7 @@ sources := pptpproxy.c worker.c options.c options_help.c options_file.c pair.c a
 	control_graves.c control_sources.c call_snoop.c \
 	callid_db.c callid_index.c callid_space.c gre_relay.c gre_hold.c gre_socket.c $(fastpath) \
 	wire/pptp_wire.c wire/gre_wire.c reason.c \
-	$(addprefix status/,snapshot.c status_text.c status_json.c) \
+	$(addprefix status/,snapshot.c status_http.c status_json.c status_metrics.c status_page.c status_text.c) \
 	$(addprefix host/,why.c kept.c tcp_progress.c log.c log_queue.c log_limit.c names.c instance.c background.c limits.c file.c \
 		command.c user.c process.c sandbox.c sandbox_calls.c sandbox_files.c)
 
@@ -151,6 +151,9 @@ build/bpf/%.bpf.o: fastpath/%.bpf.c fastpath/fastpath_shared.h wire/gre_wire.h M
 	$(compile_ebpf)
 $(B)/fastpath/fastpath_maps.o: $(fastpath_object)
 $(B)/fastpath/fastpath_maps.o: CPPFLAGS += -DFASTPATH_OBJECT='"$(fastpath_object)"'
+
+# The status page lies within it, too.
+$(B)/status/status_page.o: $(addprefix status/page,.html .js .css)
 
 $(B)/%.o: %.c Makefile
 	@mkdir -p $(@D)

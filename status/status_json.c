@@ -99,26 +99,12 @@ static void calls(struct status_text *text, const struct snapshot *snapshot)
 
 /* ---- pairs and rules ---- */
 
-static const char *state_name(enum snapshot_state state)
-{
-	switch (state) {
-	case SNAPSHOT_UP:
-		return "up";
-	case SNAPSHOT_DOWN:
-		return "down";
-	case SNAPSHOT_IGNORED:
-		return "ignored";
-	default:
-		return "untried";
-	}
-}
-
 static void pair(struct status_text *text, const struct snapshot_pair *pair)
 {
 	status_text_add(text, "{");
 	words(text, "listen", pair->listen);
 	words(text, "peer", pair->peer);
-	words(text, "state", state_name(pair->state));
+	words(text, "state", snapshot_state_name(pair->state));
 	number(text, "connections", pair->connections);
 	number(text, "calls", pair->calls);
 	number(text, "accepted", pair->accepted);

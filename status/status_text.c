@@ -14,7 +14,7 @@ static void flush(struct status_text *text)
 	text->used = 0;
 }
 
-static void add_octets(struct status_text *text, const char *octets, size_t length)
+void status_text_octets(struct status_text *text, const char *octets, size_t length)
 {
 	while (length > 0) {
 		size_t room = sizeof(text->piece) - text->used;
@@ -45,7 +45,7 @@ int status_text_end(struct status_text *text)
 
 void status_text_add(struct status_text *text, const char *words)
 {
-	add_octets(text, words, strlen(words));
+	status_text_octets(text, words, strlen(words));
 }
 
 void status_text_number(struct status_text *text, uint64_t number)
@@ -54,7 +54,7 @@ void status_text_number(struct status_text *text, uint64_t number)
 	do
 		*--at = (char)('0' + number % 10);
 	while (number /= 10);
-	add_octets(text, at, (size_t)(digits + sizeof(digits) - at));
+	status_text_octets(text, at, (size_t)(digits + sizeof(digits) - at));
 }
 
 void status_text_seconds(struct status_text *text, uint64_t ms)
@@ -62,7 +62,7 @@ void status_text_seconds(struct status_text *text, uint64_t ms)
 	char rest[] = {'.', (char)('0' + ms / 100 % 10), (char)('0' + ms / 10 % 10),
 		       (char)('0' + ms % 10)};
 	status_text_number(text, ms / 1000);
-	add_octets(text, rest, sizeof(rest));
+	status_text_octets(text, rest, sizeof(rest));
 }
 
 void status_text_addr(struct status_text *text, uint32_t addr)
@@ -70,7 +70,7 @@ void status_text_addr(struct status_text *text, uint32_t addr)
 	for (int shift = 24; shift >= 0; shift -= 8) {
 		status_text_number(text, addr >> shift & 0xff);
 		if (shift > 0)
-			add_octets(text, ".", 1);
+			status_text_octets(text, ".", 1);
 	}
 }
 
@@ -121,7 +121,7 @@ static void add_escaped(struct status_text *text, const char *words, escape *wit
 		if (instead)
 			status_text_add(text, instead);
 		else
-			add_octets(text, (const char *)at, length);
+			status_text_octets(text, (const char *)at, length);
 		at += length > 0 ? length : 1;
 	}
 }
@@ -169,9 +169,9 @@ static const char *escape_label(unsigned char octet, char room[static 8])
 
 void status_text_json(struct status_text *text, const char *words)
 {
-	add_octets(text, "\"", 1);
+	status_text_octets(text, "\"", 1);
 	add_escaped(text, words, escape_json);
-	add_octets(text, "\"", 1);
+	status_text_octets(text, "\"", 1);
 }
 
 void status_text_html(struct status_text *text, const char *words)

@@ -27,6 +27,7 @@ void status_text_begin(struct status_text *text, struct evbuffer *out);
 int status_text_end(struct status_text *text); /* 0, or -1: no memory, something is missing */
 
 void status_text_add(struct status_text *text, const char *words); /* as they are */
+void status_text_octets(struct status_text *text, const char *octets, size_t length); /* likewise */
 void status_text_number(struct status_text *text, uint64_t number);
 void status_text_seconds(struct status_text *text, uint64_t ms); /* "1.250" */
 void status_text_addr(struct status_text *text, uint32_t addr);	 /* host byte order */
