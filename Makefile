@@ -98,6 +98,12 @@ unit_keeper_commands := keeper/keeper_commands.o pair.o acl_cmd.o acl_cmd_words.
 unit_configuration := keeper/configuration.o keeper/letter.o host/file.o $(unit_options)
 unit_letter       := keeper/letter.o host/why.o
 unit_link         := keeper/link.o
+figures := status/snapshot.o status/status_text.o reason.o
+unit_status_text    := status/status_text.o
+unit_status_json    := status/status_json.o tests/unit/a_snapshot.o $(figures)
+unit_status_metrics := status/status_metrics.o tests/unit/a_snapshot.o $(figures)
+unit_status_page    := status/status_page.o tests/unit/a_snapshot.o $(figures)
+unit_status_http    := $(addprefix status/status_,http.o page.o metrics.o json.o) tests/unit/a_snapshot.o $(figures) $(log)
 ifeq ($(WITH_FASTPATH),yes)
 unit_fastpath_golden  := fastpath/fastpath_maps.o fastpath/fastpath_memory.o $(log)
 unit_fastpath_maps    := fastpath/fastpath_maps.o $(log)

@@ -14,7 +14,7 @@ const MINUTE_MS = 60000;
 const ROWS_MAX = 500;
 const SIDES = ["client", "server"];
 const SVG = "http://www.w3.org/2000/svg";
-const LINE = {width: 120, height: 24};
+const LINE = {width: 96, height: 24};
 
 const byId = (id) => document.getElementById(id);
 
@@ -451,10 +451,11 @@ function showFigures(totals) {
 		[totals.calls, totals.calls_reserved, " being set up"],
 		[totals.connections, totals.half_open, " half open"],
 		[totals.calls_opened, totals.calls_ended, " ended"],
-		[totals.packets_received, totals.packets_carried, " more by the fast path"],
-		[totals.packets_sent, sum(totals.packet_drops), " dropped"],
 		[totals.accepted, sum(totals.refusals), " refused"],
-		[totals.workers, totals.messages, " control messages"],
+		[totals.messages, sum(totals.message_drops), " dropped"],
+		[totals.packets_received, sum(totals.packet_drops), " dropped"],
+		[totals.packets_sent, totals.packets_carried, " by fast path"],
+		[totals.workers, totals.ids_resting, " call IDs rest"],
 	];
 	document.querySelectorAll(".figures dd").forEach((place, which) => {
 		const [large, small, text] = figures[which];

@@ -385,14 +385,16 @@ static void figures(struct status_text *text, const struct snapshot *snapshot)
 	noted(text, totals->half_open, " half open");
 	figure(text, "Calls opened", totals->calls_opened);
 	noted(text, totals->calls_ended, " ended");
-	figure(text, "Packets received", totals->packets_received);
-	noted(text, totals->packets_carried, " more by the fast path");
-	figure(text, "Packets sent", totals->packets_sent);
-	noted(text, sum(totals->packet_drops, REASON_PACKET_COUNT), " dropped");
 	figure(text, "Clients accepted", totals->accepted);
 	noted(text, sum(totals->refusals, REASON_REFUSAL_COUNT), " refused");
+	figure(text, "Control messages", totals->messages);
+	noted(text, sum(totals->message_drops, REASON_MESSAGE_COUNT), " dropped");
+	figure(text, "Packets received", totals->packets_received);
+	noted(text, sum(totals->packet_drops, REASON_PACKET_COUNT), " dropped");
+	figure(text, "Packets sent", totals->packets_sent);
+	noted(text, totals->packets_carried, " by fast path");
 	figure(text, "Workers started", totals->workers);
-	noted(text, totals->messages, " control messages");
+	noted(text, totals->ids_resting, " call IDs rest");
 }
 
 /* ---- the whole ---- */
