@@ -40,7 +40,7 @@ sources := pptpproxy.c worker.c options.c options_help.c options_file.c pair.c a
 	control_graves.c control_sources.c call_snoop.c \
 	callid_db.c callid_index.c callid_space.c gre_relay.c gre_hold.c gre_socket.c $(fastpath) \
 	wire/pptp_wire.c wire/gre_wire.c reason.c \
-	$(addprefix status/,snapshot.c status_http.c status_json.c status_metrics.c status_page.c status_text.c) \
+	$(addprefix status/,snapshot.c status_http.c status_json.c status_metrics.c status_page.c status_request.c status_text.c) \
 	$(addprefix host/,why.c kept.c tcp_progress.c log.c log_queue.c log_limit.c names.c instance.c background.c limits.c file.c \
 		command.c user.c process.c sandbox.c sandbox_calls.c sandbox_files.c)
 
@@ -103,7 +103,7 @@ unit_status_text    := status/status_text.o
 unit_status_json    := status/status_json.o tests/unit/a_snapshot.o $(figures)
 unit_status_metrics := status/status_metrics.o tests/unit/a_snapshot.o $(figures)
 unit_status_page    := status/status_page.o tests/unit/a_snapshot.o $(figures)
-unit_status_http    := $(addprefix status/status_,http.o page.o metrics.o json.o) tests/unit/a_snapshot.o $(figures) $(log)
+unit_status_http    := $(addprefix status/status_,http.o request.o page.o metrics.o json.o) tests/unit/a_snapshot.o $(figures) $(far) $(log)
 ifeq ($(WITH_FASTPATH),yes)
 unit_fastpath_golden  := fastpath/fastpath_maps.o fastpath/fastpath_memory.o $(log)
 unit_fastpath_maps    := fastpath/fastpath_maps.o $(log)
@@ -172,7 +172,7 @@ $(B)/tests/unit/test_gre_relay: LDLIBS += $(LIBNET_LIBS)
 steps := send recv shutdown close kept_begin kept_save kept_commit control_leg_take control_leg_write callid_db_release
 no_memory := malloc calloc realloc strdup strndup asprintf
 $(addprefix $(B)/tests/unit/test_,acl acl_cmd callid_index callid_space): LDLIBS += $(no_memory:%=-Wl,--wrap=%)
-$(addprefix $(B)/tests/unit/test_,control_relay control_restore keeper_worker): LDLIBS += -Wl,--wrap=clock_gettime
+$(addprefix $(B)/tests/unit/test_,control_relay control_restore keeper_worker status_http): LDLIBS += -Wl,--wrap=clock_gettime
 $(B)/tests/unit/test_control_kept: LDLIBS += $(steps:%=-Wl,--wrap=%)
 $(B)/tests/unit/test_link: LDLIBS += -Wl,--wrap=sendmsg,--wrap=recvmsg
 $(B)/tests/unit/test_call_model: LDLIBS += -Wl,--wrap=getrandom
