@@ -185,6 +185,10 @@ uint64_t callid_db_generation(const struct callid_db *db);
 enum callid_answer callid_db_route(struct callid_db *db, const struct callid_key *key,
 				   size_t octets, uint64_t now, struct callid_route *route);
 
+/* Whether that address of ours shows this ID to anybody, whoever that is, in a call that has not
+ * ended. A look-up of its own, for packets that find no way. */
+bool callid_db_is_shown(const struct callid_db *db, uint32_t proxy_addr, uint16_t call_id);
+
 /* A packet that was routed, or held, but could not be sent. Harmless where the call has gone. */
 void callid_db_count_drop(struct callid_db *db, callid_ref call, enum callid_side from);
 

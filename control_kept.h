@@ -23,6 +23,7 @@ struct control_record {
 	bool used; /* written last, and first when the connection ends */
 	bool closing, established;
 	uint32_t dropped, unopened;
+	uint32_t pair; /* control_pairs_number */
 	uint64_t number;
 	struct {
 		struct control_address proxy, peer;

@@ -43,6 +43,7 @@ struct control_relay {
 	struct event tick, retry;
 	STAILQ_HEAD(, watch) watches; /* in order of due */
 	size_t watch_count;
+	struct control_counts own_counts; /* where nothing is kept */
 	struct event shutdown;
 	void (*done)(void *arg);
 	void *done_arg;
@@ -146,17 +147,22 @@ static void update_full(struct control_relay *relay)
 static void tell_unwelcome(struct control_relay *relay, const struct control_address *client,
 			   enum control_sources_answer answer)
 {
+	bool too_many = answer == CONTROL_SOURCES_TOO_MANY;
+	enum reason_refusal reason = too_many ? REASON_LIMIT : REASON_RATE;
 	char addr[INET_ADDRSTRLEN];
+	relay->env.counts->refusals[reason]++;
 	if (!log_limit_allows(&relay->env.lines[CONTROL_LINE_REFUSED], monotonic_ms()))
 		return;
 	inet_ntop(AF_INET, &(struct in_addr){htonl(client->addr)}, addr, sizeof(addr));
-	if (answer == CONTROL_SOURCES_TOO_MANY)
-		log_info("%s:%u: refused: %u connections of %s already (--max-per-source)", addr,
-			 client->port, relay->limits.per_source, addr);
+	if (too_many)
+		log_info("%s:%u: refused: %s: %u connections of %s already (--max-per-source)",
+			 addr, client->port, reason_refusal_name(reason), relay->limits.per_source,
+			 addr);
 	else
-		log_info("%s:%u: refused: more than %u new connections a second of %s "
+		log_info("%s:%u: refused: %s: more than %u new connections a second of %s "
 			 "(--max-rate-per-source)",
-			 addr, client->port, relay->limits.rate_per_source, addr);
+			 addr, client->port, reason_refusal_name(reason),
+			 relay->limits.rate_per_source, addr);
 }
 
 /* A stranger must not put anybody out, so who gives way is asked once the rules have let the
@@ -167,6 +173,11 @@ static void on_accepted(void *arg, const struct pair *pair, void *loop_check,
 	struct control_relay *relay = arg;
 	enum control_sources_answer answer =
 	    control_sources_ask(relay->env.sources, client->peer.addr, monotonic_ms());
+	struct control_pair *figures = control_pairs_at(relay->env.pairs, pair->place);
+
+	relay->env.counts->accepted++;
+	if (figures)
+		figures->accepted++;
 	if (answer != CONTROL_SOURCES_WELCOME) {
 		tell_unwelcome(relay, &client->peer, answer);
 		close(client->fd);
@@ -354,6 +365,16 @@ static void restore(struct control_relay *relay)
 	free(all.recent);
 }
 
+static int open_figures(struct control_relay *relay, const struct control_relay_config *config,
+			struct why *why)
+{
+	struct kept *kept = config->keeping.kept;
+	relay->env.counts = kept ? kept_section(kept, KEPT_COUNTS, sizeof(*relay->env.counts), 1)
+				 : &relay->own_counts;
+	relay->env.pairs = relay->env.counts ? control_pairs_new(kept) : NULL;
+	return relay->env.pairs ? 0 : why_set(why, "control relay: %s", strerror(errno));
+}
+
 /* 0, or -1 with a sentence. */
 static int open_kept(struct control_relay *relay, const struct control_relay_config *config,
 		     struct why *why)
@@ -439,6 +460,10 @@ int control_relay_change(struct control_relay *relay, const struct control_relay
 	struct control_listen *listen = open_listeners(relay, config, why);
 	if (!listen)
 		return -1;
+	if (control_pairs_use(relay->env.pairs, config->pairs, config->pair_count) != 0) {
+		control_listen_close(listen);
+		return why_set(why, "control relay: no memory");
+	}
 	control_listen_close(relay->listen);
 	relay->listen = listen;
 	use_rules(relay, config);
@@ -471,7 +496,8 @@ struct control_relay *control_relay_open(const struct control_relay_config *conf
 	evtimer_assign(&relay->shutdown, config->base, on_shutdown_deadline, relay);
 	event_assign(&relay->tick, config->base, -1, EV_PERSIST, on_tick, relay);
 
-	if (open_kept(relay, config, why) != 0 || open_sources(relay, why) != 0)
+	if (open_figures(relay, config, why) != 0 || open_kept(relay, config, why) != 0 ||
+	    open_sources(relay, why) != 0)
 		goto failed;
 	use_rules(relay, config);
 	restore(relay);
@@ -479,6 +505,10 @@ struct control_relay *control_relay_open(const struct control_relay_config *conf
 	relay->listen = open_listeners(relay, config, why);
 	if (!relay->listen)
 		goto failed;
+	if (control_pairs_use(relay->env.pairs, config->pairs, config->pair_count) != 0) {
+		why_set(why, "control relay: no memory");
+		goto failed;
+	}
 	if (start_tick(relay) != 0) {
 		why_set(why, "control relay: no timer");
 		goto failed;
@@ -509,6 +539,34 @@ size_t control_relay_connections(const struct control_relay *relay)
 size_t control_relay_pairs(const struct control_relay *relay)
 {
 	return control_listen_pairs(relay->listen);
+}
+
+const struct control_counts *control_relay_counts(const struct control_relay *relay)
+{
+	return relay->env.counts;
+}
+
+void control_relay_each(const struct control_relay *relay, control_relay_teller *told, void *arg)
+{
+	const struct control_conn *conn;
+	for (conn = LIST_FIRST(&relay->env.conns); conn; conn = control_conn_next(conn)) {
+		struct control_conn_info info;
+		control_conn_describe(conn, &info);
+		told(arg, &info);
+	}
+}
+
+void control_relay_pair(const struct control_relay *relay, uint32_t place,
+			struct control_relay_pair *pair)
+{
+	*pair = (struct control_relay_pair){
+	    .ignored = relay->listen && control_listen_ignores(relay->listen, place),
+	    .figures = control_pairs_at(relay->env.pairs, place),
+	};
+	if (!pair->figures)
+		return;
+	pair->number = control_pairs_number(relay->env.pairs, pair->figures);
+	pair->connections = control_pairs_connections(relay->env.pairs, pair->figures);
 }
 
 static void close_listeners(struct control_relay *relay)
@@ -551,6 +609,7 @@ static void free_relay(struct control_relay *relay)
 	event_del(&relay->retry);
 	event_del(&relay->shutdown);
 	control_graves_free(relay->env.graves);
+	control_pairs_free(relay->env.pairs);
 	control_kept_free(relay->env.kept);
 	free(relay);
 }
