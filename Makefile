@@ -37,7 +37,7 @@ sources := pptpproxy.c worker.c worker_status.c options.c options_help.c options
 	$(addprefix keeper/,keeper.c keeper_commands.c keeper_fastpath.c keeper_hold.c keeper_spawn.c keeper_trial.c keeper_worker.c \
 		configuration.c letter.c link.c) \
 	control_relay.c control_listen.c control_conn.c control_pump.c control_dial.c control_leg.c control_kept.c \
-	control_graves.c control_sources.c control_pairs.c call_snoop.c \
+	control_graves.c control_sources.c control_pairs.c control_rules.c control_silence.c call_snoop.c \
 	callid_db.c callid_index.c callid_space.c gre_relay.c gre_hold.c gre_socket.c $(fastpath) \
 	wire/pptp_wire.c wire/gre_wire.c reason.c \
 	$(addprefix status/,snapshot.c) \
@@ -50,7 +50,7 @@ table := callid_db.o callid_index.o callid_space.o host/kept.o host/why.o
 leg   := control_leg.o control_graves.o host/tcp_progress.o host/kept.o host/why.o
 far   := tests/unit/loopback.o
 stage := tests/unit/stage.o $(far) host/names.o $(log)
-conn  := control_conn.o control_sources.o control_pairs.o reason.o host/log_limit.o control_dial.o control_pump.o $(leg) control_kept.o call_snoop.o $(table) \
+conn  := control_conn.o control_sources.o control_pairs.o control_rules.o reason.o host/log_limit.o control_dial.o control_pump.o $(leg) control_kept.o call_snoop.o $(table) \
 	wire/pptp_wire.o acl_ask.o acl.o pair.o tests/unit/asker.o tests/unit/talk.o $(stage)
 unit_why          := host/why.o
 unit_kept         := host/kept.o host/why.o tests/unit/stepping.o
@@ -79,7 +79,7 @@ unit_control_leg  := $(leg) $(far)
 unit_control_pump := control_pump.o reason.o host/log_limit.o $(leg) call_snoop.o $(table) wire/pptp_wire.o $(log) $(far)
 unit_control_dial := control_dial.o host/log_limit.o $(leg) pair.o $(stage)
 unit_control_conn := $(conn)
-unit_control_relay := control_relay.o control_listen.o $(conn)
+unit_control_relay := control_relay.o control_silence.o control_listen.o $(conn)
 unit_control_kept := $(unit_control_relay)
 unit_control_restore := $(unit_control_relay)
 unit_control_graves := control_graves.o

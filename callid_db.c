@@ -661,10 +661,22 @@ void callid_db_expire(struct callid_db *db, uint64_t now)
 	}
 }
 
+size_t callid_db_slots(const struct callid_db *db)
+{
+	return db->chunk_count * CALLID_SLOTS_A_CHUNK;
+}
+
 void callid_db_each(struct callid_db *db, callid_teller *told, void *arg)
 {
-	for (uint32_t slot = 0; slot < db->chunk_count * CALLID_SLOTS_A_CHUNK; slot++) {
-		const struct call *call = call_at(db, slot);
+	callid_db_each_in(db, 0, SIZE_MAX, told, arg);
+}
+
+void callid_db_each_in(struct callid_db *db, size_t first, size_t count, callid_teller *told,
+		       void *arg)
+{
+	/* Those that come meanwhile, too. */
+	for (size_t slot = first; slot - first < count && slot < callid_db_slots(db); slot++) {
+		const struct call *call = call_at(db, (uint32_t)slot);
 		struct callid_info info;
 		if (!call->record->facts.live)
 			continue;

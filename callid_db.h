@@ -130,6 +130,11 @@ void callid_db_expire(struct callid_db *db, uint64_t now);
 typedef void callid_teller(void *arg, callid_ref call, const struct callid_info *info);
 void callid_db_each(struct callid_db *db, callid_teller *told, void *arg);
 
+/* The same of those in this many slots from first on (see callid_slot); there are so many slots. */
+void callid_db_each_in(struct callid_db *db, size_t first, size_t count, callid_teller *told,
+		       void *arg);
+size_t callid_db_slots(const struct callid_db *db);
+
 /* Called by the writer after each change, in the writer's thread, outside the lock. At most
  * CALLID_OBSERVERS_MAX; they stay until the table is freed. */
 enum { CALLID_OBSERVERS_MAX = 4 };

@@ -33,6 +33,8 @@ enum {
 	LABEL_KEPT = 2 * ADDRESS_TEXT + 28, /* numeric: a number and two addresses */
 };
 
+#define NO_RULE SIZE_MAX
+
 enum state { CHECKING, WAITING, DIALLING, RELAYING, PARTING, CLOSING };
 
 struct control_conn {
@@ -47,6 +49,8 @@ struct control_conn {
 	struct control_leg legs[2];
 	struct event deadline;
 	struct acl_ask_check *check;
+	unsigned rules; /* the generation of those that decide */
+	size_t rule;	/* the place of the one that matches, or NO_RULE */
 	struct control_dial *dial;
 	struct call_snoop *snoop;
 	struct control_pump pump;
@@ -670,9 +674,16 @@ static void on_leg(evutil_socket_t fd, short what, void *arg)
 
 /* ---- access ---- */
 
+static void count_rule(struct control_conn *conn, size_t place)
+{
+	control_rules_count(conn->env->rules, conn->rules, place);
+}
+
 static void admit(struct control_conn *conn, const char *reason)
 {
 	log_debug("%s: allowed: %s", label(conn), reason);
+	if (conn->rule != NO_RULE)
+		count_rule(conn, conn->rule);
 	conn->state = WAITING;
 	await_request(conn);
 }
@@ -684,14 +695,16 @@ static void refuse_by_command(struct control_conn *conn, const char *why)
 	refuse(conn, REASON_COMMAND, more);
 }
 
-static void on_checked(void *arg, enum acl_answer answer, const char *why)
+static void on_checked(void *arg, enum acl_answer answer, size_t which, const char *why)
 {
 	struct control_conn *conn = arg;
 	conn->check = NULL;
-	if (answer == ACL_ALLOW)
-		admit(conn, why);
-	else
+	if (answer != ACL_ALLOW) {
 		refuse_by_command(conn, why);
+		return;
+	}
+	count_rule(conn, conn->env->acl->count + which);
+	admit(conn, why);
 }
 
 static void ask_commands(struct control_conn *conn)
@@ -718,6 +731,8 @@ static void decide_access(struct control_conn *conn)
 	bool by_rule = acl_match(env->acl, conn->legs[CALLID_CLIENT].peer.addr, &rule) == ACL_ALLOW;
 
 	snprintf(reason, sizeof(reason), "rule %s", rule ? rule->text : "");
+	conn->rules = control_rules_generation(env->rules);
+	conn->rule = by_rule ? (size_t)(rule - env->acl->rules) : NO_RULE;
 	if (env->acl->count == 0 && !env->commands)
 		admit(conn, "no rules");
 	else if (by_rule && (env->acl_any || !env->commands))

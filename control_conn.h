@@ -22,6 +22,7 @@
 #include "control_leg.h"
 #include "control_pairs.h"
 #include "control_pump.h"
+#include "control_rules.h"
 #include "control_sources.h"
 #include "pair.h"
 
@@ -60,6 +61,7 @@ struct control_env {
 	struct control_graves *graves; /* of kept connections' descriptors */
 	struct control_counts *counts; /* of connections and messages */
 	struct control_pairs *pairs;   /* what has become of each pair's */
+	struct control_rules *rules;   /* how many each has let in */
 	struct log_limits limited;     /* all kinds of lines that have a limit */
 	struct log_limit lines[CONTROL_LINES];
 	/* Told by connections. */

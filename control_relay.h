@@ -38,6 +38,8 @@ struct control_relay_config {
 	size_t pair_count;
 	const struct acl *acl;
 	struct acl_ask *commands; /* whom to ask about them; NULL: there are none */
+	const struct acl_cmd_words *command_words; /* theirs, which know them over a reload */
+	size_t command_count;
 	bool acl_any;
 	unsigned acl_parallel, connect_timeout_s, handshake_timeout_s, keepalive_s;
 	size_t descriptors; /* the process's limit */
@@ -91,6 +93,13 @@ struct control_relay_pair {
 /* Of the configuration's, by place. */
 void control_relay_pair(const struct control_relay *relay, uint32_t place,
 			struct control_relay_pair *pair);
+
+/* As control_silence_is. */
+bool control_relay_silent(const struct control_relay *relay, callid_ref call,
+			  enum callid_side side);
+
+/* How many a rule or a command has let in; the commands stand behind the rules. */
+uint64_t control_relay_allowed(const struct control_relay *relay, size_t place);
 
 /* Takes nobody in any more, says farewell on every connection, and calls done when all have closed,
  * which may be before this returns, or after a second. */

@@ -133,7 +133,7 @@ static void on_message(void *arg, const struct link_message *message)
 		return;
 	case LINK_CHECKED:
 		acl_ask_answered(worker->ask, message->number, (enum acl_answer)message->answer,
-				 message->text);
+				 message->count[0], message->text);
 		return;
 	case LINK_LOG:
 		on_new_log(worker, descriptor(message, 0));
@@ -494,6 +494,8 @@ static void configure_control(struct worker *worker, const struct options *optio
 	    .pair_count = options->pair_count,
 	    .acl = &options->acl,
 	    .commands = options->command_count > 0 ? worker->ask : NULL,
+	    .command_words = options->commands,
+	    .command_count = options->command_count,
 	    .acl_any = options->acl_any,
 	    .acl_parallel = options->acl_parallel,
 	    .connect_timeout_s = options->connect_timeout_s,

@@ -254,8 +254,9 @@ static void join_words(char *text, size_t size, const struct acl_cmd_words *comm
 					 command->words[i]);
 }
 
-static int fill_rules(struct snapshot *snapshot, const struct options *options)
+static int fill_rules(struct snapshot *snapshot, const struct worker_status_sources *from)
 {
+	const struct options *options = from->options;
 	const struct acl *acl = &options->acl;
 	struct snapshot_rule *rule =
 	    calloc(acl->count + options->command_count + 1, sizeof(*snapshot->rules));
@@ -269,6 +270,8 @@ static int fill_rules(struct snapshot *snapshot, const struct options *options)
 		rule->command = true;
 		join_words(rule->text, sizeof(rule->text), &options->commands[i]);
 	}
+	for (size_t i = 0; i < snapshot->rule_count; i++)
+		snapshot->rules[i].allowed = control_relay_allowed(from->control, i);
 	return 0;
 }
 
@@ -291,6 +294,9 @@ static int fill_calls(struct snapshot *snapshot, struct gathering *all,
 		fill_call(&snapshot->calls[i], call, found ? conn : NULL, all->now);
 		snapshot->calls[i].fastpath =
 		    from->fastpath && fastpath_has(from->fastpath, call->ref);
+		for (int side = 0; side < 2; side++)
+			snapshot->calls[i].from[side].silent =
+			    control_relay_silent(from->control, call->ref, (enum callid_side)side);
 		if (found)
 			all->calls_by_pair[conn->pair]++;
 	}
@@ -320,7 +326,7 @@ int worker_status_fill(struct snapshot *snapshot, const struct worker_status_sou
 
 	fill_head(snapshot, from, all.now);
 	if (gather(&all, from) != 0 || fill_calls(snapshot, &all, from) != 0 ||
-	    fill_pairs(snapshot, from, &all) != 0 || fill_rules(snapshot, from->options) != 0) {
+	    fill_pairs(snapshot, from, &all) != 0 || fill_rules(snapshot, from) != 0) {
 		snapshot_clear(snapshot);
 		result = why_set(why, "no memory for the figures");
 	}

@@ -113,7 +113,8 @@ static int set_up(void **state)
 	counts = (struct control_counts){0};
 	env.counts = &counts;
 	env.pairs = control_pairs_new(NULL);
-	assert_non_null(env.pairs);
+	env.rules = control_rules_new(NULL);
+	assert_true(env.pairs && env.rules);
 	env.sources =
 	    control_sources_new(&(struct control_sources_config){.limited = &env.limited});
 	entrance = loopback_listen(1, 0);
@@ -139,6 +140,7 @@ static int tear_down(void **state)
 	assert_null(control_sources_oldest(env.sources));
 	control_sources_free(env.sources);
 	control_pairs_free(env.pairs);
+	control_rules_free(env.rules);
 	acl_clear(&acl);
 	callid_db_free(env.db);
 	return stage_tear_down(state);
