@@ -797,7 +797,7 @@ static void tell_counts(const char *what, const uint64_t *counts, size_t count,
 {
 	for (unsigned i = 0; i < count; i++) {
 		if (counts[i] > 0)
-			log_info("%s: %llu: %s", what, (unsigned long long)counts[i], name(i));
+			log_info("%s %llu: %s", what, (unsigned long long)counts[i], name(i));
 	}
 }
 
@@ -814,9 +814,9 @@ static void tell_totals(const struct worker *worker)
 		 "%llu passed on",
 		 (unsigned long long)totals.accepted, (unsigned long long)totals.calls_opened,
 		 (unsigned long long)totals.calls_ended, (unsigned long long)totals.messages);
-	tell_counts("connections refused", totals.refusals, REASON_REFUSAL_COUNT, refusal_name);
-	tell_counts("connections closed", totals.ends, REASON_END_COUNT, end_name);
-	tell_counts("control messages dropped", totals.message_drops, REASON_MESSAGE_COUNT,
+	tell_counts("connections refused:", totals.refusals, REASON_REFUSAL_COUNT, refusal_name);
+	tell_counts("connections closed:", totals.ends, REASON_END_COUNT, end_name);
+	tell_counts("control messages dropped:", totals.message_drops, REASON_MESSAGE_COUNT,
 		    message_name);
 	log_info("GRE packets: %llu received, %llu sent",
 		 (unsigned long long)totals.packets_received,
@@ -824,7 +824,7 @@ static void tell_totals(const struct worker *worker)
 	if (worker->fastpath)
 		log_info("GRE packets carried by the fast path: %llu",
 			 (unsigned long long)totals.packets_carried);
-	tell_counts("GRE packets dropped", totals.packet_drops, REASON_PACKET_COUNT, packet_name);
+	tell_counts("GRE packets dropped:", totals.packet_drops, REASON_PACKET_COUNT, packet_name);
 }
 
 static void close_all(struct worker *worker)
