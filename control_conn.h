@@ -15,7 +15,6 @@
 
 #include "acl_ask.h"
 #include "call_snoop.h"
-#include "control_counts.h"
 #include "control_dial.h"
 #include "control_graves.h"
 #include "control_kept.h"
