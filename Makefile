@@ -40,7 +40,7 @@ sources := pptpproxy.c worker.c options.c options_help.c options_file.c pair.c a
 	control_graves.c control_sources.c call_snoop.c \
 	callid_db.c callid_index.c callid_space.c gre_relay.c gre_hold.c gre_socket.c $(fastpath) \
 	wire/pptp_wire.c wire/gre_wire.c reason.c \
-	$(addprefix status/,snapshot.c) \
+	$(addprefix status/,snapshot.c status_ask.c) \
 	$(addprefix host/,why.c kept.c tcp_progress.c log.c log_queue.c log_limit.c names.c instance.c background.c limits.c file.c \
 		command.c user.c process.c sandbox.c sandbox_calls.c sandbox_files.c)
 
@@ -98,6 +98,7 @@ unit_keeper_commands := keeper/keeper_commands.o pair.o acl_cmd.o acl_cmd_words.
 unit_configuration := keeper/configuration.o keeper/letter.o host/file.o $(unit_options)
 unit_letter       := keeper/letter.o host/why.o
 unit_link         := keeper/link.o
+unit_status_ask   := status/status_ask.o host/instance.o host/why.o
 ifeq ($(WITH_FASTPATH),yes)
 unit_fastpath_golden  := fastpath/fastpath_maps.o fastpath/fastpath_memory.o $(log)
 unit_fastpath_maps    := fastpath/fastpath_maps.o $(log)
