@@ -23,8 +23,8 @@ struct worker_ask_config {
 	struct event_base *base;
 	int fd; /* the control socket; stays the caller's */
 	struct control_relay *control;
-	/* Fills the snapshot as it is now, for the caller to clear. 0, or -1: no memory. */
-	int (*look)(void *arg, struct snapshot *snapshot);
+	/* Fills the snapshot as it is now, for snapshot_clear. 0, or -1 with a sentence. */
+	int (*look)(void *arg, struct snapshot *snapshot, struct why *why);
 	void *arg;
 };
 
