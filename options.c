@@ -1,5 +1,7 @@
 #include "options.h"
 
+#include "status/status_call.h"
+
 #include <getopt.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -30,6 +32,10 @@ enum {
 	OPT_FASTPATH,
 	OPT_FASTPATH_INTERFACE,
 	OPT_CHECK,
+	OPT_SHOW,
+	OPT_JSON,
+	OPT_WATCH,
+	OPT_END,
 };
 
 /* '-': words that are no options come as the value 1, where they stand; ':': a missing value is
@@ -62,6 +68,10 @@ static const struct option long_options[] = {
     {"pid-file", required_argument, NULL, OPT_PID_FILE},
     {"control", required_argument, NULL, OPT_CONTROL},
     {"user", required_argument, NULL, OPT_USER},
+    {"show", required_argument, NULL, OPT_SHOW},
+    {"json", no_argument, NULL, OPT_JSON},
+    {"watch", no_argument, NULL, OPT_WATCH},
+    {"end", required_argument, NULL, OPT_END},
     {"nofork", no_argument, NULL, 'n'},
     {"debug", no_argument, NULL, 'd'},
     {"extensive", no_argument, NULL, 'e'},
@@ -169,6 +179,25 @@ static int set_fastpath(struct options *options, const struct given *given, stru
 		       given->value);
 }
 
+static int set_show(struct options *options, const struct given *given, struct why *why)
+{
+	if (strcmp(given->value, "calls") != 0 && strcmp(given->value, "pairs") != 0 &&
+	    strcmp(given->value, "totals") != 0)
+		return why_set(why, "%s %.100s: must be calls, pairs or totals", given->name,
+			       given->value);
+	return set_text(&options->show, given, why);
+}
+
+static int set_end(struct options *options, const struct given *given, struct why *why)
+{
+	uint64_t connection;
+	int32_t client_id;
+	if (!status_call_parse(given->value, &connection, &client_id))
+		return why_set(why, "%s %.100s: no call's name; as --show calls has it: 12:49750",
+			       given->name, given->value);
+	return set_text(&options->end_call, given, why);
+}
+
 static int add_interface(struct options *options, const struct given *given, struct why *why)
 {
 	const char **interfaces = realloc(options->interfaces, (options->interface_count + 1) *
@@ -263,6 +292,16 @@ static int take(struct options *options, const struct given *given, struct why *
 	case OPT_CHECK:
 		options->check = true;
 		return 0;
+	case OPT_SHOW:
+		return set_show(options, given, why);
+	case OPT_JSON:
+		options->json = true;
+		return 0;
+	case OPT_WATCH:
+		options->watch = true;
+		return 0;
+	case OPT_END:
+		return set_end(options, given, why);
 	case OPT_ACL_MODE:
 		return set_acl_mode(options, given, why);
 	case OPT_FASTPATH:
@@ -359,8 +398,16 @@ static bool matters_to_errors(int option)
 	return option == 'l' || option == OPT_CHECK;
 }
 
+/* Those that a question to a running instance may have beside it. */
+static bool goes_with_questions(int option)
+{
+	return option == 'c' || option == OPT_CONTROL || option == OPT_SHOW || option == OPT_JSON ||
+	       option == OPT_WATCH || option == OPT_END;
+}
+
+/* other: the first option that does not go with questions. */
 static enum options_answer take_words(struct options *options, int argc, char **argv,
-				      struct why *why)
+				      struct given *other, struct why *why)
 {
 	struct why ignored;
 	bool bad = false;
@@ -381,6 +428,9 @@ static enum options_answer take_words(struct options *options, int argc, char **
 			bad = true;
 		} else if (take_option(options, option, why) < 0) {
 			bad = true;
+		} else if (other->option == 0 && !goes_with_questions(option)) {
+			other->option = option;
+			name_given(other);
 		}
 	}
 	if (!bad && optind < argc) {
@@ -413,8 +463,9 @@ static int reject_name(const char *name, struct why *why)
 
 static bool is_for_words_only(const struct option *option)
 {
-	return option->val == 'c' || option->val == OPT_CHECK || option->val == 'h' ||
-	       option->val == 'v';
+	return option->val == 'c' || option->val == OPT_CHECK || option->val == OPT_SHOW ||
+	       option->val == OPT_JSON || option->val == OPT_WATCH || option->val == OPT_END ||
+	       option->val == 'h' || option->val == 'v';
 }
 
 static int check_value(const struct option *option, const struct given *given, struct why *why)
@@ -473,6 +524,9 @@ static int take_file(struct options *options, const struct options_file *file, s
 static int check_whole(const struct options *options, const struct options_file *file,
 		       struct why *why)
 {
+	if (options->json || options->watch)
+		return why_set(why, "%s: it goes with --show only",
+			       options->json ? "--json" : "--watch");
 	/* With an off that was asked for they may stay where they are. */
 	if (options->interface_count > 0 && !options->fastpath_given)
 		return why_set(
@@ -486,6 +540,24 @@ static int check_whole(const struct options *options, const struct options_file 
 	if (options->pair_count == 0)
 		return why_set(why, "nothing to forward: at least one -p is needed (try --help)");
 	return 0;
+}
+
+/* Of what asks a running instance. */
+static enum options_answer check_question(const struct options *options, const struct given *other,
+					  struct why *why)
+{
+	const char *question = options->show ? "--show" : "--end";
+	if (options->show && options->end_call)
+		why_set(why, "--end: it does not go with --show");
+	else if (other->option != 0)
+		why_set(why, "%s: it does not go with %s", other->name, question);
+	else if (options->show && options->json && options->watch)
+		why_set(why, "--watch: it does not go with --json");
+	else if (!options->show && (options->json || options->watch))
+		why_set(why, "%s: it does not go with --end", options->json ? "--json" : "--watch");
+	else
+		return options->show ? OPTIONS_SHOW : OPTIONS_END;
+	return OPTIONS_BAD;
 }
 
 static int set_defaults(struct options *options, struct why *why)
@@ -502,15 +574,18 @@ static int set_defaults(struct options *options, struct why *why)
 enum options_answer options_parse(struct options *options, int argc, char **argv,
 				  const struct options_file *file, struct why *why)
 {
+	struct given other = {0};
 	struct why file_why;
 	if (set_defaults(options, why) < 0)
 		return OPTIONS_BAD;
 	bool file_bad = file && take_file(options, file, &file_why) < 0;
-	enum options_answer answer = take_words(options, argc, argv, why);
+	enum options_answer answer = take_words(options, argc, argv, &other, why);
 	if (answer != OPTIONS_RUN)
 		return answer;
 	if (file_bad)
 		*why = file_why;
+	if (!file_bad && (options->show || options->end_call))
+		return check_question(options, &other, why);
 	if (file_bad || check_whole(options, file, why) < 0)
 		return OPTIONS_BAD;
 	return options->check ? OPTIONS_CHECK : OPTIONS_RUN;
@@ -531,5 +606,7 @@ void options_clear(struct options *options)
 	free(options->pid_file);
 	free(options->control);
 	free(options->user);
+	free(options->show);
+	free(options->end_call);
 	*options = (struct options){0};
 }
