@@ -40,8 +40,9 @@ sources := pptpproxy.c worker.c worker_ask.c worker_status.c options.c options_h
 	control_graves.c control_sources.c control_pairs.c control_rules.c control_silence.c call_snoop.c \
 	callid_db.c callid_index.c callid_space.c gre_relay.c gre_hold.c gre_socket.c $(fastpath) \
 	wire/pptp_wire.c wire/gre_wire.c reason.c \
-	$(addprefix status/,snapshot.c status_ask.c status_call.c status_text.c \
-		status_query.c status_table.c status_view.c status_show.c status_watch.c) \
+	$(addprefix status/,snapshot.c status_ask.c status_call.c status_lines.c status_text.c \
+		status_query.c status_table.c status_view.c status_show.c status_watch.c \
+		status_http.c status_json.c status_metrics.c status_page.c) \
 	$(addprefix host/,why.c kept.c tcp_progress.c log.c log_queue.c log_limit.c names.c instance.c background.c limits.c file.c \
 		command.c user.c process.c sandbox.c sandbox_calls.c sandbox_files.c)
 
@@ -100,6 +101,12 @@ unit_configuration := keeper/configuration.o keeper/letter.o host/file.o $(unit_
 unit_letter       := keeper/letter.o host/why.o
 unit_link         := keeper/link.o
 unit_status_ask   := status/status_ask.o host/instance.o host/why.o
+figures := status/snapshot.o status/status_text.o reason.o
+unit_status_text    := status/status_text.o
+unit_status_json    := status/status_json.o tests/unit/a_snapshot.o $(figures)
+unit_status_metrics := status/status_metrics.o tests/unit/a_snapshot.o $(figures)
+unit_status_page    := status/status_page.o tests/unit/a_snapshot.o $(figures)
+unit_status_http    := $(addprefix status/status_,http.o page.o metrics.o json.o) tests/unit/a_snapshot.o $(figures) $(log)
 ifeq ($(WITH_FASTPATH),yes)
 unit_fastpath_golden  := fastpath/fastpath_maps.o fastpath/fastpath_memory.o $(log)
 unit_fastpath_maps    := fastpath/fastpath_maps.o $(log)
@@ -153,6 +160,9 @@ build/bpf/%.bpf.o: fastpath/%.bpf.c fastpath/fastpath_shared.h wire/gre_wire.h M
 	$(compile_ebpf)
 $(B)/fastpath/fastpath_maps.o: $(fastpath_object)
 $(B)/fastpath/fastpath_maps.o: CPPFLAGS += -DFASTPATH_OBJECT='"$(fastpath_object)"'
+
+# The status page lies within it, too.
+$(B)/status/status_page.o: $(addprefix status/page,.html .js .css)
 
 $(B)/%.o: %.c Makefile
 	@mkdir -p $(@D)
