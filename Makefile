@@ -100,6 +100,10 @@ unit_configuration := keeper/configuration.o keeper/letter.o host/file.o $(unit_
 unit_letter       := keeper/letter.o host/why.o
 unit_link         := keeper/link.o
 unit_status_ask   := status/status_ask.o host/instance.o host/why.o
+unit_status_call  := status/status_call.o
+unit_status_query := status/status_query.o host/instance.o host/why.o
+unit_status_table := status/status_table.o
+unit_status_view  := status/status_view.o status/status_table.o status/status_text.o status/snapshot.o reason.o
 ifeq ($(WITH_FASTPATH),yes)
 unit_fastpath_golden  := fastpath/fastpath_maps.o fastpath/fastpath_memory.o $(log)
 unit_fastpath_maps    := fastpath/fastpath_maps.o $(log)
