@@ -107,6 +107,10 @@ unit_status_json    := status/status_json.o tests/unit/a_snapshot.o $(figures)
 unit_status_metrics := status/status_metrics.o tests/unit/a_snapshot.o $(figures)
 unit_status_page    := status/status_page.o tests/unit/a_snapshot.o $(figures)
 unit_status_http    := $(addprefix status/status_,http.o page.o metrics.o json.o) tests/unit/a_snapshot.o $(figures) $(log)
+unit_status_call  := status/status_call.o
+unit_status_query := status/status_query.o host/instance.o host/why.o
+unit_status_table := status/status_table.o
+unit_status_view  := status/status_view.o status/status_table.o status/status_lines.o status/snapshot.o reason.o
 ifeq ($(WITH_FASTPATH),yes)
 unit_fastpath_golden  := fastpath/fastpath_maps.o fastpath/fastpath_memory.o $(log)
 unit_fastpath_maps    := fastpath/fastpath_maps.o $(log)

@@ -414,6 +414,7 @@ static enum options_answer take_words(struct options *options, int argc, char **
 	int option, at;
 	start_over();
 	while ((option = next_option(argc, argv, &at)) != -1) {
+		options->asks = options->asks || option == OPT_SHOW || option == OPT_END;
 		if (bad) {
 			if (matters_to_errors(option))
 				take_option(options, option, &ignored);

@@ -37,6 +37,7 @@ struct options {
 	bool acl_any;	  /* --acl-mode any: a rule or a command is enough; else both where both are
 			     given */
 	bool check;	  /* --check was given */
+	bool asks;	  /* --show or --end was among the words, good or bad */
 	char *show;	  /* --show: "calls", "pairs" or "totals"; else NULL */
 	bool json, watch; /* with --show, not both */
 	char *end_call;	  /* --end: a call's name, see status_call.h; else NULL */
@@ -76,8 +77,9 @@ const char *options_config(int argc, char **argv);
  * OPTIONS_CHECK: as OPTIONS_RUN, but --check was given. OPTIONS_SHOW, OPTIONS_END: questions to a
  * running instance; what counts beside show, json, watch and end_call is control. OPTIONS_BAD: the
  * sentence about the first bad word is in why, or if all words are good, about the file's first bad
- * line; log_file and check are set all the same if they were given. OPTIONS_HELP, OPTIONS_VERSION:
- * whatever the file says. In every case options_clear is called afterwards by the caller. */
+ * line; log_file, check and asks are set all the same if they were given. OPTIONS_HELP,
+ * OPTIONS_VERSION: whatever the file says. In every case options_clear is called afterwards by the
+ * caller. */
 enum options_answer options_parse(struct options *options, int argc, char **argv,
 				  const struct options_file *file, struct why *why);
 void options_clear(struct options *options);

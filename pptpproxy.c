@@ -19,8 +19,8 @@ static int say_what_is_bad(const struct options *options, const struct why *why)
 	struct why no_log;
 	const struct log_config log = {
 	    .target = LOG_TO_FILE, .path = options->log_file, .level = LOG_LEVEL_INFO};
-	bool asks = options->check || options->show || options->end_call;
-	if (options->log_file && !asks && log_open(&log, &no_log) == 0) {
+	if (options->log_file && !options->check && !options->asks &&
+	    log_open(&log, &no_log) == 0) {
 		log_error("%s", why->text);
 		log_close();
 	}

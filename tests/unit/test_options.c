@@ -174,6 +174,39 @@ static void check_alone_does_not_run(void **state)
 	assert_int_equal(PARSE_WITH("proxy 1.1.1.1:0", "--check"), OPTIONS_BAD);
 }
 
+static void questions_to_a_running_instance(void **state)
+{
+	(void)state;
+	assert_int_equal(PARSE("--show", "calls"), OPTIONS_SHOW);
+	assert_string_equal(options.show, "calls");
+	assert_string_equal(options.control, "@pptpproxy");
+	assert_false(options.json || options.watch);
+	assert_int_equal(PARSE("--show=pairs", "--json", "--control", "/run/x"), OPTIONS_SHOW);
+	assert_string_equal(options.show, "pairs");
+	assert_string_equal(options.control, "/run/x");
+	assert_true(options.json);
+	assert_int_equal(PARSE("--watch", "--show", "totals"), OPTIONS_SHOW);
+	assert_true(options.watch);
+	assert_int_equal(PARSE("--end", "12:49750"), OPTIONS_END);
+	assert_string_equal(options.end_call, "12:49750");
+	/* Of a file all lines may be there; the socket's name counts. */
+	assert_int_equal(
+	    PARSE_WITH("proxy 1.1.1.1\ncontrol @y\nlog a\nnofork\n", "--end", "1:-", "-c", "f"),
+	    OPTIONS_END);
+	assert_string_equal(options.control, "@y");
+	assert_int_equal(PARSE_WITH("control @y", "--show", "calls", "--control=@z"), OPTIONS_SHOW);
+	assert_string_equal(options.control, "@z");
+	assert_int_equal(PARSE_WITH("foo", "--show", "calls"), OPTIONS_BAD);
+	assert_int_equal(PARSE("--show", "calls", "-v"), OPTIONS_VERSION);
+	/* Nobody is to write to the log then. */
+	assert_int_equal(PARSE("-l", "a", "-z", "--show", "calls"), OPTIONS_BAD);
+	assert_true(options.asks);
+	assert_int_equal(PARSE("-l", "a", "--end", "x"), OPTIONS_BAD);
+	assert_true(options.asks);
+	assert_int_equal(PARSE("-p", "1.1.1.1"), OPTIONS_RUN);
+	assert_false(options.asks);
+}
+
 static const char *config(const char *const *words)
 {
 	return options_config(word_count(words), (char **)words);
@@ -316,6 +349,17 @@ static void bad_values_are_named(void **state)
 	BAD("--connect-timeout x: must be 1 to 3600", "--connect-timeout", "x");
 	BAD("--handshake-timeout 9999: must be 1 to 3600", "--handshake-timeout", "9999");
 	BAD("--keepalive 10801: must be 1 to 10800", "--keepalive", "10801");
+	BAD("--show call: must be calls, pairs or totals", "--show", "call");
+	BAD("--end 12: no call's name; as --show calls has it: 12:49750", "--end", "12");
+	BAD("--end: it does not go with --show", "--end", "1:2", "--show", "calls");
+	BAD("--json: it goes with --show only", "--json", "-p", "1.1.1.1");
+	BAD("--watch: it goes with --show only", "--watch", "-p", "1.1.1.1");
+	BAD("--json: it does not go with --end", "--json", "--end", "1:2");
+	BAD("--watch: it does not go with --end", "--watch", "--end", "1:2");
+	BAD("--watch: it does not go with --json", "--watch", "--json", "--show", "calls");
+	BAD("-p: it does not go with --show", "--show", "calls", "-p", "1.1.1.1", "-n");
+	BAD("--user: it does not go with --end", "--user", "x", "--end", "1:2");
+	BAD("--check: it does not go with --show", "--check", "--show", "calls");
 	BAD("--max-connections 1000001: must be 1 to 1000000", "--max-connections", "1000001");
 	BAD("--max-connections 0: must be 1 to 1000000", "--max-connections", "0");
 	BAD("--max-per-source 1000001: must be 1 to 1000000", "--max-per-source=1000001");
@@ -485,6 +529,8 @@ static const struct {
     {"nofork yes", LINE "1: option nofork takes no value"},
     {"config a", LINE "1: option config is for the command line only"},
     {"check", LINE "1: option check is for the command line only"},
+    {"show calls", LINE "1: option show is for the command line only"},
+    {"end 1:2", LINE "1: option end is for the command line only"},
     {"help # me", LINE "1: option help is for the command line only"},
     {"version", LINE "1: option version is for the command line only"},
     {"proxy 1.1.1.1:0", LINE "1: proxy 1.1.1.1:0: port '0' is not a number from 1 to 65535"},
@@ -607,6 +653,7 @@ int main(void)
 	    cmocka_unit_test_teardown(files, clear),
 	    cmocka_unit_test_teardown(limits_and_user, clear),
 	    cmocka_unit_test_teardown(check_alone_does_not_run, clear),
+	    cmocka_unit_test_teardown(questions_to_a_running_instance, clear),
 	    cmocka_unit_test_teardown(config_is_found_among_all_words, clear),
 	    cmocka_unit_test_teardown(fast_path, clear),
 	    cmocka_unit_test_teardown(foreground_and_levels, clear),
