@@ -162,7 +162,7 @@ $(B)/%.o: %.c Makefile
 # ---- tests ----
 
 $(B)/tests/unit/test_gre_relay.o: CPPFLAGS += $(LIBNET)
-$(B)/tests/unit/test_gre_relay: LDLIBS += $(LIBNET_LIBS)
+$(B)/tests/unit/test_gre_relay: LDLIBS += $(LIBNET_LIBS) -Wl,--wrap=sendmmsg
 steps := send recv shutdown close kept_begin kept_save kept_commit control_leg_take control_leg_write callid_db_release
 no_memory := malloc calloc realloc strdup strndup asprintf
 $(addprefix $(B)/tests/unit/test_,acl acl_cmd callid_index callid_space): LDLIBS += $(no_memory:%=-Wl,--wrap=%)
