@@ -52,7 +52,7 @@ table := callid_db.o callid_index.o callid_space.o host/kept.o host/why.o
 leg   := control_leg.o control_graves.o host/tcp_progress.o host/kept.o host/why.o
 far   := tests/unit/loopback.o
 stage := tests/unit/stage.o $(far) host/names.o $(log)
-conn  := control_conn.o control_sources.o control_pairs.o control_rules.o reason.o host/log_limit.o control_dial.o control_pump.o $(leg) control_kept.o call_snoop.o $(table) \
+conn  := control_conn.o acl_cmd_words.o control_sources.o control_pairs.o control_rules.o reason.o host/log_limit.o control_dial.o control_pump.o $(leg) control_kept.o call_snoop.o $(table) \
 	wire/pptp_wire.o acl_ask.o acl.o pair.o tests/unit/asker.o tests/unit/talk.o $(stage)
 unit_why          := host/why.o
 unit_kept         := host/kept.o host/why.o tests/unit/stepping.o
@@ -82,6 +82,9 @@ unit_control_pump := control_pump.o reason.o host/log_limit.o $(leg) call_snoop.
 unit_control_dial := control_dial.o host/log_limit.o $(leg) pair.o $(stage)
 unit_control_conn := $(conn)
 unit_control_relay := control_relay.o control_silence.o control_listen.o $(conn)
+unit_control_silence := control_silence.o host/log_limit.o $(table) $(stage)
+unit_control_pairs := control_pairs.o pair.o host/kept.o host/why.o
+unit_control_rules := control_rules.o acl.o acl_cmd_words.o host/kept.o host/why.o
 unit_control_kept := $(unit_control_relay)
 unit_control_restore := $(unit_control_relay)
 unit_control_graves := control_graves.o
@@ -175,7 +178,7 @@ $(B)/%.o: %.c Makefile
 # ---- tests ----
 
 $(B)/tests/unit/test_gre_relay.o: CPPFLAGS += $(LIBNET)
-$(B)/tests/unit/test_gre_relay: LDLIBS += $(LIBNET_LIBS)
+$(B)/tests/unit/test_gre_relay: LDLIBS += $(LIBNET_LIBS) -Wl,--wrap=sendmmsg
 steps := send recv shutdown close kept_begin kept_save kept_commit control_leg_take control_leg_write callid_db_release
 no_memory := malloc calloc realloc strdup strndup asprintf
 $(addprefix $(B)/tests/unit/test_,acl acl_cmd callid_index callid_space): LDLIBS += $(no_memory:%=-Wl,--wrap=%)
