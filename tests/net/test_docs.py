@@ -311,6 +311,16 @@ def test_comparison():
     assert found.count("\n") > 9 and found in (ROOT / "docs/comparison.md").read_text(), f"bench/abilities found:\n{found}"
 
 
+def test_troubleshooting():
+    "troubleshooting.md: its log lines are the manual's"
+    manual = re.sub(r"\\e", r"\\", (ROOT / "man/pptpproxy.8").read_text())
+    words = re.findall(r"^((?:`[^`\n]+`(?:, | … | )?)+)\n: ", (ROOT / "docs/troubleshooting.md").read_text(), re.M)
+    quoted = [word for line in words for word in re.findall(r"`([^`]+)`", line)]
+    assert len(quoted) > 20, quoted
+    unknown = [word for word in quoted if word not in manual]
+    assert not unknown, f"not in the manual: {unknown}"
+
+
 def test_every_page_is_tried():
     "each page with something to try is tried here"
     text = Path(__file__).read_text()
