@@ -41,7 +41,7 @@ sources := pptpproxy.c worker.c options.c options_help.c options_file.c pair.c a
 	callid_db.c callid_index.c callid_space.c gre_relay.c gre_hold.c gre_socket.c $(fastpath) \
 	wire/pptp_wire.c wire/gre_wire.c \
 	$(addprefix host/,why.c kept.c tcp_progress.c log.c log_queue.c log_limit.c names.c instance.c background.c limits.c file.c \
-		command.c user.c process.c sandbox.c sandbox_calls.c sandbox_files.c)
+		command.c user.c process.c readiness.c sandbox.c sandbox_calls.c sandbox_files.c)
 
 # A unit test links its module and what that stands on, nothing else.
 log   := host/why.o host/log.o host/log_queue.o
@@ -58,6 +58,7 @@ unit_log_limit    := host/log_limit.o $(stage)
 unit_names        := host/names.o $(log)
 unit_instance     := host/instance.o host/why.o
 unit_background   := host/background.o host/why.o
+unit_readiness    := host/readiness.o host/why.o
 unit_pair         := pair.o host/why.o
 unit_acl_ask      := acl_ask.o
 unit_file         := host/file.o host/why.o

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define VERSION "3.0.0"
 
@@ -25,6 +26,7 @@ enum {
 	OPT_MAX_WAITING_CHECKS,
 	OPT_MAX_EARLY_PACKETS,
 	OPT_PID_FILE,
+	OPT_READY_FD,
 	OPT_CONTROL,
 	OPT_USER,
 	OPT_FASTPATH,
@@ -60,6 +62,7 @@ static const struct option long_options[] = {
     {"fastpath-interface", required_argument, NULL, OPT_FASTPATH_INTERFACE},
     {"log", required_argument, NULL, 'l'},
     {"pid-file", required_argument, NULL, OPT_PID_FILE},
+    {"ready-fd", required_argument, NULL, OPT_READY_FD},
     {"control", required_argument, NULL, OPT_CONTROL},
     {"user", required_argument, NULL, OPT_USER},
     {"nofork", no_argument, NULL, 'n'},
@@ -139,6 +142,21 @@ static int set_text(char **text, const struct given *given, struct why *why)
 		return no_memory(given, why);
 	free(*text);
 	*text = copy;
+	return 0;
+}
+
+/* What the first three are for is known; and the number is a supervisor's, so it is small. */
+static int set_ready_fd(struct options *options, const struct given *given, struct why *why)
+{
+	enum { FIRST = STDERR_FILENO + 1, LAST = 1023 };
+	size_t length = strlen(given->value);
+	unsigned long value = 0;
+	if (length <= 9 && strspn(given->value, "0123456789") == length)
+		value = strtoul(given->value, NULL, 10);
+	if (value < FIRST || value > LAST)
+		return why_set(why, "%s %.100s: must be %d to %d", given->name, given->value, FIRST,
+			       LAST);
+	options->ready_fd = (int)value;
 	return 0;
 }
 
@@ -263,6 +281,8 @@ static int take(struct options *options, const struct given *given, struct why *
 	case OPT_CHECK:
 		options->check = true;
 		return 0;
+	case OPT_READY_FD:
+		return set_ready_fd(options, given, why);
 	case OPT_ACL_MODE:
 		return set_acl_mode(options, given, why);
 	case OPT_FASTPATH:
@@ -414,7 +434,7 @@ static int reject_name(const char *name, struct why *why)
 static bool is_for_words_only(const struct option *option)
 {
 	return option->val == 'c' || option->val == OPT_CHECK || option->val == 'h' ||
-	       option->val == 'v';
+	       option->val == 'v' || option->val == OPT_READY_FD;
 }
 
 static int check_value(const struct option *option, const struct given *given, struct why *why)
@@ -492,6 +512,7 @@ static int set_defaults(struct options *options, struct why *why)
 {
 	*options = (struct options){
 	    .log_level = LOG_LEVEL_INFO,
+	    .ready_fd = -1,
 	    .control = strdup("@pptpproxy"),
 	};
 	for (int i = 0; i < NUMBERS; i++)
