@@ -59,6 +59,8 @@ class Supervisor:
             raise LabTimeout(f"{error}: {self.messages}") from None
 
     def close(self):
+        if self._socket.fileno() < 0:
+            return
         self._socket.shutdown(socket.SHUT_RDWR)
         self._thread.join(5)
         self._socket.close()
