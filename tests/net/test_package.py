@@ -226,6 +226,25 @@ def test_life():
         assert not left, sorted(left)
 
 
+@tap.deadline(240)
+def test_readme():
+    "README.md's lines build, install, configure and enable it, as they stand there"
+    blocks = re.findall(r"^```\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+    [lines] = [block for block in blocks if "make deb" in block]
+    with Machine(packages()) as machine:
+        if not machine.exists(ROOT / "Makefile"):
+            raise Skip("the tree is on another file system than /")
+        machine.write("/usr/local/sbin/sudo", '#!/bin/sh\nexec "$@"\n', 0o755)
+        machine.write("/usr/local/sbin/editor", '#!/bin/sh\nsed -i "s/^#proxy /proxy /" "$1"\n', 0o755)
+        # Others' packages, of a build before, are not meant.
+        machine.run(["rm", "-rf", ROOT / "build/deb"])
+        machine.run(["sh", "-eu", "-c", f"cd {ROOT}\n{lines}"], timeout=200)
+        version = re.search(r'^#define VERSION "(.*)"', (ROOT / "options.c").read_text(), re.M)[1]
+        assert machine.run(["dpkg-query", "-W", "-f", "${Status} ${Version}", "pptpproxy"]).stdout == f"install ok installed {version}-1"
+        assert machine.run(["/usr/sbin/pptpproxy", "-c", "/etc/pptpproxy.conf", "--check"]).stdout == "OK\n"
+        assert machine.read("/run/systemctl.log").endswith("enable --now pptpproxy\n")
+
+
 def test_fast_path():
     "with the manual's lines for systemctl edit the service has a fast path; without them it says why not"
     page = (ROOT / "man/pptpproxy.8").read_text()
