@@ -146,6 +146,20 @@ def test_descriptor():
             assert fifo.at_end() and fifo.text == b"\n"
 
 
+def test_descriptor_from_the_background():
+    "so does a program that goes into the background, and the command that started it still ends with 0"
+    with DualHomed() as net, Fifo() as fifo, tempfile.TemporaryDirectory(prefix=RUN_PREFIX) as directory:
+        pid_file = Path(directory, "pid")
+        start = Proc([*SHELL, fifo.path, program(), "-p", SERVER, "-l", f"{directory}/log", "--pid-file", pid_file,
+                      "--ready-fd=7"], ns=net.firewall)
+        assert start.wait(30) == 0, start.text()
+        wait_until(fifo.at_end, 15, "the end")
+        assert fifo.text == b"\n"
+        pid = int(pid_file.read_text())
+        os.kill(pid, signal.SIGTERM)
+        wait_until(lambda: watch.gone(pid), 10, "the daemon to end")
+
+
 def test_bad_descriptors():
     "--ready-fd with what is no open descriptor is an error at the start"
     with DualHomed() as net, Fifo() as fifo:
