@@ -5,12 +5,15 @@
 # make format     formats the C files
 # make bench      what `sudo ./tools/bench` runs; needs clang and libbpf
 # make install    PREFIX, DESTDIR; make uninstall undoes it
+# make deb        a Debian package, in build/deb
 #
 # Objects go to $(B). A variant of everything lives beside the plain one: `make asan`, `make tsan`; V=1 shows commands.
 
 PREFIX  ?= /usr/local
 SBINDIR ?= $(PREFIX)/sbin
 MANDIR  ?= $(PREFIX)/share/man
+BASHDIR ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR  ?= $(PREFIX)/share/zsh/site-functions
 INSTALL ?= install
 PROGRAM ?= pptpproxy
 CFLAGS  ?= -O2 -g
@@ -44,7 +47,7 @@ sources := pptpproxy.c worker.c worker_ask.c worker_status.c options.c options_h
 		status_query.c status_table.c status_view.c status_show.c status_watch.c \
 		status_http.c status_json.c status_metrics.c status_page.c) \
 	$(addprefix host/,why.c kept.c tcp_progress.c log.c log_queue.c log_limit.c names.c instance.c background.c limits.c file.c \
-		command.c user.c process.c sandbox.c sandbox_calls.c sandbox_files.c)
+		command.c user.c process.c readiness.c sandbox.c sandbox_calls.c sandbox_files.c)
 
 # A unit test links its module and what that stands on, nothing else.
 log   := host/why.o host/log.o host/log_queue.o
@@ -61,6 +64,7 @@ unit_log_limit    := host/log_limit.o $(stage)
 unit_names        := host/names.o $(log)
 unit_instance     := host/instance.o host/why.o
 unit_background   := host/background.o host/why.o
+unit_readiness    := host/readiness.o host/why.o
 unit_pair         := pair.o host/why.o
 unit_acl_ask      := acl_ask.o
 unit_file         := host/file.o host/why.o
@@ -140,7 +144,7 @@ ifdef V
 quiet =
 endif
 
-.PHONY: all units fuzzers tools bench asan tsan check coverage coverage_programs lint format install uninstall clean
+.PHONY: all deb units fuzzers tools bench asan tsan check coverage coverage_programs lint format install uninstall clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SECONDEXPANSION:
@@ -281,13 +285,23 @@ format:
 
 # ---- installing ----
 
+# man/NAME.8 goes to man8/NAME.8
+pages := $(foreach page,$(notdir $(wildcard man/*.[1-9])),man$(subst .,,$(suffix $(page)))/$(page))
+
 install: $(PROGRAM)
-	$(INSTALL) -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(MANDIR)/man8
+	$(INSTALL) -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR) $(addprefix $(DESTDIR)$(MANDIR)/,$(sort $(dir $(pages))))
 	$(INSTALL) -m 755 $(PROGRAM) $(DESTDIR)$(SBINDIR)/pptpproxy
-	$(INSTALL) -m 644 man/pptpproxy.8 $(DESTDIR)$(MANDIR)/man8/pptpproxy.8
+	$(foreach page,$(pages),$(INSTALL) -m 644 man/$(notdir $(page)) $(DESTDIR)$(MANDIR)/$(page) && ) true
+	$(INSTALL) -m 644 packaging/completion/pptpproxy.bash $(DESTDIR)$(BASHDIR)/pptpproxy
+	$(INSTALL) -m 644 packaging/completion/_pptpproxy $(DESTDIR)$(ZSHDIR)/_pptpproxy
 
 uninstall:
-	rm -f $(DESTDIR)$(SBINDIR)/pptpproxy $(DESTDIR)$(MANDIR)/man8/pptpproxy.8
+	rm -f $(DESTDIR)$(SBINDIR)/pptpproxy $(addprefix $(DESTDIR)$(MANDIR)/,$(pages)) \
+		$(DESTDIR)$(BASHDIR)/pptpproxy $(DESTDIR)$(ZSHDIR)/_pptpproxy
+
+# Debian's own kind of package, in build/deb.
+deb:
+	@tools/deb
 
 clean:
 	rm -rf build pptpproxy

@@ -36,6 +36,7 @@ const char options_help[] =
     "Process:\n"
     "  -l, --log FILE               log there; reopened on SIGHUP\n"
     "      --pid-file FILE          write the pid there\n"
+    "      --ready-fd N             write a newline there once ready (none)\n"
     "      --control NAME           control socket, @NAME or a path (@pptpproxy)\n"
     "      --user NAME              whom worker and commands become\n"
     "  -n, --nofork                 stay in the foreground, log to standard output\n"

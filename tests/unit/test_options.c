@@ -82,6 +82,7 @@ static void defaults(void **state)
 	assert_null(options.log_file);
 	assert_null(options.pid_file);
 	assert_string_equal(options.control, "@pptpproxy");
+	assert_int_equal(options.ready_fd, -1);
 	assert_int_equal(options.acl_timeout_s, 10);
 	assert_int_equal(options.acl_parallel, 16);
 	assert_int_equal(options.connect_timeout_s, 10);
@@ -147,8 +148,9 @@ static void limits_and_user(void **state)
 	assert_int_equal(PARSE("-p", "1.1.1.1", "--max-connections=1000000", "--max-per-source",
 			       "999999", "--max-rate-per-source=100000", "--max-calls", "65535",
 			       "--max-waiting-checks=65534", "--max-early-packets", "1", "--user",
-			       "nobody"),
+			       "nobody", "--ready-fd=1023"),
 			 OPTIONS_RUN);
+	assert_int_equal(options.ready_fd, 1023);
 	assert_int_equal(options.max_connections, 1000000);
 	assert_int_equal(options.max_per_source, 999999);
 	assert_int_equal(options.max_rate_per_source, 100000);
@@ -367,6 +369,10 @@ static void bad_values_are_named(void **state)
 	BAD("--max-calls 65536: must be 1 to 65535", "--max-calls=65536");
 	BAD("--max-waiting-checks 65536: must be 1 to 65535", "--max-waiting-checks=65536");
 	BAD("--max-early-packets 2049: must be 1 to 2048", "--max-early-packets=2049");
+	BAD("--ready-fd 2: must be 3 to 1023", "--ready-fd", "2");
+	BAD("--ready-fd 1024: must be 3 to 1023", "--ready-fd=1024");
+	BAD("--ready-fd 3x: must be 3 to 1023", "--ready-fd", "3x");
+	BAD("--ready-fd : must be 3 to 1023", "--ready-fd=");
 	BAD("--user needs a value that is not empty", "--user", "");
 	BAD("-c needs a value that is not empty", "-c", "");
 	BAD("--acl-mode some: must be all or any", "--acl-mode", "some");
@@ -531,6 +537,7 @@ static const struct {
     {"check", LINE "1: option check is for the command line only"},
     {"show calls", LINE "1: option show is for the command line only"},
     {"end 1:2", LINE "1: option end is for the command line only"},
+    {"ready-fd 3", LINE "1: option ready-fd is for the command line only"},
     {"help # me", LINE "1: option help is for the command line only"},
     {"version", LINE "1: option version is for the command line only"},
     {"proxy 1.1.1.1:0", LINE "1: proxy 1.1.1.1:0: port '0' is not a number from 1 to 65535"},
