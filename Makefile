@@ -33,13 +33,16 @@ B ?= build/no-fastpath
 fastpath := fastpath/fastpath_none.c
 endif
 
+explain := $(addprefix explain/explain,.c _blame_ppp.c _blame_ways.c _case.c _control.c _events.c _findings.c _fragments.c \
+	_index.c _legs.c _link.c _message.c _ppp.c _story.c _stream.c _way.c _words.c)
+
 sources := pptpproxy.c worker.c options.c options_help.c options_file.c pair.c acl.c acl_ask.c acl_cmd.c acl_cmd_words.c \
 	$(addprefix keeper/,keeper.c keeper_commands.c keeper_fastpath.c keeper_hold.c keeper_spawn.c keeper_trial.c keeper_worker.c \
 		configuration.c letter.c link.c) \
 	control_relay.c control_listen.c control_conn.c control_pump.c control_dial.c control_leg.c control_kept.c \
 	control_graves.c control_sources.c call_snoop.c \
 	callid_db.c callid_index.c callid_space.c gre_relay.c gre_hold.c gre_socket.c $(fastpath) \
-	wire/pptp_wire.c wire/gre_wire.c \
+	wire/pptp_wire.c wire/gre_wire.c $(explain) \
 	$(addprefix host/,why.c kept.c tcp_progress.c log.c log_queue.c log_limit.c names.c instance.c background.c limits.c file.c \
 		command.c user.c process.c sandbox.c sandbox_calls.c sandbox_files.c)
 
@@ -257,7 +260,7 @@ lint: $(PROGRAM)
 	@tests/run tests/lint
 
 format:
-	clang-format -i $(wildcard *.[ch] host/*.[ch] wire/*.[ch] fastpath/*.[ch] keeper/*.[ch] bench/*.[ch] tests/*/*.[ch])
+	clang-format -i $(wildcard *.[ch] host/*.[ch] wire/*.[ch] fastpath/*.[ch] keeper/*.[ch] explain/*.[ch] bench/*.[ch] tests/*/*.[ch])
 
 # ---- installing ----
 

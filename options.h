@@ -17,7 +17,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum options_answer { OPTIONS_RUN, OPTIONS_CHECK, OPTIONS_HELP, OPTIONS_VERSION, OPTIONS_BAD };
+enum options_answer {
+	OPTIONS_RUN,
+	OPTIONS_CHECK,
+	OPTIONS_EXPLAIN,
+	OPTIONS_HELP,
+	OPTIONS_VERSION,
+	OPTIONS_BAD,
+};
 
 /* Everything that a pointer leads to is the struct's own. */
 struct options {
@@ -35,6 +42,7 @@ struct options {
 	char *log_file;		      /* NULL: standard output in the foreground, else syslog */
 	char *pid_file;		      /* or NULL */
 	char *control;		      /* "@NAME" or a path; default "@pptpproxy" */
+	char *explain;		      /* path of a capture to tell of, and nothing else; or NULL */
 	char *user;		      /* whom to become; NULL: the default of whoever does it */
 	unsigned acl_timeout_s;	      /* 1 to 3600, default 10 */
 	unsigned acl_parallel;	      /* 1 to 1024, default 16 */
@@ -62,7 +70,8 @@ const char *options_config(int argc, char **argv);
 /* Fills *options with the defaults, then what the file says (NULL: there is none), then what the
  * words say: lists go on, of single values the words' counts, switches count wherever they stand.
  *
- * OPTIONS_CHECK: as OPTIONS_RUN, but --check was given. OPTIONS_BAD: the sentence about the first
+ * OPTIONS_CHECK: as OPTIONS_RUN, but --check was given. OPTIONS_EXPLAIN: --explain was, and nothing
+ * else. OPTIONS_BAD: the sentence about the first
  * bad word is in why, or if all words are good, about the file's first bad line; log_file and check
  * are set all the same if they were given. OPTIONS_HELP, OPTIONS_VERSION: whatever the file says.
  * In every case options_clear is called afterwards by the caller. */
