@@ -98,6 +98,12 @@ unit_keeper_worker := $(addprefix keeper/,keeper_worker.o keeper_spawn.o letter.
 unit_keeper_trial := $(addprefix keeper/,keeper_trial.o keeper_spawn.o letter.o) $(log)
 unit_keeper_commands := keeper/keeper_commands.o pair.o acl_cmd.o acl_cmd_words.o acl.o host/command.o host/user.o $(log)
 unit_configuration := keeper/configuration.o keeper/letter.o host/file.o $(unit_options)
+unit_explain      := $(explain:.c=.o) tests/unit/frames.o wire/pptp_wire.o wire/gre_wire.o host/why.o
+unit_explain_link := explain/explain_link.o
+unit_explain_fragments := explain/explain_fragments.o explain/explain_index.o
+unit_explain_stream := explain/explain_stream.o wire/pptp_wire.o
+unit_explain_way  := explain/explain_way.o
+unit_explain_words := $(addprefix explain/explain_,words.o events.o index.o ppp.o)
 unit_letter       := keeper/letter.o host/why.o
 unit_link         := keeper/link.o
 ifeq ($(WITH_FASTPATH),yes)
@@ -119,6 +125,7 @@ fuzz_options       := options.c options_file.c pair.c acl.c acl_cmd_words.c host
 fuzz_stream        := call_snoop.c callid_db.c callid_index.c callid_space.c host/kept.c host/why.c wire/pptp_wire.c
 fuzz_gre           := wire/gre_wire.c
 fuzz_letter        := keeper/letter.c host/why.c
+fuzz_explain       := $(explain) wire/pptp_wire.c wire/gre_wire.c host/why.c
 fuzzers := $(sort $(patsubst fuzz_%,%,$(filter fuzz_%,$(.VARIABLES))))
 
 quiet = @echo '  $(1)	$@';
@@ -215,17 +222,19 @@ tsan:
 	$(call variant,thread,,-Wno-tsan)
 comma := ,
 
-build/fuzz/%: tests/fuzz/fuzz_%.c $$(fuzz_$$*) $(wildcard *.h host/*.h wire/*.h keeper/*.h)
+build/fuzz/%: tests/fuzz/fuzz_%.c $$(fuzz_$$*) $(wildcard *.h host/*.h wire/*.h keeper/*.h explain/*.h)
 	@mkdir -p $(@D)
 	$(call quiet,FUZZ)clang $(LANGUAGE) $(call sanitize,fuzzer$(comma)address$(comma)undefined) \
-		-fno-sanitize-recover=all -o $@ $(filter %.c,$^)
+		-fno-sanitize-recover=all -o $@ $(filter %.c,$^) $(FUZZ_LIBS)
+build/fuzz/explain: FUZZ_LIBS := -lpcap
+build/coverage/replay_explain: FUZZ_LIBS := -lpcap
 
 fuzzers: $(fuzzers:%=build/fuzz/%)
 
 # ---- coverage ----
 
 # Of what needs no network: parsers, table, snoop. tests/coverage says how much must be covered.
-covered_units := $(filter options options_file pair acl acl_cmd names pptp_wire gre_wire \
+covered_units := $(filter options options_file pair acl acl_cmd names pptp_wire gre_wire explain% \
 	callid_index callid_space callid_db call_snoop call_model,$(units))
 covered = build/coverage/tests/unit/test_
 covered_objects = $(1:%.c=build/coverage/%.o)
@@ -239,7 +248,7 @@ coverage_programs:
 
 build/coverage/replay_%: build/coverage/tests/fuzz/fuzz_%.o build/coverage/tests/fuzz/replay.o \
 		$$(call covered_objects,$$(fuzz_$$*))
-	$(call quiet,LD)$(CC) -pthread --coverage -o $@ $^
+	$(call quiet,LD)$(CC) -pthread --coverage -o $@ $^ $(FUZZ_LIBS)
 
 # ---- benchmark ----
 

@@ -306,18 +306,31 @@ static void prepare(struct subject *subject, enum explain_end end)
 	explain_words_address(call->end[!end].address, subject->to);
 }
 
+/* What the leg before has had, and this one has not. True: there was something. */
+static bool blame_between_legs(struct subject *subject)
+{
+	bool found = false;
+	for (enum explain_end end = 0; end < EXPLAIN_ENDS; end++) {
+		prepare(subject, end);
+		if (!subject->earlier || subject->earlier->packets == 0)
+			continue;
+		blame_missing(subject);
+		found = true;
+	}
+	return found;
+}
+
 /* Neither direction has a packet. */
 static void blame_both(struct subject *subject)
 {
-	bool explained = false;
+	bool explained = blame_between_legs(subject);
 	if (explain_findings_until(subject->all, subject->call) - subject->call->up_us <
 	    PATIENCE_US)
 		return;
-	for (enum explain_end end = 0; end < EXPLAIN_ENDS; end++) {
+	for (enum explain_end end = 0; end < EXPLAIN_ENDS && !explained; end++) {
 		prepare(subject, end);
 		if (subject->findings->count < EXPLAIN_FINDINGS_MAX && blame_strays(subject))
 			explained = true;
-		blame_icmp(subject);
 	}
 	if (!explained)
 		blame_nothing(subject->findings, subject->all, subject->call);

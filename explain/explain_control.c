@@ -190,14 +190,16 @@ static void take_syn(struct explain_control *control, enum explain_end end,
 						 : "server takes it");
 }
 
-static void end_calls(const struct explain_control *control, int64_t time_us)
+static void end_calls(const struct explain_control *control, enum explain_end end, int64_t time_us)
 {
 	for (struct explain_call *call = control->first_call; call; call = call->next_here) {
 		if (call->ended || call->state == EXPLAIN_CALL_REFUSED)
 			continue;
 		call->ended = true;
 		call->ended_us = time_us;
-		snprintf(call->ending, sizeof(call->ending), "its control connection was closed");
+		snprintf(call->ending, sizeof(call->ending), "the %s %s its control connection",
+			 explain_message_end_names[end],
+			 control->end[end].reset ? "resets" : "closes");
 	}
 }
 
@@ -220,7 +222,7 @@ static void take_ending(struct explain_control *control, enum explain_end end,
 	if (!control->ended) {
 		control->ended = true;
 		control->ended_us = segment->packet->time_us;
-		end_calls(control, control->ended_us);
+		end_calls(control, end, control->ended_us);
 	}
 }
 
