@@ -36,13 +36,18 @@ B ?= build/no-fastpath
 fastpath := fastpath/fastpath_none.c
 endif
 
+rooms := host wire fastpath keeper status explain
+
+explain := $(addprefix explain/explain,.c _blame_ppp.c _blame_ways.c _case.c _control.c _events.c _findings.c _fragments.c \
+	_index.c _legs.c _link.c _message.c _ppp.c _story.c _stream.c _way.c _words.c)
+
 sources := pptpproxy.c worker.c worker_ask.c worker_status.c options.c options_help.c options_file.c pair.c acl.c acl_ask.c acl_cmd.c acl_cmd_words.c \
 	$(addprefix keeper/,keeper.c keeper_commands.c keeper_fastpath.c keeper_hold.c keeper_spawn.c keeper_trial.c keeper_worker.c \
 		configuration.c letter.c link.c) \
 	control_relay.c control_listen.c control_conn.c control_pump.c control_dial.c control_leg.c control_kept.c \
 	control_graves.c control_sources.c control_pairs.c control_rules.c control_silence.c call_snoop.c \
 	callid_db.c callid_index.c callid_space.c gre_relay.c gre_hold.c gre_socket.c $(fastpath) \
-	wire/pptp_wire.c wire/gre_wire.c reason.c \
+	wire/pptp_wire.c wire/gre_wire.c reason.c $(explain) \
 	$(addprefix status/,snapshot.c status_ask.c status_call.c status_lines.c status_text.c \
 		status_query.c status_table.c status_view.c status_show.c status_watch.c \
 		status_http.c status_json.c status_metrics.c status_page.c) \
@@ -105,6 +110,12 @@ unit_keeper_worker := $(addprefix keeper/,keeper_worker.o keeper_spawn.o letter.
 unit_keeper_trial := $(addprefix keeper/,keeper_trial.o keeper_spawn.o letter.o) $(log)
 unit_keeper_commands := keeper/keeper_commands.o pair.o acl_cmd.o acl_cmd_words.o acl.o host/command.o host/user.o $(log)
 unit_configuration := keeper/configuration.o keeper/letter.o host/file.o $(unit_options)
+unit_explain      := $(explain:.c=.o) tests/unit/frames.o wire/pptp_wire.o wire/gre_wire.o host/why.o
+unit_explain_link := explain/explain_link.o
+unit_explain_fragments := explain/explain_fragments.o explain/explain_index.o
+unit_explain_stream := explain/explain_stream.o wire/pptp_wire.o
+unit_explain_way  := explain/explain_way.o
+unit_explain_words := $(addprefix explain/explain_,words.o events.o index.o ppp.o)
 unit_letter       := keeper/letter.o host/why.o
 unit_link         := keeper/link.o
 unit_status_ask   := status/status_ask.o host/instance.o host/why.o
@@ -137,6 +148,7 @@ fuzz_options       := options.c options_file.c pair.c acl.c acl_cmd_words.c stat
 fuzz_stream        := call_snoop.c reason.c callid_db.c callid_index.c callid_space.c host/kept.c host/why.c wire/pptp_wire.c
 fuzz_gre           := wire/gre_wire.c
 fuzz_letter        := keeper/letter.c host/why.c
+fuzz_explain       := $(explain) wire/pptp_wire.c wire/gre_wire.c host/why.c
 fuzzers := $(sort $(patsubst fuzz_%,%,$(filter fuzz_%,$(.VARIABLES))))
 
 quiet = @echo '  $(1)	$@';
@@ -236,17 +248,19 @@ tsan:
 	$(call variant,thread,,-Wno-tsan)
 comma := ,
 
-build/fuzz/%: tests/fuzz/fuzz_%.c $$(fuzz_$$*) $(wildcard *.h host/*.h wire/*.h keeper/*.h)
+build/fuzz/%: tests/fuzz/fuzz_%.c $$(fuzz_$$*) $(wildcard *.h host/*.h wire/*.h keeper/*.h explain/*.h)
 	@mkdir -p $(@D)
 	$(call quiet,FUZZ)clang $(LANGUAGE) $(call sanitize,fuzzer$(comma)address$(comma)undefined) \
-		-fno-sanitize-recover=all -o $@ $(filter %.c,$^)
+		-fno-sanitize-recover=all -o $@ $(filter %.c,$^) $(FUZZ_LIBS)
+build/fuzz/explain: FUZZ_LIBS := -lpcap
+build/coverage/replay_explain: FUZZ_LIBS := -lpcap
 
 fuzzers: $(fuzzers:%=build/fuzz/%)
 
 # ---- coverage ----
 
 # Of what needs no network: parsers, table, snoop. tests/coverage says how much must be covered.
-covered_units := $(filter options options_file pair acl acl_cmd names pptp_wire gre_wire \
+covered_units := $(filter options options_file pair acl acl_cmd names pptp_wire gre_wire explain% \
 	callid_index callid_space callid_db call_snoop call_model,$(units))
 covered = build/coverage/tests/unit/test_
 covered_objects = $(1:%.c=build/coverage/%.o)
@@ -260,7 +274,7 @@ coverage_programs:
 
 build/coverage/replay_%: build/coverage/tests/fuzz/fuzz_%.o build/coverage/tests/fuzz/replay.o \
 		$$(call covered_objects,$$(fuzz_$$*))
-	$(call quiet,LD)$(CC) -pthread --coverage -o $@ $^
+	$(call quiet,LD)$(CC) -pthread --coverage -o $@ $^ $(FUZZ_LIBS)
 
 # ---- benchmark ----
 
@@ -281,7 +295,7 @@ lint: $(PROGRAM)
 	@tests/run tests/lint
 
 format:
-	clang-format -i $(wildcard *.[ch] host/*.[ch] wire/*.[ch] fastpath/*.[ch] keeper/*.[ch] status/*.[ch] bench/*.[ch] tests/*/*.[ch])
+	clang-format -i $(wildcard *.[ch] $(rooms:%=%/*.[ch]) bench/*.[ch] tests/*/*.[ch])
 
 # ---- installing ----
 

@@ -38,6 +38,7 @@ enum {
 	OPT_JSON,
 	OPT_WATCH,
 	OPT_END,
+	OPT_EXPLAIN,
 };
 
 /* '-': words that are no options come as the value 1, where they stand; ':': a missing value is
@@ -49,6 +50,7 @@ static const struct option long_options[] = {
     {"proxy", required_argument, NULL, 'p'},
     {"config", required_argument, NULL, 'c'},
     {"check", no_argument, NULL, OPT_CHECK},
+    {"explain", required_argument, NULL, OPT_EXPLAIN},
     {"acl", required_argument, NULL, 'a'},
     {"aclCmd", required_argument, NULL, 'x'},
     {"acl-cmd", required_argument, NULL, 'x'},
@@ -280,6 +282,8 @@ static int take_text(struct options *options, const struct given *given, struct 
 		return set_text(&options->control, given, why);
 	case OPT_USER:
 		return set_text(&options->user, given, why);
+	case OPT_EXPLAIN:
+		return set_text(&options->explain, given, why);
 	default:
 		return why_set(why, "unexpected word '%.100s'", given->value);
 	}
@@ -462,6 +466,22 @@ static enum options_answer take_words(struct options *options, int argc, char **
 	return bad ? OPTIONS_BAD : OPTIONS_RUN;
 }
 
+/* Of good words: is there any but this option, which does something of its own? */
+static int check_alone(int alone, int argc, char **argv, struct why *why)
+{
+	struct given own = {.option = alone}, given;
+	int at;
+	name_given(&own);
+	start_over();
+	while ((given.option = next_option(argc, argv, &at)) != -1) {
+		if (given.option == alone)
+			continue;
+		name_given(&given);
+		return why_set(why, "%s: %s cannot stand beside it", own.name, given.name);
+	}
+	return 0;
+}
+
 /* The file. */
 
 /* No abbreviations: what is unambiguous today need not be so tomorrow. */
@@ -484,7 +504,7 @@ static int reject_name(const char *name, struct why *why)
 
 /* What is asked of this one process, or of a running one. */
 static const int words_only[] = {
-    'c', 'h', 'v', OPT_CHECK, OPT_READY_FD, OPT_SHOW, OPT_JSON, OPT_WATCH, OPT_END,
+    'c', 'h', 'v', OPT_CHECK, OPT_READY_FD, OPT_SHOW, OPT_JSON, OPT_WATCH, OPT_END, OPT_EXPLAIN,
 };
 
 static bool is_for_words_only(const struct option *option)
@@ -611,6 +631,8 @@ enum options_answer options_parse(struct options *options, int argc, char **argv
 	enum options_answer answer = take_words(options, argc, argv, &other, why);
 	if (answer != OPTIONS_RUN)
 		return answer;
+	if (options->explain)
+		return check_alone(OPT_EXPLAIN, argc, argv, why) < 0 ? OPTIONS_BAD : OPTIONS_EXPLAIN;
 	if (file_bad)
 		*why = file_why;
 	if (!file_bad && (options->show || options->end_call))
@@ -637,5 +659,6 @@ void options_clear(struct options *options)
 	free(options->user);
 	free(options->show);
 	free(options->end_call);
+	free(options->explain);
 	*options = (struct options){0};
 }

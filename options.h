@@ -22,9 +22,10 @@ enum options_answer {
 	OPTIONS_CHECK,
 	OPTIONS_SHOW,
 	OPTIONS_END,
+	OPTIONS_EXPLAIN,
 	OPTIONS_HELP,
 	OPTIONS_VERSION,
-	OPTIONS_BAD
+	OPTIONS_BAD,
 };
 
 /* Everything that a pointer leads to is the struct's own. */
@@ -48,6 +49,7 @@ struct options {
 	char *pid_file;		      /* or NULL */
 	int ready_fd;		      /* descriptor to write a newline to, 3 to 1023; -1: none */
 	char *control;		      /* "@NAME" or a path; default "@pptpproxy" */
+	char *explain;		      /* path of a capture to tell of, and nothing else; or NULL */
 	char *user;		      /* whom to become; NULL: the default of whoever does it */
 	unsigned acl_timeout_s;	      /* 1 to 3600, default 10 */
 	unsigned acl_parallel;	      /* 1 to 1024, default 16 */
@@ -76,7 +78,8 @@ const char *options_config(int argc, char **argv);
  * words say: lists go on, of single values the words' counts, switches count wherever they stand.
  *
  * OPTIONS_CHECK: as OPTIONS_RUN, but --check was given. OPTIONS_SHOW, OPTIONS_END: questions to a
- * running instance; what counts beside show, json, watch and end_call is control. OPTIONS_BAD: the
+ * running instance; what counts beside show, json, watch and end_call is control. OPTIONS_EXPLAIN: explain was given,
+ * and nothing else. OPTIONS_BAD: the
  * sentence about the first bad word is in why, or if all words are good, about the file's first bad
  * line; log_file, check and asks are set all the same if they were given. OPTIONS_HELP,
  * OPTIONS_VERSION: whatever the file says. In every case options_clear is called afterwards by the

@@ -209,6 +209,23 @@ static void questions_to_a_running_instance(void **state)
 	assert_false(options.asks);
 }
 
+static void explain_stands_alone(void **state)
+{
+	(void)state;
+	assert_int_equal(PARSE("--explain", "a b.pcap"), OPTIONS_EXPLAIN);
+	assert_string_equal(options.explain, "a b.pcap");
+	assert_int_equal(PARSE("--explain=-"), OPTIONS_EXPLAIN);
+	assert_string_equal(options.explain, "-");
+	assert_int_equal(PARSE("--explain=one", "--explain=two"), OPTIONS_EXPLAIN);
+	assert_string_equal(options.explain, "two");
+	assert_int_equal(PARSE("--explain=one", "-h"), OPTIONS_HELP);
+	assert_int_equal(PARSE("-v", "--explain=one"), OPTIONS_VERSION);
+	/* What the file says is of no interest, but nobody reads one. */
+	assert_int_equal(PARSE_WITH("nonsense", "--explain=one"), OPTIONS_EXPLAIN);
+	assert_int_equal(PARSE("-p", "1.1.1.1"), OPTIONS_RUN);
+	assert_null(options.explain);
+}
+
 static const char *config(const char *const *words)
 {
 	return options_config(word_count(words), (char **)words);
@@ -323,6 +340,12 @@ static void bad_options_are_named(void **state)
 	BAD("option --p is ambiguous", "--p", "1.1.1.1");
 	BAD("option --con is ambiguous", "--con", "x");
 	BAD("option --check takes no value", "--check=1");
+	BAD("option --explain needs a value", "--explain");
+	BAD("--explain needs a value that is not empty", "--explain=");
+	BAD("--explain: -p cannot stand beside it", "--explain", "a", "--proxy", "1.1.1.1");
+	BAD("--explain: -c cannot stand beside it", "-c", "b", "--explain", "a", "-n");
+	BAD("--explain: --check cannot stand beside it", "--explain", "a", "--check");
+	BAD("unexpected word 'b'", "--explain", "a", "b");
 	BAD("option -c needs a value", "-p", "1.1.1.1", "-c");
 }
 
@@ -534,6 +557,7 @@ static const struct {
     {"log", LINE "1: option log needs a value"},
     {"nofork yes", LINE "1: option nofork takes no value"},
     {"config a", LINE "1: option config is for the command line only"},
+    {"explain a", LINE "1: option explain is for the command line only"},
     {"check", LINE "1: option check is for the command line only"},
     {"show calls", LINE "1: option show is for the command line only"},
     {"end 1:2", LINE "1: option end is for the command line only"},
@@ -661,6 +685,7 @@ int main(void)
 	    cmocka_unit_test_teardown(limits_and_user, clear),
 	    cmocka_unit_test_teardown(check_alone_does_not_run, clear),
 	    cmocka_unit_test_teardown(questions_to_a_running_instance, clear),
+	    cmocka_unit_test_teardown(explain_stands_alone, clear),
 	    cmocka_unit_test_teardown(config_is_found_among_all_words, clear),
 	    cmocka_unit_test_teardown(fast_path, clear),
 	    cmocka_unit_test_teardown(foreground_and_levels, clear),
