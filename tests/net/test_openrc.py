@@ -173,8 +173,11 @@ def test_start_fails():
 
 
 def test_supervised():
-    "under supervise-daemon it is started anew after being killed; reload and stop reach it"
-    with Lab() as lab, Service(lab, 'supervisor="supervise-daemon"\n') as service:
+    "under supervise-daemon a bad file is told, too; killed it is started anew; reload and stop reach it"
+    with Lab() as lab, Service(lab, 'supervisor="supervise-daemon"\n', CONF + "keepalive 0\n") as service:
+        status, said = service.rc("start")
+        assert status == 1 and "keepalive 0: " in said, (status, said)
+        service.conf.write_text(CONF)
         lab.pptpd(lab.net.vpn, 10)
         service.do("start")
         ready = rf"{READY}.*pid (\d+),"
