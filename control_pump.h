@@ -8,6 +8,7 @@
 #define CONTROL_PUMP_H
 
 #include "call_snoop.h"
+#include "control_kept.h"
 #include "control_leg.h"
 #include "host/log_limit.h"
 
@@ -24,9 +25,10 @@ struct control_pump {
 	void *before_call_arg;
 	struct kept *kept;
 	struct log_limit *lines; /* of this client's source; NULL: no limit */
-	bool established;	 /* a successful Start-Control-Connection-Reply has passed */
-	bool *established_kept;	 /* the same, in the kept memory; NULL: it is not kept */
-	unsigned dropped;	 /* messages */
+	struct control_counts *counts;
+	bool established;	/* a successful Start-Control-Connection-Reply has passed */
+	bool *established_kept; /* the same, in the kept memory; NULL: it is not kept */
+	unsigned dropped;	/* messages */
 };
 
 enum control_pump_answer {
@@ -38,8 +40,9 @@ enum control_pump_answer {
 
 struct control_pump_failure {
 	enum callid_side side; /* whose leg is of no use any more */
-	char reason[128]; /* "failed: Connection reset by peer", "sent a malformed message: magic
-			     cookie" */
+	enum reason_end reason;
+	char more[128]; /* behind its name: ": client: Connection reset by peer", " message from
+			   server: magic cookie" */
 };
 
 /* Passes on what waits from one side, as long as both legs take what they get; at most so much at a

@@ -215,8 +215,8 @@ static uint64_t old_octets(const struct status_lines *calls, const struct entry 
 static const struct status_column call_columns[] = {
     {"CALL", false, 0},	  {"CLIENT", false, 1},	  {"PORT", true, 11},
     {"SERVER", false, 2}, {"CLIENT ID", true, 9}, {"SERVER ID", true, 9},
-    {"AGE", true, 4},	  {"WAY", false, 8},	  {"CLIENT SENT", true, 3},
-    {"PACKETS", true, 6}, {"RATE", true, 5},	  {"SERVER SENT", true, 3},
+    {"AGE", true, 3},	  {"WAY", false, 8},	  {"CLIENT SENT", true, 4},
+    {"PACKETS", true, 6}, {"RATE", true, 5},	  {"SERVER SENT", true, 4},
     {"PACKETS", true, 6}, {"RATE", true, 5},	  {"DROPPED", true, 7},
     {"NOTE", false, 0},
 };
