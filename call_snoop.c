@@ -488,6 +488,7 @@ static void on_reply(struct snooped *m)
 		drop(m, REASON_MISMATCHED_ID, "it names no call of this connection");
 	} else if (call->caller == m->from ||
 		   call->incoming != (m->type == PPTP_INCOMING_CALL_REPLY)) {
+		learn_cleared(m);
 		drop(m, REASON_OUT_OF_ORDER, "its call waits for no such reply");
 	} else if (pptp_wire_result(m->message) == PPTP_RESULT_OK) {
 		on_accepting_reply(m, call);

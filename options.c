@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define VERSION "3.0.0"
 
@@ -27,6 +28,7 @@ enum {
 	OPT_MAX_WAITING_CHECKS,
 	OPT_MAX_EARLY_PACKETS,
 	OPT_PID_FILE,
+	OPT_READY_FD,
 	OPT_CONTROL,
 	OPT_USER,
 	OPT_FASTPATH,
@@ -36,6 +38,7 @@ enum {
 	OPT_JSON,
 	OPT_WATCH,
 	OPT_END,
+	OPT_EXPLAIN,
 };
 
 /* '-': words that are no options come as the value 1, where they stand; ':': a missing value is
@@ -47,6 +50,7 @@ static const struct option long_options[] = {
     {"proxy", required_argument, NULL, 'p'},
     {"config", required_argument, NULL, 'c'},
     {"check", no_argument, NULL, OPT_CHECK},
+    {"explain", required_argument, NULL, OPT_EXPLAIN},
     {"acl", required_argument, NULL, 'a'},
     {"aclCmd", required_argument, NULL, 'x'},
     {"acl-cmd", required_argument, NULL, 'x'},
@@ -66,6 +70,7 @@ static const struct option long_options[] = {
     {"fastpath-interface", required_argument, NULL, OPT_FASTPATH_INTERFACE},
     {"log", required_argument, NULL, 'l'},
     {"pid-file", required_argument, NULL, OPT_PID_FILE},
+    {"ready-fd", required_argument, NULL, OPT_READY_FD},
     {"control", required_argument, NULL, OPT_CONTROL},
     {"user", required_argument, NULL, OPT_USER},
     {"show", required_argument, NULL, OPT_SHOW},
@@ -149,6 +154,21 @@ static int set_text(char **text, const struct given *given, struct why *why)
 		return no_memory(given, why);
 	free(*text);
 	*text = copy;
+	return 0;
+}
+
+/* What the first three are for is known; and the number is a supervisor's, so it is small. */
+static int set_ready_fd(struct options *options, const struct given *given, struct why *why)
+{
+	enum { FIRST = STDERR_FILENO + 1, LAST = 1023 };
+	size_t length = strlen(given->value);
+	unsigned long value = 0;
+	if (length <= 9 && strspn(given->value, "0123456789") == length)
+		value = strtoul(given->value, NULL, 10);
+	if (value < FIRST || value > LAST)
+		return why_set(why, "%s %.100s: must be %d to %d", given->name, given->value, FIRST,
+			       LAST);
+	options->ready_fd = (int)value;
 	return 0;
 }
 
@@ -262,6 +282,8 @@ static int take_text(struct options *options, const struct given *given, struct 
 		return set_text(&options->control, given, why);
 	case OPT_USER:
 		return set_text(&options->user, given, why);
+	case OPT_EXPLAIN:
+		return set_text(&options->explain, given, why);
 	default:
 		return why_set(why, "unexpected word '%.100s'", given->value);
 	}
@@ -302,6 +324,8 @@ static int take(struct options *options, const struct given *given, struct why *
 		return 0;
 	case OPT_END:
 		return set_end(options, given, why);
+	case OPT_READY_FD:
+		return set_ready_fd(options, given, why);
 	case OPT_ACL_MODE:
 		return set_acl_mode(options, given, why);
 	case OPT_FASTPATH:
@@ -442,6 +466,22 @@ static enum options_answer take_words(struct options *options, int argc, char **
 	return bad ? OPTIONS_BAD : OPTIONS_RUN;
 }
 
+/* Of good words: is there any but this option, which does something of its own? */
+static int check_alone(int alone, int argc, char **argv, struct why *why)
+{
+	struct given own = {.option = alone}, given;
+	int at;
+	name_given(&own);
+	start_over();
+	while ((given.option = next_option(argc, argv, &at)) != -1) {
+		if (given.option == alone)
+			continue;
+		name_given(&given);
+		return why_set(why, "%s: %s cannot stand beside it", own.name, given.name);
+	}
+	return 0;
+}
+
 /* The file. */
 
 /* No abbreviations: what is unambiguous today need not be so tomorrow. */
@@ -462,11 +502,18 @@ static int reject_name(const char *name, struct why *why)
 	return why_set(why, "unknown option '%.100s'", name);
 }
 
+/* What is asked of this one process, or of a running one. */
+static const int words_only[] = {
+    'c', 'h', 'v', OPT_CHECK, OPT_READY_FD, OPT_SHOW, OPT_JSON, OPT_WATCH, OPT_END, OPT_EXPLAIN,
+};
+
 static bool is_for_words_only(const struct option *option)
 {
-	return option->val == 'c' || option->val == OPT_CHECK || option->val == OPT_SHOW ||
-	       option->val == OPT_JSON || option->val == OPT_WATCH || option->val == OPT_END ||
-	       option->val == 'h' || option->val == 'v';
+	for (size_t i = 0; i < sizeof(words_only) / sizeof(*words_only); i++) {
+		if (words_only[i] == option->val)
+			return true;
+	}
+	return false;
 }
 
 static int check_value(const struct option *option, const struct given *given, struct why *why)
@@ -565,6 +612,7 @@ static int set_defaults(struct options *options, struct why *why)
 {
 	*options = (struct options){
 	    .log_level = LOG_LEVEL_INFO,
+	    .ready_fd = -1,
 	    .control = strdup("@pptpproxy"),
 	};
 	for (int i = 0; i < NUMBERS; i++)
@@ -583,6 +631,8 @@ enum options_answer options_parse(struct options *options, int argc, char **argv
 	enum options_answer answer = take_words(options, argc, argv, &other, why);
 	if (answer != OPTIONS_RUN)
 		return answer;
+	if (options->explain)
+		return check_alone(OPT_EXPLAIN, argc, argv, why) < 0 ? OPTIONS_BAD : OPTIONS_EXPLAIN;
 	if (file_bad)
 		*why = file_why;
 	if (!file_bad && (options->show || options->end_call))
@@ -609,5 +659,6 @@ void options_clear(struct options *options)
 	free(options->user);
 	free(options->show);
 	free(options->end_call);
+	free(options->explain);
 	*options = (struct options){0};
 }

@@ -22,9 +22,10 @@ enum options_answer {
 	OPTIONS_CHECK,
 	OPTIONS_SHOW,
 	OPTIONS_END,
+	OPTIONS_EXPLAIN,
 	OPTIONS_HELP,
 	OPTIONS_VERSION,
-	OPTIONS_BAD
+	OPTIONS_BAD,
 };
 
 /* Everything that a pointer leads to is the struct's own. */
@@ -46,7 +47,9 @@ struct options {
 	char *config;		      /* path of the configuration file, or NULL */
 	char *log_file;		      /* NULL: standard output in the foreground, else syslog */
 	char *pid_file;		      /* or NULL */
+	int ready_fd;		      /* descriptor to write a newline to, 3 to 1023; -1: none */
 	char *control;		      /* "@NAME" or a path; default "@pptpproxy" */
+	char *explain;		      /* path of a capture to tell of, and nothing else; or NULL */
 	char *user;		      /* whom to become; NULL: the default of whoever does it */
 	unsigned acl_timeout_s;	      /* 1 to 3600, default 10 */
 	unsigned acl_parallel;	      /* 1 to 1024, default 16 */
@@ -75,7 +78,8 @@ const char *options_config(int argc, char **argv);
  * words say: lists go on, of single values the words' counts, switches count wherever they stand.
  *
  * OPTIONS_CHECK: as OPTIONS_RUN, but --check was given. OPTIONS_SHOW, OPTIONS_END: questions to a
- * running instance; what counts beside show, json, watch and end_call is control. OPTIONS_BAD: the
+ * running instance; what counts beside show, json, watch and end_call is control. OPTIONS_EXPLAIN: explain was given,
+ * and nothing else. OPTIONS_BAD: the
  * sentence about the first bad word is in why, or if all words are good, about the file's first bad
  * line; log_file, check and asks are set all the same if they were given. OPTIONS_HELP,
  * OPTIONS_VERSION: whatever the file says. In every case options_clear is called afterwards by the
@@ -84,7 +88,7 @@ enum options_answer options_parse(struct options *options, int argc, char **argv
 				  const struct options_file *file, struct why *why);
 void options_clear(struct options *options);
 
-extern const char options_help[];    /* the text of --help, under one screen of 80 columns */
+extern const char options_help[];    /* the text of --help, no line of which has 80 columns */
 extern const char options_version[]; /* "pptpproxy X.Y.Z" */
 
 #endif

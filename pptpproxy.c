@@ -3,6 +3,7 @@
  * once. Decides nothing else.
  */
 #include "control_listen.h"
+#include "explain/explain.h"
 #include "host/log.h"
 #include "host/user.h"
 #include "keeper/configuration.h"
@@ -13,6 +14,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static int say_what_is_bad(const struct options *options, const struct why *why)
 {
@@ -60,6 +62,16 @@ static int ask(const struct options *options)
 	return result == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+static int explain(const struct options *options)
+{
+	struct why why;
+	FILE *progress = isatty(STDERR_FILENO) ? stderr : NULL;
+	if (explain_file(options->explain, stdout, progress, &why) == 0)
+		return EXIT_SUCCESS;
+	fprintf(stderr, "pptpproxy: %s\n", why.text);
+	return EXIT_FAILURE;
+}
+
 /* As whoever typed this wants it. */
 static int start(int argc, char **argv)
 {
@@ -76,6 +88,9 @@ static int start(int argc, char **argv)
 	case OPTIONS_SHOW:
 	case OPTIONS_END:
 		status = ask(&configuration.options);
+		break;
+	case OPTIONS_EXPLAIN:
+		status = explain(&configuration.options);
 		break;
 	case OPTIONS_HELP:
 		status = say(options_help);

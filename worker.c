@@ -66,7 +66,6 @@ struct worker {
 	/* what the keeper has said */
 	int change; /* a letter's descriptor, or -1 */
 	int change_log;
-	bool changing; /* the next configuration is half in use */
 	bool end, hand_over, alone;
 	bool ending, closed;
 };
@@ -472,9 +471,24 @@ static int open_ask(struct worker *worker, struct why *why)
 
 /* ---- who asks ---- */
 
+static void use_sources(const struct worker *worker, struct worker_status_sources *from)
+{
+	*from = (struct worker_status_sources){
+	    .options = options_of(worker),
+	    .keeper = (uint32_t)worker->letter->keeper,
+	    .past = worker->past,
+	    .control = worker->control,
+	    .db = worker->db,
+	    .gre = worker->gre,
+	    .fastpath = worker->fastpath,
+	};
+}
+
 static int look(void *arg, struct snapshot *snapshot, struct why *why)
 {
-	return worker_snapshot(arg, snapshot, why);
+	struct worker_status_sources from;
+	use_sources(arg, &from);
+	return worker_status_fill(snapshot, &from, why);
 }
 
 /* Last, as there is something to tell of then; so long callers wait in the socket's queue. */
@@ -741,9 +755,7 @@ static void change(struct worker *worker)
 	int fd = worker->change;
 
 	worker->change = -1;
-	worker->changing = true;
 	next = use_letter(worker, fd, &why);
-	worker->changing = false;
 	if (next)
 		message.number = (uint32_t)control_relay_pairs(worker->control);
 	else
@@ -760,28 +772,6 @@ static void change(struct worker *worker)
 }
 
 /* ---- death, in order; any half-born state ---- */
-
-static void use_sources(const struct worker *worker, struct worker_status_sources *from)
-{
-	*from = (struct worker_status_sources){
-	    .options = options_of(worker),
-	    .keeper = (uint32_t)worker->letter->keeper,
-	    .past = worker->past,
-	    .control = worker->control,
-	    .db = worker->db,
-	    .gre = worker->gre,
-	    .fastpath = worker->fastpath,
-	};
-}
-
-int worker_snapshot(const struct worker *worker, struct snapshot *snapshot, struct why *why)
-{
-	struct worker_status_sources from;
-	if (worker->changing)
-		return why_set(why, "a new configuration is being taken up: ask again");
-	use_sources(worker, &from);
-	return worker_status_fill(snapshot, &from, why);
-}
 
 static const char *packet_name(unsigned reason)
 {

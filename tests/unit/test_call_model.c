@@ -629,6 +629,17 @@ static struct call *by_shown(const struct connection *connection, int side, uint
 	return NULL;
 }
 
+/* Of an ID, or of memory; of both: either may be said. */
+static void drop_for_want(struct message *m, bool full)
+{
+	if (!full)
+		drop(m, REASON_MESSAGE_MEMORY, "call refused");
+	else if (!model.failed_one)
+		drop(m, REASON_NO_ID, "none is free, call refused");
+	else
+		drop(m, REASON_MESSAGE_COUNT, "either");
+}
+
 /* ---- calls that we have ended ---- */
 
 static void clear_call(struct connection *connection, const struct call *call, int pac)
@@ -667,17 +678,6 @@ static void assigned(const struct message *m, uint16_t id)
 	struct cleared *cleared = cleared_of(m, BY_OWN, id);
 	if (cleared)
 		cleared->waits = false;
-}
-
-/* Of an ID, or of memory; of both: either may be said. */
-static void drop_for_want(struct message *m, bool full)
-{
-	if (!full)
-		drop(m, REASON_MESSAGE_MEMORY, "call refused");
-	else if (!model.failed_one)
-		drop(m, REASON_NO_ID, "none is free, call refused");
-	else
-		drop(m, REASON_MESSAGE_COUNT, "either");
 }
 
 /* Where memory was short after a call had got its way: it is there for a moment. */
@@ -787,13 +787,15 @@ static void want_reply(struct message *m)
 	struct call *call = by_shown(m->connection, m->from, get16(m->octets + 14));
 	char reason[64];
 
+	struct cleared *cleared = NULL;
+	if (!call || call->caller == m->from || call->incoming != (m->type == ICRP))
+		cleared = cleared_of(m, BY_SHOWN, get16(m->octets + 14));
+	if (cleared && !cleared->own_known && m->octets[16] == 1) {
+		cleared->own = get16(m->octets + 12);
+		cleared->own_known = true;
+	}
 	if (!call) {
-		struct cleared *cleared = cleared_of(m, BY_SHOWN, get16(m->octets + 14));
 		drop(m, REASON_MISMATCHED_ID, "it names no call of this connection");
-		if (cleared && !cleared->own_known && m->octets[16] == 1) {
-			cleared->own = get16(m->octets + 12);
-			cleared->own_known = true;
-		}
 		return;
 	}
 	if (call->caller == m->from || call->incoming != (m->type == ICRP)) {

@@ -3,7 +3,7 @@
  */
 #include "status/status_view.h"
 
-#include "status/status_text.h"
+#include "status/status_lines.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
@@ -88,16 +88,16 @@ static char *text_of(write_text *write)
 	return text;
 }
 
-static struct status_lines lines_of(write_text *write)
+static struct status_fields lines_of(write_text *write)
 {
-	struct status_lines lines;
+	struct status_fields lines;
 	assert_int_equal(status_view_parse(&lines, text_of(write)), 0);
 	return lines;
 }
 
 static char *written;
 
-static const char *table_of(const char *what, const struct status_lines *lines,
+static const char *table_of(const char *what, const struct status_fields *lines,
 			    const struct status_before *before, size_t width)
 {
 	size_t length;
@@ -119,7 +119,7 @@ static int tear_down(void **state)
 static void calls_as_lines(void **state)
 {
 	(void)state;
-	char *text = text_of(status_text_calls);
+	char *text = text_of(status_lines_calls);
 	assert_string_equal(
 	    text, "call\tstate\tclient\tserver\tclient_id\tserver_sees\tserver_id\tclient_sees\t"
 		  "age_ms\tway\tclient_packets\tclient_octets\tclient_drops\tclient_last_ms\t"
@@ -136,7 +136,7 @@ static void calls_as_lines(void **state)
 static void pairs_as_lines(void **state)
 {
 	(void)state;
-	char *text = text_of(status_text_pairs);
+	char *text = text_of(status_lines_pairs);
 	assert_string_equal(
 	    text, "listen\tpeer\tstate\tconnections\tcalls\taccepted\tconnected\tfailed\t"
 		  "last_error_ms\tlast_error\n"
@@ -148,7 +148,7 @@ static void pairs_as_lines(void **state)
 static void totals_as_lines(void **state)
 {
 	(void)state;
-	struct status_lines lines = lines_of(status_text_totals);
+	struct status_fields lines = lines_of(status_lines_totals);
 	assert_int_equal(status_view_figure(&lines, "keeper"), 4711);
 	assert_int_equal(status_view_figure(&lines, "up"), 7500000);
 	assert_int_equal(status_view_figure(&lines, "calls, not open yet"), 1);
@@ -161,7 +161,7 @@ static void totals_as_lines(void **state)
 static void calls_as_a_table(void **state)
 {
 	(void)state;
-	struct status_lines lines = lines_of(status_text_calls);
+	struct status_fields lines = lines_of(status_lines_calls);
 	assert_string_equal(
 	    table_of("calls", &lines, NULL, 0),
 	    "CALL      CLIENT     PORT  SERVER           CLIENT ID  SERVER ID        AGE  WAY   "
@@ -177,7 +177,7 @@ static void calls_as_a_table(void **state)
 static void calls_at_each_width(void **state)
 {
 	(void)state;
-	struct status_lines lines = lines_of(status_text_calls);
+	struct status_fields lines = lines_of(status_lines_calls);
 	assert_string_equal(
 	    table_of("calls", &lines, NULL, 80),
 	    "CALL      CLIENT    SERVER                 AGE  NOTE\n"
@@ -197,7 +197,7 @@ static void calls_at_each_width(void **state)
 static void pairs_and_totals_as_tables(void **state)
 {
 	(void)state;
-	struct status_lines lines = lines_of(status_text_pairs);
+	struct status_fields lines = lines_of(status_lines_pairs);
 	assert_string_equal(
 	    table_of("pairs", &lines, NULL, 0),
 	    "LISTEN        PEER        STATE    CALLS  CONNECTIONS  ACCEPTED  CONNECTED  FAILED  "
@@ -206,7 +206,7 @@ static void pairs_and_totals_as_tables(void **state)
 	    "no? route?at all, 1 min 1 s ago\n"
 	    "0.0.0.0:1724  192.0.2.10  untried      0            0         0          0       0\n");
 	status_view_clear(&lines);
-	lines = lines_of(status_text_totals);
+	lines = lines_of(status_lines_totals);
 	assert_non_null(strstr(table_of("totals", &lines, NULL, 0), "\nup "));
 	assert_non_null(strstr(written, " 2 h 5 min\n"));
 	status_view_clear(&lines);
@@ -215,14 +215,14 @@ static void pairs_and_totals_as_tables(void **state)
 static void rates_between_two_looks(void **state)
 {
 	(void)state;
-	struct status_lines old = lines_of(status_text_calls),
-			    old_totals = lines_of(status_text_totals);
+	struct status_fields old = lines_of(status_lines_calls),
+			     old_totals = lines_of(status_lines_totals);
 	calls[0].from[CALLID_CLIENT].octets += 4096;
 	calls[0].from[CALLID_SERVER].octets += 300;
 	snapshot.totals.packets_received += 30;
 	snapshot.totals.packet_drops[REASON_NO_CALL] += 10;
-	struct status_lines now = lines_of(status_text_calls),
-			    totals = lines_of(status_text_totals);
+	struct status_fields now = lines_of(status_lines_calls),
+			     totals = lines_of(status_lines_totals);
 	const struct status_before before = {.calls = &old, .ms = 2000};
 	assert_non_null(strstr(table_of("calls", &now, &before, 0), "2.0 KiB/s"));
 	assert_non_null(strstr(written, "150 B/s"));
@@ -255,7 +255,7 @@ static void rates_between_two_looks(void **state)
 static void fields_are_found_by_name(void **state)
 {
 	(void)state;
-	struct status_lines lines;
+	struct status_fields lines;
 	assert_int_equal(
 	    status_view_parse(&lines, strdup("odd\tserver\tcall\nx\t1.2.3.4:1723\t1:2\n")), 0);
 	assert_string_equal(status_view_field(&lines, 0, "call"), "1:2");
@@ -271,7 +271,7 @@ static void what_is_no_such_text(void **state)
 	(void)state;
 	static const char *const bad[] = {"",	       "call",	     "a\tb\nc\n",
 					  "a\nb\tc\n", "a\tb\nc\td", "a\n\n\tb"};
-	struct status_lines lines;
+	struct status_fields lines;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		if (status_view_parse(&lines, strdup(bad[i])) != -1)
 			fail_msg("'%s'", bad[i]);
