@@ -61,7 +61,6 @@ struct worker {
 	struct fastpath *fastpath;
 	struct worker_ask *callers;  /* at the control socket */
 	struct page page, next_page; /* the next one: while the configuration is changed */
-	bool changing;
 	struct listening *listening;
 	size_t listening_count;
 	struct link_message answer; /* to a wish that is waited for */
@@ -74,6 +73,7 @@ struct worker {
 	/* what the keeper has said */
 	int change; /* a letter's descriptor, or -1 */
 	int change_log;
+	bool changing; /* the next configuration is half in use */
 	bool end, hand_over, alone;
 	bool ending, closed;
 };
@@ -512,7 +512,7 @@ static int look(void *arg, struct snapshot *snapshot, struct why *why)
 	const struct worker *worker = arg;
 	struct worker_status_sources from;
 	if (worker->changing)
-		return why_set(why, "the configuration is just being changed");
+		return why_set(why, "a new configuration is being taken up: ask again");
 	use_sources(worker, &from);
 	return worker_status_fill(snapshot, &from, why);
 }
