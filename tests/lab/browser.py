@@ -17,14 +17,15 @@ import tempfile
 
 from . import tap
 from .netns import need
+from .proc import wait_until
 from .proxy import ROOT
 
 DRIVER = ROOT / "build/node"
 SHOTS = ROOT / "build/shots"
 PATIENCE = 30.0 * tap.slowdown()
 # Each table's rows by the heads that its cells are labelled with; the text as people read it.
-READ_TABLES = """() => {
-	const text = (node) => node.innerText.replace(/\\s+/g, " ").trim();
+READ_TABLES = """(() => {
+	const text = (node) => (node.innerText ?? "").replace(/\\s+/g, " ").trim();
 	const tables = {};
 	for (const table of document.querySelectorAll("table")) {
 		tables[table.id] = [...table.tBodies[0].rows].map((row) => {
@@ -35,7 +36,7 @@ READ_TABLES = """() => {
 		});
 	}
 	return tables;
-}"""
+})()"""
 
 
 class Page:
@@ -46,12 +47,12 @@ class Page:
         """complaints: parts of what the page may say."""
         return self.browser.order({"page": self.number, "do": method, "with": words}, complaints)
 
-    def evaluate(self, script, *words):
-        return self.do("evaluate", script, *words)
+    def evaluate(self, expression, complaints=()):
+        return self.do("evaluate", expression, complaints=complaints)
 
     def wait(self, condition, complaints=()):
-        """Until an expression is true."""
-        self.do("waitForFunction", condition, None, {"timeout": PATIENCE * 1000}, complaints=complaints)
+        """Until an expression is true. (Playwright's own way needs eval, which the page's policy forbids.)"""
+        wait_until(lambda: self.evaluate(f"Boolean({condition})", complaints), PATIENCE, condition)
 
     def wait_rows(self, table, count):
         self.wait(f"document.querySelectorAll('#{table} tbody tr:not(.none)').length === {count}")
@@ -69,7 +70,7 @@ class Page:
         return [row[label]["text"] for row in self.tables()[table]]
 
     def text(self, selector):
-        return self.evaluate("(selector) => document.querySelector(selector).innerText", selector)
+        return self.evaluate(f"document.querySelector({json.dumps(selector)}).innerText")
 
     def shot(self, name, whole=True):
         """A picture, build/shots/NAME.png."""
