@@ -39,7 +39,9 @@ sources := pptpproxy.c worker.c options.c options_help.c options_file.c pair.c a
 	control_relay.c control_listen.c control_conn.c control_pump.c control_dial.c control_leg.c control_kept.c \
 	control_graves.c control_sources.c call_snoop.c \
 	callid_db.c callid_index.c callid_space.c gre_relay.c gre_hold.c gre_socket.c $(fastpath) \
-	wire/pptp_wire.c wire/gre_wire.c \
+	wire/pptp_wire.c wire/gre_wire.c wire/probe_wire.c \
+	$(addprefix doctor/doctor,.c _call.c _command.c _firewall.c _host.c _iptables.c _kernel.c _net.c _nft.c _report.c _rules.c \
+		_server.c _sockets.c _talk.c) \
 	$(addprefix host/,why.c kept.c tcp_progress.c log.c log_queue.c log_limit.c names.c instance.c background.c limits.c file.c \
 		command.c user.c process.c sandbox.c sandbox_calls.c sandbox_files.c)
 

@@ -30,6 +30,8 @@ enum {
 	OPT_FASTPATH,
 	OPT_FASTPATH_INTERFACE,
 	OPT_CHECK,
+	OPT_DOCTOR,
+	OPT_DOCTOR_CALL,
 };
 
 /* '-': words that are no options come as the value 1, where they stand; ':': a missing value is
@@ -41,6 +43,8 @@ static const struct option long_options[] = {
     {"proxy", required_argument, NULL, 'p'},
     {"config", required_argument, NULL, 'c'},
     {"check", no_argument, NULL, OPT_CHECK},
+    {"doctor", no_argument, NULL, OPT_DOCTOR},
+    {"doctor-call", no_argument, NULL, OPT_DOCTOR_CALL},
     {"acl", required_argument, NULL, 'a'},
     {"aclCmd", required_argument, NULL, 'x'},
     {"acl-cmd", required_argument, NULL, 'x'},
@@ -263,6 +267,12 @@ static int take(struct options *options, const struct given *given, struct why *
 	case OPT_CHECK:
 		options->check = true;
 		return 0;
+	case OPT_DOCTOR_CALL:
+		options->doctor_call = true;
+		/* fall through */
+	case OPT_DOCTOR:
+		options->doctor = true;
+		return 0;
 	case OPT_ACL_MODE:
 		return set_acl_mode(options, given, why);
 	case OPT_FASTPATH:
@@ -356,7 +366,8 @@ static int take_option(struct options *options, int option, struct why *why)
 /* What an error is to be told with, and how; it may stand behind what is bad. */
 static bool matters_to_errors(int option)
 {
-	return option == 'l' || option == OPT_CHECK;
+	return option == 'l' || option == OPT_CHECK || option == OPT_DOCTOR ||
+	       option == OPT_DOCTOR_CALL;
 }
 
 static enum options_answer take_words(struct options *options, int argc, char **argv,
@@ -413,8 +424,8 @@ static int reject_name(const char *name, struct why *why)
 
 static bool is_for_words_only(const struct option *option)
 {
-	return option->val == 'c' || option->val == OPT_CHECK || option->val == 'h' ||
-	       option->val == 'v';
+	return option->val == 'c' || option->val == OPT_CHECK || option->val == OPT_DOCTOR ||
+	       option->val == OPT_DOCTOR_CALL || option->val == 'h' || option->val == 'v';
 }
 
 static int check_value(const struct option *option, const struct given *given, struct why *why)
@@ -478,6 +489,9 @@ static int check_whole(const struct options *options, const struct options_file 
 		return why_set(
 		    why, "--fastpath-interface %.100s: it needs --fastpath auto, native or generic",
 		    options->interfaces[0]);
+	/* The host can be looked at without. */
+	if (options->pair_count == 0 && options->doctor)
+		return 0;
 	if (options->pair_count == 0 && file)
 		return why_set(why,
 			       "nothing to forward: at least one -p is needed, or a line with "
@@ -513,6 +527,8 @@ enum options_answer options_parse(struct options *options, int argc, char **argv
 		*why = file_why;
 	if (file_bad || check_whole(options, file, why) < 0)
 		return OPTIONS_BAD;
+	if (options->doctor)
+		return OPTIONS_DOCTOR;
 	return options->check ? OPTIONS_CHECK : OPTIONS_RUN;
 }
 

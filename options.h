@@ -17,7 +17,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum options_answer { OPTIONS_RUN, OPTIONS_CHECK, OPTIONS_HELP, OPTIONS_VERSION, OPTIONS_BAD };
+enum options_answer {
+	OPTIONS_RUN,
+	OPTIONS_CHECK,
+	OPTIONS_DOCTOR,
+	OPTIONS_HELP,
+	OPTIONS_VERSION,
+	OPTIONS_BAD
+};
 
 /* Everything that a pointer leads to is the struct's own. */
 struct options {
@@ -26,10 +33,12 @@ struct options {
 	struct acl acl;
 	struct acl_cmd_words *commands; /* split, not yet looked up */
 	size_t command_count;
-	bool acl_any;	 /* --acl-mode any: a rule or a command is enough; else both where both are
-			    given */
-	bool check;	 /* --check was given */
-	bool foreground; /* -n, -d or -e */
+	bool acl_any; /* --acl-mode any: a rule or a command is enough; else both where both are
+			 given */
+	bool check;   /* --check was given */
+	bool doctor;  /* --doctor or --doctor-call was */
+	bool doctor_call;
+	bool foreground;	      /* -n, -d or -e */
 	enum log_level log_level;     /* info; debug with -d; dump with -e */
 	char *config;		      /* path of the configuration file, or NULL */
 	char *log_file;		      /* NULL: standard output in the foreground, else syslog */
@@ -62,7 +71,8 @@ const char *options_config(int argc, char **argv);
 /* Fills *options with the defaults, then what the file says (NULL: there is none), then what the
  * words say: lists go on, of single values the words' counts, switches count wherever they stand.
  *
- * OPTIONS_CHECK: as OPTIONS_RUN, but --check was given. OPTIONS_BAD: the sentence about the first
+ * OPTIONS_CHECK: as OPTIONS_RUN, but --check was given. OPTIONS_DOCTOR: --doctor was; there may be
+ * no pair then. OPTIONS_BAD: the sentence about the first
  * bad word is in why, or if all words are good, about the file's first bad line; log_file and check
  * are set all the same if they were given. OPTIONS_HELP, OPTIONS_VERSION: whatever the file says.
  * In every case options_clear is called afterwards by the caller. */

@@ -3,6 +3,7 @@
  * once. Decides nothing else.
  */
 #include "control_listen.h"
+#include "doctor/doctor.h"
 #include "host/log.h"
 #include "host/user.h"
 #include "keeper/configuration.h"
@@ -18,7 +19,8 @@ static int say_what_is_bad(const struct options *options, const struct why *why)
 	struct why no_log;
 	const struct log_config log = {
 	    .target = LOG_TO_FILE, .path = options->log_file, .level = LOG_LEVEL_INFO};
-	if (options->log_file && !options->check && log_open(&log, &no_log) == 0) {
+	if (options->log_file && !options->check && !options->doctor &&
+	    log_open(&log, &no_log) == 0) {
 		log_error("%s", why->text);
 		log_close();
 	}
@@ -55,6 +57,9 @@ static int start(int argc, char **argv)
 		return keeper_run(argv, &configuration, NULL);
 	case OPTIONS_CHECK:
 		status = check(&configuration.options);
+		break;
+	case OPTIONS_DOCTOR:
+		status = doctor_run(&configuration.options) ? EXIT_FAILURE : EXIT_SUCCESS;
 		break;
 	case OPTIONS_HELP:
 		status = say(options_help);

@@ -9,6 +9,9 @@
 
 #include "host/why.h"
 
+#include <stdbool.h>
+#include <sys/types.h>
+
 /*
  * Binds and listens on "@NAME" (abstract: gone with its process, one a network namespace) or on a
  * path (mode 0600; a stale file of a dead instance is replaced, a live one's is not). Returns the
@@ -21,6 +24,10 @@ int instance_open(const char *name, struct why *why);
  * second instance that looks for our pid must find room in the queue. Call it edge-triggered:
  * without a descriptor to spare they wait until the next one comes. */
 void instance_turn_away(int fd);
+
+/* Whether somebody listens at this name, without binding it; *pid is 0 where the system does not
+ * tell whose it is. */
+bool instance_find(const char *name, pid_t *pid);
 
 /* Closes, and removes the file if the name is a path. A descriptor of -1 is fine. */
 void instance_close(int fd, const char *name);

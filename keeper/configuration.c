@@ -49,13 +49,12 @@ enum options_answer configuration_read(struct configuration *configuration, int 
 		}
 	}
 	enum options_answer answer = parse(configuration, argc, argv, why);
-	bool wanted = answer == OPTIONS_RUN || answer == OPTIONS_CHECK || answer == OPTIONS_BAD;
-	if (wanted && path && !configuration->file) {
+	bool used = answer == OPTIONS_RUN || answer == OPTIONS_CHECK || answer == OPTIONS_DOCTOR;
+	if ((used || answer == OPTIONS_BAD) && path && !configuration->file) {
 		*why = unreadable;
 		return OPTIONS_BAD;
 	}
-	if ((answer == OPTIONS_RUN || answer == OPTIONS_CHECK) &&
-	    find_commands(&configuration->options, why) != 0)
+	if (used && find_commands(&configuration->options, why) != 0)
 		return OPTIONS_BAD;
 	return answer;
 }

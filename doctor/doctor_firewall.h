@@ -1,0 +1,19 @@
+/*
+ * doctor_firewall: asks the host's firewall, as nft and iptables show it, what becomes of calls:
+ * TCP and protocol 47, in and out, clients and servers; connection tracking's helper for PPTP.
+ * doctor_rules.h tells how far its answers can be trusted. Thread: main.
+ */
+#ifndef DOCTOR_DOCTOR_FIREWALL_H
+#define DOCTOR_DOCTOR_FIREWALL_H
+
+#include "doctor/doctor_net.h"
+#include "doctor/doctor_report.h"
+
+void doctor_firewall_look(struct doctor_report *report, const struct doctor_pair *pairs,
+			  size_t count);
+
+/* The same of texts that the caller has; NULL: not to be had. */
+void doctor_firewall_judge(struct doctor_report *report, const char *nft, const char *iptables,
+			   const struct doctor_pair *pairs, size_t count);
+
+#endif
