@@ -99,6 +99,10 @@ unit_keeper_commands := keeper/keeper_commands.o pair.o acl_cmd.o acl_cmd_words.
 unit_configuration := keeper/configuration.o keeper/letter.o host/file.o $(unit_options)
 unit_letter       := keeper/letter.o host/why.o
 unit_link         := keeper/link.o
+unit_probe_wire   := wire/probe_wire.o wire/pptp_wire.o wire/gre_wire.o
+unit_doctor_report := doctor/doctor_report.o
+unit_doctor_command := doctor/doctor_command.o host/command.o host/user.o host/why.o
+unit_doctor_firewall := $(addprefix doctor/doctor_,firewall.o rules.o nft.o iptables.o) $(unit_doctor_report) $(unit_doctor_command)
 ifeq ($(WITH_FASTPATH),yes)
 unit_fastpath_golden  := fastpath/fastpath_maps.o fastpath/fastpath_memory.o $(log)
 unit_fastpath_maps    := fastpath/fastpath_maps.o $(log)

@@ -5,13 +5,11 @@
  */
 #include "doctor/doctor_call.h"
 
-#include "doctor/doctor_net.h"
+#include "doctor/doctor_addr.h"
 #include "host/monotonic.h"
 #include "wire/probe_wire.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/random.h>
@@ -271,7 +269,8 @@ static void tell_hung_up(struct call *call)
 				    "%s: ends the control connection before a packet "
 				    "comes",
 				    name);
-	doctor_report_why(call->report, "often its pppd does not start");
+	doctor_report_why(call->report, "often its pppd does not start, or its own firewall keeps "
+					"GRE in");
 	doctor_report_mend(call->report, "on the server: journalctl -t pptpd -t pppd -e");
 }
 
@@ -279,7 +278,7 @@ static void tell_stranger(struct call *call)
 {
 	char addr[DOCTOR_ADDR_TEXT];
 	doctor_report_error(call->report, "%s: its GRE comes from another address, %s",
-			    call->config->name, doctor_net_text(call->stranger, addr));
+			    call->config->name, doctor_addr_text(call->stranger, addr));
 	doctor_report_why(call->report,
 			  "packets belong to a call only from the address that was dialled; they "
 			  "are dropped");

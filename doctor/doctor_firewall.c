@@ -3,11 +3,11 @@
  */
 #include "doctor/doctor_firewall.h"
 
+#include "doctor/doctor_addr.h"
 #include "doctor/doctor_command.h"
 #include "doctor/doctor_iptables.h"
 #include "doctor/doctor_nft.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -45,8 +45,8 @@ struct firewall {
 static void name_chain(const struct firewall *firewall, const struct doctor_chain *chain, char *out,
 		       size_t size)
 {
-	snprintf(out, size, "%s table %s, chain %s:", firewall->rules->is_nft ? "nft" : "iptables",
-		 chain->table, chain->name);
+	snprintf(out, size, "%s table %s, chain %s:", firewall->rules->program, chain->table,
+		 chain->name);
 }
 
 /* Without what nft adds for us. */
@@ -61,7 +61,7 @@ static void name_rule(const struct doctor_judgement *judgement, char *out, size_
 static void name_packet(enum kind kind, const struct doctor_packet *packet, char *out, size_t size)
 {
 	char addr[DOCTOR_ADDR_TEXT];
-	const char *other = packet->addr ? doctor_net_text(packet->addr, addr) : "clients";
+	const char *other = packet->addr ? doctor_addr_text(packet->addr, addr) : "clients";
 	switch (kind) {
 	case CLIENT_CONNECTS:
 		snprintf(out, size, "TCP connections of clients to port %u", packet->local_port);
@@ -113,8 +113,8 @@ static void nft_condition(enum kind kind, const struct doctor_packet *packet, ch
 	if (kind == CLIENT_CONNECTS)
 		snprintf(out, size, "tcp dport %u", packet->local_port);
 	else if (kind == SERVER_CALLED)
-		snprintf(out, size, "ip daddr %s tcp dport %u", doctor_net_text(packet->addr, addr),
-			 packet->port);
+		snprintf(out, size, "ip daddr %s tcp dport %u",
+			 doctor_addr_text(packet->addr, addr), packet->port);
 	else if (kind == GRE_IN || kind == GRE_OUT)
 		snprintf(out, size, "ip protocol gre");
 	else
@@ -128,7 +128,7 @@ static void iptables_condition(enum kind kind, const struct doctor_packet *packe
 	if (kind == CLIENT_CONNECTS)
 		snprintf(out, size, "-p tcp --dport %u", packet->local_port);
 	else if (kind == SERVER_CALLED)
-		snprintf(out, size, "-p tcp -d %s --dport %u", doctor_net_text(packet->addr, addr),
+		snprintf(out, size, "-p tcp -d %s --dport %u", doctor_addr_text(packet->addr, addr),
 			 packet->port);
 	else if (kind == GRE_IN || kind == GRE_OUT)
 		snprintf(out, size, "-p gre");
@@ -136,18 +136,23 @@ static void iptables_condition(enum kind kind, const struct doctor_packet *packe
 		snprintf(out, size, "-m conntrack --ctstate ESTABLISHED,RELATED");
 }
 
+static bool is_nft(const struct firewall *firewall)
+{
+	return strcmp(firewall->rules->program, "nft") == 0;
+}
+
 static void mend(const struct firewall *firewall, enum kind kind,
 		 const struct doctor_packet *packet, const struct doctor_chain *chain)
 {
 	char condition[96];
-	if (firewall->rules->is_nft) {
+	if (is_nft(firewall)) {
 		nft_condition(kind, packet, condition, sizeof(condition));
 		doctor_report_mend(firewall->report, "nft insert rule %s %s %s accept",
 				   chain->table, chain->name, condition);
 	} else {
 		iptables_condition(kind, packet, condition, sizeof(condition));
-		doctor_report_mend(firewall->report, "iptables -t %s -I %s %s -j ACCEPT",
-				   chain->table, chain->name, condition);
+		doctor_report_mend(firewall->report, "%s -t %s -I %s %s -j ACCEPT",
+				   firewall->rules->program, chain->table, chain->name, condition);
 	}
 }
 
@@ -156,12 +161,12 @@ static void mend_by_deletion(const struct firewall *firewall, const struct docto
 			     const char *rule)
 {
 	unsigned long handle = doctor_nft_handle(rule);
-	if (firewall->rules->is_nft && handle != 0)
+	if (is_nft(firewall) && handle != 0)
 		doctor_report_mend(firewall->report, "nft delete rule %s %s handle %lu",
 				   chain->table, chain->name, handle);
-	else if (!firewall->rules->is_nft)
-		doctor_report_mend(firewall->report, "iptables -t %s -D %s", chain->table,
-				   rule + strlen("-A "));
+	else if (!is_nft(firewall))
+		doctor_report_mend(firewall->report, "%s -t %s -D %s", firewall->rules->program,
+				   chain->table, rule + strlen("-A "));
 }
 
 /* ---- findings ---- */
@@ -319,7 +324,7 @@ static const char *find_helper(const struct doctor_rules *rules, const struct do
 static void look_for_helper(struct firewall *firewall, const struct doctor_packet *packet)
 {
 	char chain[192];
-	if (firewall->rules->is_nft && !firewall->rules->pptp_helper)
+	if (is_nft(firewall) && !firewall->rules->pptp_helper)
 		return;
 	for (size_t i = 0; i < firewall->rules->chain_count; i++) {
 		const struct doctor_chain *at = &firewall->rules->chains[i];
@@ -360,77 +365,86 @@ static void tell_tracked(const struct firewall *firewall)
 	    "FIREWALL has the rules that keep it away");
 }
 
-/* ---- both programs ---- */
+/* ---- all programs ---- */
 
-typedef bool parse(struct doctor_rules *rules, const char *text);
-
-static void judge(struct firewall *firewall, parse *read, const char *text,
+/* Rules that were parsed; cleared here. */
+static void judge(struct firewall *firewall, struct doctor_rules *rules, bool good,
 		  const struct doctor_pair *pairs, size_t count)
 {
-	struct doctor_rules rules = {0};
-	firewall->rules = &rules;
+	firewall->rules = rules;
 	firewall->told_count = 0; /* it has addresses of chains */
 	firewall->tracked = false;
-	if (!read(&rules, text)) {
-		doctor_report_warning(firewall->report, "rules could not be read: no memory");
+	if (!good) {
+		doctor_report_warning(firewall->report,
+				      "firewall rules could not be looked at: no memory");
 	} else {
 		ask_all(firewall, pairs, count);
 		look_for_helpers(firewall, pairs, count);
-		if (rules.tracks && firewall->tracked)
+		if (rules->tracks && firewall->tracked)
 			tell_tracked(firewall);
 	}
-	doctor_rules_clear(&rules);
+	doctor_rules_clear(rules);
 }
 
-void doctor_firewall_judge(struct doctor_report *report, const char *nft, const char *iptables,
+static void judge_iptables(struct firewall *firewall, const char *program, const char *text,
+			   const struct doctor_pair *pairs, size_t count)
+{
+	struct doctor_rules rules = {.program = program};
+	bool good = doctor_iptables_parse(&rules, text);
+	judge(firewall, &rules, good, pairs, count);
+}
+
+void doctor_firewall_judge(struct doctor_report *report, const struct doctor_firewall_texts *texts,
 			   const struct doctor_pair *pairs, size_t count)
 {
 	struct firewall firewall = {.report = report};
-	if (nft)
-		judge(&firewall, doctor_nft_parse, nft, pairs, count);
-	if (iptables && !(nft && doctor_iptables_is_nft(iptables)))
-		judge(&firewall, doctor_iptables_parse, iptables, pairs, count);
-	if (firewall.found == 0 && (nft || iptables))
+	struct doctor_rules rules = {0};
+	bool in_nft = texts->iptables && doctor_iptables_is_nft(texts->iptables);
+
+	if (texts->nft) {
+		bool good = doctor_nft_parse(&rules, texts->nft, in_nft);
+		judge(&firewall, &rules, good, pairs, count);
+	}
+	/* Where there is only one kind of iptables, both print the same. */
+	if (texts->iptables && (in_nft || !texts->iptables_legacy))
+		judge_iptables(&firewall, "iptables", texts->iptables, pairs, count);
+	if (texts->iptables_legacy)
+		judge_iptables(&firewall, "iptables-legacy", texts->iptables_legacy, pairs, count);
+	if (firewall.found == 0 && (texts->nft || texts->iptables || texts->iptables_legacy))
 		doctor_report_ok(report, "lets calls pass");
 }
 
-/* Legacy rules are not in what nft shows; iptables-legacy-save is what they are asked with where
- * both are installed. */
-static char *ask_iptables(struct doctor_report *report)
+static char *ask_program(struct doctor_report *report, const char *const *words)
 {
-	static const char *const legacy[] = {"iptables-legacy-save", NULL};
-	static const char *const usual[] = {"iptables-save", NULL};
-	struct why why;
-	char *text;
-	enum doctor_command_answer answer = doctor_command_run(legacy, &text, &why);
-	if (answer == DOCTOR_COMMAND_MISSING)
-		answer = doctor_command_run(usual, &text, &why);
-	if (answer == DOCTOR_COMMAND_FAILED)
-		doctor_report_note(report, "iptables' rules could not be looked at: %s", why.text);
-	return text;
-}
-
-static char *ask_nft(struct doctor_report *report)
-{
-	static const char *const words[] = {"nft", "-a", "-s", "list", "ruleset", NULL};
 	struct why why;
 	char *text;
 	if (doctor_command_run(words, &text, &why) == DOCTOR_COMMAND_FAILED)
-		doctor_report_note(report, "nft's rules could not be looked at: %s", why.text);
+		doctor_report_note(report, "firewall rules could not be looked at: %s", why.text);
 	return text;
 }
 
 void doctor_firewall_look(struct doctor_report *report, const struct doctor_pair *pairs,
 			  size_t count)
 {
+	static const char *const nft[] = {"nft", "-a", "-s", "list", "ruleset", NULL};
+	static const char *const iptables[] = {"iptables-save", NULL};
+	static const char *const legacy[] = {"iptables-legacy-save", NULL};
+
 	doctor_report_section(report, "Firewall of this host");
-	char *nft = ask_nft(report);
-	char *iptables = ask_iptables(report);
-	doctor_firewall_judge(report, nft, iptables, pairs, count);
-	if (!nft && !iptables)
-		doctor_report_note(report, "firewall rules were not looked at%s",
-				   geteuid() == 0 ? ": neither nft nor iptables-save is here"
-						  : ": that needs root");
-	free(nft);
-	free(iptables);
+	if (geteuid() != 0) {
+		doctor_report_note(report, "firewall rules could not be looked at: it needs root");
+		return;
+	}
+	struct doctor_firewall_texts texts = {
+	    .nft = ask_program(report, nft),
+	    .iptables = ask_program(report, iptables),
+	    .iptables_legacy = ask_program(report, legacy),
+	};
+	doctor_firewall_judge(report, &texts, pairs, count);
+	if (!texts.nft && !texts.iptables && !texts.iptables_legacy)
+		doctor_report_note(
+		    report, "neither nft nor iptables-save is here: no rules were looked at");
+	free(texts.nft);
+	free(texts.iptables);
+	free(texts.iptables_legacy);
 }

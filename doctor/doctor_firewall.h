@@ -12,8 +12,14 @@
 void doctor_firewall_look(struct doctor_report *report, const struct doctor_pair *pairs,
 			  size_t count);
 
-/* The same of texts that the caller has; NULL: not to be had. */
-void doctor_firewall_judge(struct doctor_report *report, const char *nft, const char *iptables,
+/* What the programs print; NULL: not to be had. */
+struct doctor_firewall_texts {
+	char *nft, *iptables; /* which may be of rules in nftables, or legacy */
+	char *iptables_legacy;
+};
+
+/* The same of texts that the caller has. */
+void doctor_firewall_judge(struct doctor_report *report, const struct doctor_firewall_texts *texts,
 			   const struct doctor_pair *pairs, size_t count);
 
 #endif

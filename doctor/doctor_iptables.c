@@ -142,10 +142,9 @@ static void take_port(struct cursor *cursor, bool local)
 	const char *value = take(cursor);
 	if (cursor->packet->protocol != DOCTOR_TCP)
 		cursor->effect->matches = false;
-	else if (port != 0)
-		require(cursor, doctor_rules_has_number(value, port));
-	else if (!doctor_rules_has_number(value, 1024) || !doctor_rules_has_number(value, 65535))
-		cursor->some = true;
+	else
+		require(cursor, port ? doctor_rules_has_number(value, port)
+				     : doctor_rules_has_any_port(value));
 }
 
 static void take_interface(struct cursor *cursor, bool in)

@@ -8,7 +8,8 @@
 
 #include "doctor/doctor_rules.h"
 
-/* Into *rules, which doctor_rules_clear clears in every case. False: no memory. */
+/* Into *rules, which doctor_rules_clear clears in every case; the program's name is for whoever
+ * calls to set. False: no memory. */
 bool doctor_iptables_parse(struct doctor_rules *rules, const char *text);
 
 /* Whether the text is of the iptables that keeps its rules in nftables: nft shows them as well. */

@@ -5,9 +5,9 @@
 #include "doctor/doctor_net.h"
 
 #include "control_listen.h"
+#include "doctor/doctor_addr.h"
 #include "doctor/doctor_sockets.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <ifaddrs.h>
@@ -19,13 +19,6 @@
 
 /* Octets that a call's packet has before PPP's: IP, enhanced GRE, PPP with encryption. */
 enum { OVERHEAD = 20 + 16 + 4, MTU_USUAL = 1500 };
-
-char *doctor_net_text(uint32_t addr, char out[static DOCTOR_ADDR_TEXT])
-{
-	struct in_addr addr_be = {.s_addr = htonl(addr)};
-	inet_ntop(AF_INET, &addr_be, out, DOCTOR_ADDR_TEXT);
-	return out;
-}
 
 /* ---- names ---- */
 
@@ -75,7 +68,7 @@ static void on_name(void *arg, const uint32_t *addresses, size_t count, const ch
 		for (; pair->way_count < count; pair->way_count++)
 			pair->ways[pair->way_count].addr = addresses[pair->way_count];
 		doctor_report_ok(report, "%s is %s%s", pair->pair->peer.word,
-				 doctor_net_text(addresses[0], first),
+				 doctor_addr_text(addresses[0], first),
 				 count > 1 ? " and others" : "");
 	} else {
 		pair->listens = true;
@@ -216,7 +209,7 @@ static void look_at_port(struct doctor_report *report, const struct doctor_pair 
 	int error = try_port(pair->listen_addr, pair->pair->listen.port);
 
 	pair_endpoint_text(&pair->pair->listen, name);
-	doctor_net_text(pair->listen_addr, addr);
+	doctor_addr_text(pair->listen_addr, addr);
 	if (error == 0) {
 		doctor_report_ok(report, "%s: free", name);
 	} else if (error == EADDRINUSE) {
@@ -317,8 +310,8 @@ static void look_at_way(struct doctor_report *report, struct doctor_way *way)
 	char addr[DOCTOR_ADDR_TEXT], local[DOCTOR_ADDR_TEXT];
 	int mtu, error = find_way(way, &mtu);
 
-	doctor_net_text(way->addr, addr);
-	doctor_net_text(way->local_addr, local);
+	doctor_addr_text(way->addr, addr);
+	doctor_addr_text(way->local_addr, local);
 	if (error != 0) {
 		doctor_report_error(report, "%s: no route: %s", addr, strerror(error));
 		doctor_report_why(report, "neither control connections nor packets reach it");

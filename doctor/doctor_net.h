@@ -40,8 +40,4 @@ void doctor_net_ports(struct doctor_report *report, const struct options *option
 /* Routes to the servers; fills the ways. */
 void doctor_net_routes(struct doctor_report *report, struct doctor_pair *pairs, size_t count);
 
-/* Dotted, into out. */
-enum { DOCTOR_ADDR_TEXT = 16 };
-char *doctor_net_text(uint32_t addr, char out[static DOCTOR_ADDR_TEXT]);
-
 #endif

@@ -41,7 +41,9 @@ struct reader {
 	struct doctor_rules *rules;
 	char table[DOCTOR_TARGET_MAX * 2]; /* "" outside of one of ours */
 	struct doctor_chain *chain;	   /* NULL outside of one */
-	unsigned depth;			   /* of braces that are open at the line's beginning */
+	bool without_iptables;
+	char foreign[DOCTOR_TARGET_MAX * 2]; /* the last table that belongs to iptables */
+	unsigned depth;			     /* of braces that are open at the line's beginning */
 };
 
 static void read_chain_head(struct doctor_chain *chain, const char *line)
@@ -58,6 +60,8 @@ static bool read_opening(struct reader *reader, const char *line)
 		reader->table[0] = '\0';
 		if (sscanf(line, "table %15s %63s", family, name) == 2 && is_ours(family))
 			snprintf(reader->table, sizeof(reader->table), "%s %s", family, name);
+		if (reader->without_iptables && strcmp(reader->table, reader->foreign) == 0)
+			reader->table[0] = '\0';
 	} else if (reader->depth == 1 && reader->table[0] &&
 		   sscanf(line, "chain %63s", name) == 1) {
 		reader->chain = doctor_rules_add_chain(reader->rules, reader->table, name);
@@ -72,8 +76,21 @@ static bool tracks(const char *rule)
 	       strstr(rule, "dnat") || strstr(rule, "redirect");
 }
 
+/* "# Warning: table ip filter is managed by iptables-nft, do not touch!" */
+static void read_warning(struct reader *reader, const char *line)
+{
+	char family[16], name[DOCTOR_TARGET_MAX];
+	if (strstr(line, "managed by iptables-nft") &&
+	    sscanf(line, "# Warning: table %15s %63s", family, name) == 2)
+		snprintf(reader->foreign, sizeof(reader->foreign), "%s %s", family, name);
+}
+
 static bool read_line(struct reader *reader, const char *line)
 {
+	if (line[0] == '#') {
+		read_warning(reader, line);
+		return true;
+	}
 	size_t length = strcspn(line, "#");
 	while (length > 0 && line[length - 1] == ' ')
 		length--;
@@ -107,10 +124,10 @@ static bool read_line(struct reader *reader, const char *line)
 static void read_rule(const char *rule, const struct doctor_packet *packet, bool notrack,
 		      struct doctor_effect *effect);
 
-bool doctor_nft_parse(struct doctor_rules *rules, const char *text)
+bool doctor_nft_parse(struct doctor_rules *rules, const char *text, bool without_iptables)
 {
-	struct reader reader = {.rules = rules};
-	rules->is_nft = true;
+	struct reader reader = {.rules = rules, .without_iptables = without_iptables};
+	rules->program = "nft";
 	rules->read = read_rule;
 	while (*text) {
 		text += strspn(text, " \t\n");
@@ -206,7 +223,7 @@ static bool take_verdict(struct cursor *cursor)
 static void take_map(struct cursor *cursor, compare *is)
 {
 	char copy[RULE_MAX];
-	bool literal = cursor->kinds[cursor->at] == '{';
+	bool literal = cursor->at < cursor->count && cursor->kinds[cursor->at] == '{';
 	char *save = NULL;
 
 	snprintf(copy, sizeof(copy), "%s", take(cursor));
@@ -298,11 +315,8 @@ static enum answer is_port(const struct cursor *cursor, const char *value, bool 
 	uint16_t port = local ? packet->local_port : packet->port;
 	if (packet->protocol != DOCTOR_TCP)
 		return NO;
-	/* A client's port, or ours towards a server: any, so neither this one nor another. */
 	if (port == 0)
-		return doctor_rules_has_number(value, 1024) && doctor_rules_has_number(value, 65535)
-			   ? YES
-			   : SOME;
+		return yes(doctor_rules_has_any_port(value));
 	return yes(doctor_rules_has_number(value, port));
 }
 
@@ -427,9 +441,10 @@ static void take_fib(struct cursor *cursor)
 		take_condition(cursor, is_local);
 		return;
 	}
-	cursor->at += 2;
-	while (strcmp(cursor->words[cursor->at - 1], ".") == 0 && cursor->at < cursor->count)
-		cursor->at++;
+	take(cursor);
+	while (takes(cursor, "."))
+		take(cursor);
+	take(cursor);
 	take_condition(cursor, unknown);
 }
 
@@ -438,7 +453,8 @@ static void take_counter(struct cursor *cursor)
 	if (takes(cursor, "name"))
 		take(cursor);
 	else if (takes(cursor, "packets"))
-		cursor->at += 3;
+		for (int i = 0; i < 3; i++)
+			take(cursor); /* "5 bytes 9" */
 }
 
 static void take_log(struct cursor *cursor)

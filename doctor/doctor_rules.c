@@ -268,6 +268,12 @@ bool doctor_rules_has_number(const char *value, unsigned number)
 	return false;
 }
 
+bool doctor_rules_has_any_port(const char *value)
+{
+	/* Linux's, unless told otherwise; rules that let in such ports name a wide range. */
+	return doctor_rules_has_number(value, 32768) && doctor_rules_has_number(value, 60999);
+}
+
 static bool read_addr(const char *text, uint32_t *addr)
 {
 	struct in_addr parsed;

@@ -73,7 +73,7 @@ struct doctor_chain {
 };
 
 struct doctor_rules {
-	bool is_nft; /* else iptables */
+	const char *program; /* that changes them: "nft", "iptables", "iptables-legacy" */
 	doctor_rules_read *read;
 	struct doctor_chain *chains;
 	size_t chain_count;
@@ -120,7 +120,9 @@ size_t doctor_rules_split(const char *rule, char *copy, char *words[static DOCTO
 
 /* A condition's value, single, A-B (or A:B) or a list with commas, each or none may have it. */
 bool doctor_rules_has_number(const char *value, unsigned number);
-/* NULL where an address in it is not understood as such. */
+/* Whether a port that the system chooses is in it. */
+bool doctor_rules_has_any_port(const char *value);
+/* *understood is false where an address in it is not understood as such. */
 bool doctor_rules_has_addr(const char *value, uint32_t addr, bool *understood);
 /* Names are compared as a whole, or up to the wildcard ('*' or '+') at the value's end. */
 bool doctor_rules_has_name(const char *value, const char *name, char wildcard);

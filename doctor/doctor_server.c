@@ -1,5 +1,6 @@
 #include "doctor/doctor_server.h"
 
+#include "doctor/doctor_addr.h"
 #include "doctor/doctor_call.h"
 #include "doctor/doctor_talk.h"
 #include "host/log.h"
@@ -38,7 +39,7 @@ static void tell_unreached(const struct server *server, int error)
 	const char *name = server->name;
 	char addr[DOCTOR_ADDR_TEXT];
 
-	doctor_net_text(server->way->addr, addr);
+	doctor_addr_text(server->way->addr, addr);
 	if (error == ECONNREFUSED) {
 		doctor_report_error(report, "%s: connection refused", name);
 		doctor_report_why(report, "nothing listens there, or a firewall says so");
@@ -189,7 +190,8 @@ void doctor_server_call(struct doctor_report *report, const struct doctor_way *w
 	struct server server = {.report = report, .config = config, .way = way, .talk = {.fd = -1}};
 	char addr[DOCTOR_ADDR_TEXT];
 
-	snprintf(server.name, sizeof(server.name), "%s:%u", doctor_net_text(way->addr, addr), port);
+	snprintf(server.name, sizeof(server.name), "%s:%u", doctor_addr_text(way->addr, addr),
+		 port);
 	if (reach(&server, port) && start(&server) && echo(&server)) {
 		bool goes_on = true;
 		if (config->sockets) {
