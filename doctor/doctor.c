@@ -42,15 +42,23 @@ static void look_at_host(struct doctor *doctor)
 	doctor_firewall_look(report, doctor->pairs, doctor->pairs ? options->pair_count : 0);
 }
 
-/* Whoever cannot become the worker's user was told so, and goes on as he is: he asked for it. */
+static void tell_no_user(struct doctor_report *report, const struct why *why)
+{
+	doctor_report_error(report, "root's rights cannot be given up: %s", why->text);
+	doctor_report_why(report, "the worker could not give them up either: it does not start");
+}
+
+/* For the worker's user, or another where there is none. */
 static void give_up_rights(struct doctor *doctor)
 {
 	struct user user;
 	struct why why;
-	if (geteuid() == 0 && user_find(doctor->options->user, &user, &why) == 0 &&
+	if (geteuid() != 0)
+		return;
+	if ((user_find(doctor->options->user, &user, &why) != 0 &&
+	     user_find(NULL, &user, &why) != 0) ||
 	    user_become(&user, &why) != 0)
-		doctor_report_warning(&doctor->report, "root's rights cannot be given up: %s",
-				      why.text);
+		tell_no_user(&doctor->report, &why);
 }
 
 /* Several pairs may lead to one server. */
@@ -75,8 +83,11 @@ static void call_servers(struct doctor *doctor)
 	    .sockets = doctor->sockets.send_fd >= 0 ? &doctor->sockets : NULL,
 	};
 	doctor_report_section(&doctor->report, "Servers");
-	if (doctor->options->doctor_call && !config.sockets)
+	if (doctor->options->doctor_call && !config.sockets) {
 		doctor_report_note(&doctor->report, "no call is made, for want of raw GRE sockets");
+		doctor_report_why(&doctor->report,
+				  "whether protocol 47 passes is seen only by its packets");
+	}
 	for (size_t i = 0; i < doctor->options->pair_count; i++) {
 		const struct doctor_pair *pair = &doctor->pairs[i];
 		for (size_t k = 0; k < pair->way_count; k++) {
@@ -87,6 +98,13 @@ static void call_servers(struct doctor *doctor)
 	}
 }
 
+static void tell_no_pair(struct doctor_report *report)
+{
+	doctor_report_note(report, "no pair was given");
+	doctor_report_why(report, "ports, routes and servers were not looked at");
+	doctor_report_mend(report, "pptpproxy --doctor -p SERVER");
+}
+
 unsigned doctor_run(const struct options *options)
 {
 	struct doctor doctor = {
@@ -94,15 +112,14 @@ unsigned doctor_run(const struct options *options)
 	struct why why;
 
 	look_at_host(&doctor);
-	if (options->doctor_call && doctor.can_call && gre_socket_open(&doctor.sockets, &why) != 0)
-		doctor_report_error(&doctor.report, "%s", why.text);
+	/* Where it fails now, call_servers says that there is none. */
+	if (options->doctor_call && doctor.can_call)
+		gre_socket_open(&doctor.sockets, &why);
 	give_up_rights(&doctor);
 	if (doctor.pairs)
 		call_servers(&doctor);
 	else if (options->pair_count == 0)
-		doctor_report_note(
-		    &doctor.report,
-		    "no pair was given: ports, routes and servers were not looked at");
+		tell_no_pair(&doctor.report);
 	unsigned wrong = doctor_report_end(&doctor.report);
 	gre_socket_close(&doctor.sockets);
 	free(doctor.pairs);

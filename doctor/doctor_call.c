@@ -199,6 +199,8 @@ static void take_packets(struct call *call)
 static void exchange(struct call *call)
 {
 	uint64_t end = monotonic_ms() + call->config->timeout_s * 1000, next = 0;
+	/* It may have hung up in the same breath in which it replied. */
+	listen_to_control(call);
 	while (call->answer_ms == 0 && !call->hung_up && !call->lost && call->icmp_error == 0) {
 		uint64_t now = monotonic_ms();
 		if (now >= end)
@@ -345,6 +347,8 @@ bool doctor_call_make(struct doctor_report *report, struct doctor_talk *talk,
 		if (error != 0) {
 			doctor_report_error(report, "%s: packets cannot be sent there: %s",
 					    config->name, strerror(error));
+			doctor_report_why(report,
+					  "calls are set up, but nothing passes through them");
 		} else {
 			exchange(&call);
 			conclude(&call);

@@ -367,6 +367,12 @@ static void tell_tracked(const struct firewall *firewall)
 
 /* ---- all programs ---- */
 
+static void tell_unseen(struct doctor_report *report, const char *reason)
+{
+	doctor_report_note(report, "firewall rules could not be looked at: %s", reason);
+	doctor_report_why(report, "there may be some that drop calls");
+}
+
 /* Rules that were parsed; cleared here. */
 static void judge(struct firewall *firewall, struct doctor_rules *rules, bool good,
 		  const struct doctor_pair *pairs, size_t count)
@@ -375,8 +381,7 @@ static void judge(struct firewall *firewall, struct doctor_rules *rules, bool go
 	firewall->told_count = 0; /* it has addresses of chains */
 	firewall->tracked = false;
 	if (!good) {
-		doctor_report_warning(firewall->report,
-				      "firewall rules could not be looked at: no memory");
+		tell_unseen(firewall->report, "no memory");
 	} else {
 		ask_all(firewall, pairs, count);
 		look_for_helpers(firewall, pairs, count);
@@ -419,7 +424,7 @@ static char *ask_program(struct doctor_report *report, const char *const *words)
 	struct why why;
 	char *text;
 	if (doctor_command_run(words, &text, &why) == DOCTOR_COMMAND_FAILED)
-		doctor_report_note(report, "firewall rules could not be looked at: %s", why.text);
+		tell_unseen(report, why.text);
 	return text;
 }
 
@@ -432,7 +437,7 @@ void doctor_firewall_look(struct doctor_report *report, const struct doctor_pair
 
 	doctor_report_section(report, "Firewall of this host");
 	if (geteuid() != 0) {
-		doctor_report_note(report, "firewall rules could not be looked at: it needs root");
+		tell_unseen(report, "it needs root");
 		return;
 	}
 	struct doctor_firewall_texts texts = {
@@ -442,8 +447,7 @@ void doctor_firewall_look(struct doctor_report *report, const struct doctor_pair
 	};
 	doctor_firewall_judge(report, &texts, pairs, count);
 	if (!texts.nft && !texts.iptables && !texts.iptables_legacy)
-		doctor_report_note(
-		    report, "neither nft nor iptables-save is here: no rules were looked at");
+		tell_unseen(report, "neither nft nor iptables-save is here");
 	free(texts.nft);
 	free(texts.iptables);
 	free(texts.iptables_legacy);

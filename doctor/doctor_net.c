@@ -107,6 +107,12 @@ static bool ask_all(struct asking *asking, struct doctor_pair *pairs, size_t cou
 	return complete;
 }
 
+static void tell_unasked(struct doctor_report *report)
+{
+	doctor_report_error(report, "names cannot be asked for: no memory");
+	doctor_report_why(report, "without their addresses it does not start");
+}
+
 static void resolve(struct doctor_report *report, struct doctor_pair *pairs, size_t count)
 {
 	struct why why;
@@ -117,7 +123,7 @@ static void resolve(struct doctor_report *report, struct doctor_pair *pairs, siz
 	if (asking.names)
 		complete = ask_all(&asking, pairs, count);
 	if (!complete)
-		doctor_report_error(report, "names cannot be asked for: %s", "no memory");
+		tell_unasked(report);
 	if (asking.base)
 		event_base_free(asking.base);
 }
@@ -223,7 +229,8 @@ static void look_at_port(struct doctor_report *report, const struct doctor_pair 
 		doctor_report_why(report, "it does not start");
 		doctor_report_mend(report, "sudo pptpproxy --doctor, and start it as root");
 	} else {
-		doctor_report_error(report, "%s: %s", name, strerror(error));
+		doctor_report_error(report, "%s: cannot be bound: %s", name, strerror(error));
+		doctor_report_why(report, "it does not start");
 	}
 }
 

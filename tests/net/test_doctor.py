@@ -139,7 +139,7 @@ def test_without_the_right_to_raw_sockets():
         found = report.only("error", r"raw GRE socket: Operation not permitted \(it needs root or CAP_NET_RAW\)")
         assert "--cap-add NET_RAW" in found.mend
         report.one("ok", "Echo-Reply")
-        assert report.all("note", "no call is made")
+        report.one("note", "no call is made")
 
 
 def test_without_root():
