@@ -263,7 +263,7 @@ lint: $(PROGRAM)
 	@tests/run tests/lint
 
 format:
-	clang-format -i $(wildcard *.[ch] host/*.[ch] wire/*.[ch] fastpath/*.[ch] keeper/*.[ch] bench/*.[ch] tests/*/*.[ch])
+	clang-format -i $(wildcard *.[ch] host/*.[ch] wire/*.[ch] fastpath/*.[ch] keeper/*.[ch] doctor/*.[ch] bench/*.[ch] tests/*/*.[ch])
 
 # ---- installing ----
 

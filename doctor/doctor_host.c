@@ -76,7 +76,7 @@ static void look_at_buffer(struct doctor_report *report, const struct gre_socket
 
 static void tell_no_socket(struct doctor_report *report, const struct why *why)
 {
-	doctor_report_error(report, "%s", why->text);
+	doctor_report_error(report, "packets cannot come and go: %s", why->text);
 	doctor_report_why(report, "calls' packets come and go by raw sockets: it does not start");
 	if (geteuid() != 0)
 		doctor_report_mend(report, "sudo pptpproxy --doctor, and start it as root");

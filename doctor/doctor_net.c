@@ -42,12 +42,13 @@ static void tell_unresolved(struct doctor_report *report, const struct question 
 	const struct pair *pair = question->pair->pair;
 	const char *word = question->of_peer ? pair->peer.word : pair->listen.word;
 	if (question->of_peer) {
-		doctor_report_error(report, "peer '%s': %s", word, failure);
+		doctor_report_error(report, "peer '%s' does not resolve: %s", word, failure);
 		doctor_report_why(report,
 				  "it is asked for with each connection; until it has an address "
 				  "clients are refused");
 	} else {
-		doctor_report_error(report, "listen address '%s': %s", word, failure);
+		doctor_report_error(report, "listen address '%s' does not resolve: %s", word,
+				    failure);
 		doctor_report_why(report, "without it the program does not start");
 	}
 	doctor_report_mend(report, "getent ahostsv4 %s", word);

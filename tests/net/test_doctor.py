@@ -19,7 +19,7 @@ from lab.fake import FakeServer, World
 from lab.messages import (CCRQ, CDN, ECHO_RP, ECHO_RQ, OCRP, OCRQ, SCCRP, SCCRQ, STOP_RP, STOP_RQ, build)
 from lab.netns import RUN_PREFIX, ip, link, need, private_mounts
 from lab.proc import Proc, wait_until
-from lab.proxy import Proxy, program
+from lab.proxy import ROOT, Proxy, program
 from lab.real import Pptpd
 from lab.topo import DualHomed, TwoFirewalls
 
@@ -152,7 +152,7 @@ def test_without_root():
                        ns=firewall)
         assert process.wait(30) == 1
         said = process.text()
-        assert "error    raw GRE socket: Operation not permitted" in said, said
+        assert "error    packets cannot come and go: raw GRE socket: Operation not permitted" in said, said
         assert "mend: sudo pptpproxy --doctor" in said
         assert "firewall rules could not be looked at: it needs root" in said
         assert "Echo-Reply in" in said and "1 thing is wrong" in said
@@ -260,8 +260,8 @@ def test_names():
     with host() as (firewall, _), Dns(firewall, {}) as dns, Etc() as etc:
         words = ["-p", "here.example.test,vpn.example.test"]
         report = examine(firewall, words, room=etc)
-        report.one("error", r"listen address 'here\.example\.test': ")
-        assert report.one("error", r"peer 'vpn\.example\.test': ").mend == "getent ahostsv4 vpn.example.test"
+        report.one("error", r"listen address 'here\.example\.test' does not resolve: ")
+        assert report.one("error", r"peer 'vpn\.example\.test' does not resolve: ").mend == "getent ahostsv4 vpn.example.test"
         dns.names.update({"here.example.test": ["10.1.0.1"], "vpn.example.test": ["10.2.0.10", "10.2.0.11"]})
         report = examine(firewall, [*words, *SOON], room=etc)
         report.one("ok", r"vpn\.example\.test is 10\.2\.0\.10 and others")
@@ -399,6 +399,18 @@ def test_tracked_packets():
             firewall.run(["nft", "-f", "-"], input=f"table ip raw {{\n\tchain {hook} {{\n\t\ttype filter hook {hook} priority raw;\n"
                                                    "\t\tip protocol gre notrack\n\t}\n}\n")
         examine(firewall, words).good().none("tracking")
+
+
+def test_rules_of_the_manual():
+    "the manual's own rules let calls pass, and nothing is noted about them"
+    need("nft")
+    page = (ROOT / "man/pptpproxy.8").read_text()
+    rules = re.search(r"^table ip pptpproxy \{\n.*?^\}\n", page, re.M | re.S)[0]
+    with host() as (firewall, words):
+        firewall.run(["nft", "-f", "-"], input=rules)
+        report = examine(firewall, words, call=True).good()
+        report.one("ok", "^lets calls pass$")
+        report.none("tracking")
 
 
 @tap.deadline(180)
@@ -557,6 +569,20 @@ def test_server_with_a_strange_name():
         report = started.report().good()
         report.one("ok", re.escape(r"host 'a\x1b[2Jb\x0aerror    c', vendor '" + r"\xff" * 64 +
                                    "', firmware 4369, framing asynchronous"))
+
+
+def test_server_that_stammers():
+    "messages that come octet by octet, and several at once"
+    with fake() as (firewall, words, server):
+        started = Examination(firewall, words)
+        stream = server.accept()
+        stream.expect(SCCRQ)
+        stream.send(*(bytes([octet]) for octet in build(SCCRP)))
+        request = stream.expect(ECHO_RQ)
+        stream.send(build(ECHO_RQ, identifier=5) + build(ECHO_RP, identifier=request.identifier))
+        stream.expect(ECHO_RP, identifier=5)
+        finish(stream)
+        started.report().good()
 
 
 def test_server_without_echo():
