@@ -282,12 +282,14 @@ static void read_rule(const char *rule, const struct doctor_packet *packet, bool
 	char copy[RULE_MAX];
 
 	*effect = (struct doctor_effect){.matches = true, .certain = true};
-	if (strlen(rule) >= sizeof(copy)) {
+	if (strlen(rule) < sizeof(copy))
+		cursor.count = doctor_rules_split(rule, copy, cursor.words, cursor.kinds);
+	/* Too long: the verdict may be in what is not seen. */
+	if (strlen(rule) >= sizeof(copy) || cursor.count == DOCTOR_WORDS_MAX) {
 		effect->certain = false;
 		effect->verdict = DOCTOR_ANYTHING;
 		return;
 	}
-	cursor.count = doctor_rules_split(rule, copy, cursor.words, cursor.kinds);
 	while (cursor.at < cursor.count && effect->matches)
 		take_option(&cursor);
 	favour(&cursor);

@@ -370,6 +370,13 @@ static enum answer is_state(const struct cursor *cursor, const char *value)
 	return yes(doctor_rules_has_name(value, state, '\0'));
 }
 
+/* Nobody translates what is for us; of other flags nothing is known. */
+static enum answer is_status(const struct cursor *cursor, const char *value)
+{
+	(void)cursor;
+	return strcmp(value, "dnat") == 0 || strcmp(value, "snat") == 0 ? NO : UNKNOWN;
+}
+
 static enum answer is_ipv4(const struct cursor *cursor, const char *value)
 {
 	(void)cursor;
@@ -430,7 +437,9 @@ static void take_ct(struct cursor *cursor)
 		    strcmp(field, "helper") == 0 && cursor->packet->protocol == DOCTOR_TCP;
 		take(cursor);
 	} else {
-		take_condition(cursor, strcmp(field, "state") == 0 ? is_state : unknown);
+		take_condition(cursor, strcmp(field, "state") == 0    ? is_state
+				       : strcmp(field, "status") == 0 ? is_status
+								      : unknown);
 	}
 }
 
@@ -546,6 +555,13 @@ static void favour(struct cursor *cursor)
 		effect->certain = false;
 }
 
+/* Too long: the verdict may be in what is not seen. */
+static void give_up(struct doctor_effect *effect)
+{
+	effect->certain = false;
+	effect->verdict = DOCTOR_ANYTHING;
+}
+
 static void read_rule(const char *rule, const struct doctor_packet *packet, bool notrack,
 		      struct doctor_effect *effect)
 {
@@ -554,14 +570,13 @@ static void read_rule(const char *rule, const struct doctor_packet *packet, bool
 
 	*effect = (struct doctor_effect){.matches = true, .certain = true};
 	if (strlen(rule) >= sizeof(copy)) {
-		effect->certain = false;
-		effect->verdict = DOCTOR_ANYTHING;
+		give_up(effect);
 		return;
 	}
 	cursor.count = doctor_rules_split(rule, copy, cursor.words, cursor.kinds);
 	while (cursor.at < cursor.count && effect->matches)
 		take_any(&cursor);
 	if (cursor.count == DOCTOR_WORDS_MAX)
-		effect->certain = false;
+		give_up(effect);
 	favour(&cursor);
 }

@@ -59,7 +59,7 @@ struct walk {
 	const char *table;
 	bool notrack;
 	unsigned depth;
-	bool maybe_accepted, maybe_dropped, stolen;
+	bool maybe_accepted, maybe_dropped;
 	const char *rule; /* that dropped it for certain, or the first that may */
 };
 
@@ -80,71 +80,18 @@ static void doubt(struct walk *walk, const char *rule)
 	walk->maybe_dropped = true;
 }
 
-static enum doctor_verdict drop(struct walk *walk, const char *rule, bool certain)
+/* certain: the packet comes to this rule, and it matches; else this is one of its possible ways,
+ * whose end is noted. */
+static void note_drop(struct walk *walk, const char *rule, bool certain)
 {
-	if (!certain) {
+	if (certain)
+		walk->rule = rule;
+	else
 		doubt(walk, rule);
-		return DOCTOR_GOES_ON;
-	}
-	walk->rule = rule;
-	return DOCTOR_DROP;
-}
-
-static enum doctor_verdict follow(struct walk *walk, const char *name, const char *rule,
-				  bool certain);
-
-/* What a rule that matches leads to: GOES_ON, or ACCEPT, DROP, STEAL or RETURN for certain. */
-static enum doctor_verdict obey(struct walk *walk, const struct doctor_effect *effect,
-				const char *rule, bool certain)
-{
-	switch (effect->verdict) {
-	case DOCTOR_ACCEPT:
-		walk->maybe_accepted |= !certain;
-		return certain ? DOCTOR_ACCEPT : DOCTOR_GOES_ON;
-	case DOCTOR_DROP:
-		return drop(walk, rule, certain);
-	case DOCTOR_STEAL:
-		walk->rule = certain ? rule : walk->rule;
-		return certain ? DOCTOR_STEAL : DOCTOR_GOES_ON;
-	case DOCTOR_ANYTHING:
-		walk->maybe_accepted = true;
-		doubt(walk, rule);
-		return DOCTOR_GOES_ON;
-	case DOCTOR_JUMP:
-		return follow(walk, effect->target, rule, certain);
-	case DOCTOR_GOTO: {
-		enum doctor_verdict end = follow(walk, effect->target, rule, certain);
-		return end == DOCTOR_GOES_ON && certain ? DOCTOR_RETURN : end;
-	}
-	case DOCTOR_RETURN:
-		return DOCTOR_RETURN;
-	case DOCTOR_GOES_ON:
-		break;
-	}
-	return DOCTOR_GOES_ON;
 }
 
 static enum doctor_verdict walk_chain(struct walk *walk, const struct doctor_chain *chain,
-				      bool certain)
-{
-	for (size_t i = 0; i < chain->rule_count; i++) {
-		struct doctor_effect effect = {0};
-		const char *rule = chain->rules[i];
-		walk->rules->read(rule, walk->packet, walk->notrack, &effect);
-		if (!effect.matches)
-			continue;
-		walk->notrack |= effect.notrack;
-		bool sure = certain && effect.certain;
-		enum doctor_verdict end = obey(walk, &effect, rule, sure);
-		if (end == DOCTOR_RETURN && sure)
-			return DOCTOR_GOES_ON;
-		/* It may have left the chain here: what the rest does is not certain. */
-		certain = certain && end != DOCTOR_RETURN;
-		if (end != DOCTOR_GOES_ON && end != DOCTOR_RETURN)
-			return end;
-	}
-	return DOCTOR_GOES_ON;
-}
+				      bool certain);
 
 static enum doctor_verdict follow(struct walk *walk, const char *name, const char *rule,
 				  bool certain)
@@ -159,6 +106,61 @@ static enum doctor_verdict follow(struct walk *walk, const char *name, const cha
 	enum doctor_verdict end = walk_chain(walk, chain, certain);
 	walk->depth--;
 	return end;
+}
+
+/* Where a rule that matches leads, for whoever comes to it. */
+static enum doctor_verdict obey(struct walk *walk, const struct doctor_effect *effect,
+				const char *rule, bool certain)
+{
+	enum doctor_verdict end;
+	switch (effect->verdict) {
+	case DOCTOR_ACCEPT:
+		walk->maybe_accepted |= !certain;
+		return DOCTOR_ACCEPT;
+	case DOCTOR_DROP:
+		note_drop(walk, rule, certain);
+		return DOCTOR_DROP;
+	case DOCTOR_STEAL:
+		walk->rule = certain ? rule : walk->rule;
+		return DOCTOR_STEAL;
+	case DOCTOR_ANYTHING:
+		walk->maybe_accepted = true;
+		doubt(walk, rule);
+		return DOCTOR_GOES_ON;
+	case DOCTOR_JUMP:
+		return follow(walk, effect->target, rule, certain);
+	case DOCTOR_GOTO:
+		end = follow(walk, effect->target, rule, certain);
+		return end == DOCTOR_GOES_ON ? DOCTOR_RETURN : end;
+	case DOCTOR_RETURN:
+	case DOCTOR_GOES_ON:
+		break;
+	}
+	return effect->verdict;
+}
+
+/* How the chain ends for whoever comes into it: GOES_ON, ACCEPT, DROP or STEAL. certain: the packet
+ * does. */
+static enum doctor_verdict walk_chain(struct walk *walk, const struct doctor_chain *chain,
+				      bool certain)
+{
+	bool here = true; /* it has surely not left the chain yet */
+	for (size_t i = 0; i < chain->rule_count; i++) {
+		struct doctor_effect effect = {0};
+		const char *rule = chain->rules[i];
+		walk->rules->read(rule, walk->packet, walk->notrack, &effect);
+		if (!effect.matches)
+			continue;
+		walk->notrack |= effect.notrack;
+		bool sure = here && effect.certain;
+		enum doctor_verdict end = obey(walk, &effect, rule, certain && sure);
+		if (end == DOCTOR_RETURN && !sure && effect.verdict == DOCTOR_RETURN)
+			here = false;
+		if (end == DOCTOR_GOES_ON || !sure)
+			continue;
+		return end == DOCTOR_RETURN ? DOCTOR_GOES_ON : end;
+	}
+	return DOCTOR_GOES_ON;
 }
 
 bool doctor_rules_concerns(const struct doctor_chain *chain, const struct doctor_packet *packet)
@@ -188,13 +190,15 @@ struct doctor_judgement doctor_rules_judge(const struct doctor_rules *rules,
 	bool certain = chain->hook != DOCTOR_HOOK_INGRESS;
 
 	enum doctor_verdict end = walk_chain(&walk, chain, certain);
-	if (end == DOCTOR_GOES_ON && chain->drops)
-		end = drop(&walk, NULL, certain);
+	if (end == DOCTOR_GOES_ON && chain->drops) {
+		note_drop(&walk, NULL, certain);
+		end = DOCTOR_DROP;
+	}
 	judgement.rule = walk.rule;
 	judgement.notrack = walk.notrack;
-	if (end == DOCTOR_STEAL)
+	if (end == DOCTOR_STEAL && certain)
 		judgement.fate = DOCTOR_STOLEN;
-	else if (end == DOCTOR_DROP)
+	else if (end == DOCTOR_DROP && certain)
 		judgement.fate = walk.maybe_accepted ? DOCTOR_MAY_DROP : DOCTOR_DROPS;
 	else
 		judgement.fate = walk.maybe_dropped ? DOCTOR_MAY_DROP : DOCTOR_PASSES;

@@ -121,6 +121,8 @@ static const struct row nft_input[] = {
     {"tcp flags & (fin | syn) != syn ct state new drop", "MPPPP"},
     {"gre protocol 34827 drop", "PPPMM"},
     {"meta mark 0x00000001 drop", "MMMMM"},
+    {"ct status dnat drop", "PPPPP"},
+    {"ct status snat,dnat drop", "MMMMM"},
     {"meta mark set 0x00000001 drop", "DDDDD"},
     {"fib daddr type local drop", "DDDDD"},
     {"fib saddr . iif oif missing drop", "MMMMM"},
@@ -440,6 +442,78 @@ static void the_kernels_helper_is_found(void **state)
 					     "ok       lets calls pass\n");
 }
 
+/* As firewalld and ufw write them, shortened. */
+static char firewalld[] =
+    "table inet firewalld {\n"
+    "	chain filter_INPUT {\n"
+    "		type filter hook input priority filter + 10; policy accept;\n"
+    "		ct state { established, related } accept\n"
+    "		ct status dnat accept\n"
+    "		iifname \"lo\" accept\n"
+    "		ct state invalid drop\n"
+    "		jump filter_INPUT_ZONES\n"
+    "		reject with icmpx admin-prohibited\n"
+    "	}\n"
+    "	chain filter_INPUT_ZONES {\n"
+    "		iifname \"inside\" goto filter_IN_internal\n"
+    "		goto filter_IN_public\n"
+    "	}\n"
+    "	chain filter_IN_internal {\n"
+    "		jump filter_IN_internal_allow\n"
+    "		meta l4proto { icmp, ipv6-icmp } accept\n"
+    "	}\n"
+    "	chain filter_IN_internal_allow {\n"
+    "		tcp dport 1723 accept\n"
+    "	}\n"
+    "	chain filter_IN_public {\n"
+    "		jump filter_IN_public_allow\n"
+    "		meta l4proto { icmp, ipv6-icmp } accept\n"
+    "		reject with icmpx admin-prohibited\n"
+    "	}\n"
+    "	chain filter_IN_public_allow {\n"
+    "		tcp dport 22 accept\n"
+    "		tcp dport 1723 accept\n"
+    "	}\n"
+    "}\n";
+static char ufw[] =
+    "*filter\n:INPUT DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n:ufw-before-input - [0:0]\n"
+    ":ufw-not-local - [0:0]\n:ufw-user-input - [0:0]\n:ufw-logging-deny - [0:0]\n"
+    "-A INPUT -j ufw-before-input\n"
+    "-A ufw-before-input -i lo -j ACCEPT\n"
+    "-A ufw-before-input -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n"
+    "-A ufw-before-input -m conntrack --ctstate INVALID -j ufw-logging-deny\n"
+    "-A ufw-before-input -m conntrack --ctstate INVALID -j DROP\n"
+    "-A ufw-before-input -p icmp -m icmp --icmp-type 3 -j ACCEPT\n"
+    "-A ufw-before-input -p udp -m udp --sport 67 --dport 68 -j ACCEPT\n"
+    "-A ufw-before-input -j ufw-not-local\n"
+    "-A ufw-before-input -d 224.0.0.251/32 -p udp -m udp --dport 5353 -j ACCEPT\n"
+    "-A ufw-before-input -j ufw-user-input\n"
+    "-A ufw-logging-deny -m limit --limit 3/min --limit-burst 10 -j LOG --log-prefix \"[UFW] \"\n"
+    "-A ufw-not-local -m addrtype --dst-type LOCAL -j RETURN\n"
+    "-A ufw-not-local -m limit --limit 3/min --limit-burst 10 -j ufw-logging-deny\n"
+    "-A ufw-not-local -j DROP\n"
+    "-A ufw-user-input -p tcp -m tcp --dport 1723 -j ACCEPT\n"
+    "COMMIT\n";
+
+/* Both let in TCP 1723, and not protocol 47. */
+static void usual_firewalls(void **state)
+{
+	(void)state;
+	struct doctor_firewall_texts texts = {.nft = firewalld};
+	assert_string_equal(said_of(&texts),
+			    "error    nft table inet firewalld, chain filter_INPUT: drops GRE "
+			    "(protocol 47) from clients: reject with icmpx admin-prohibited\n"
+			    "mend: nft insert rule inet firewalld filter_INPUT ip protocol gre "
+			    "accept\n"
+			    "note     connection tracking follows GRE packets\n");
+	texts = (struct doctor_firewall_texts){.iptables = ufw};
+	assert_string_equal(said_of(&texts),
+			    "error    iptables table filter, chain INPUT: drops GRE (protocol 47) "
+			    "from clients: its policy\n"
+			    "mend: iptables -t filter -I INPUT -p gre -j ACCEPT\n"
+			    "note     connection tracking follows GRE packets\n");
+}
+
 static char in_nft[] = "# Warning: table ip filter is managed by iptables-nft, do not touch!\n"
 		       "table ip filter { # handle 1\n"
 		       "	chain INPUT { # handle 1\n"
@@ -527,6 +601,7 @@ int main(void)
 	    cmocka_unit_test(tracking_of_packets_is_noted),
 	    cmocka_unit_test(untracked_packets_are_not_new),
 	    cmocka_unit_test(the_kernels_helper_is_found),
+	    cmocka_unit_test(usual_firewalls),
 	    cmocka_unit_test(three_programs),
 	    cmocka_unit_test(a_redirection_is_deleted),
 	    cmocka_unit_test(any_text_is_survived),
