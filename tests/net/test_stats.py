@@ -3,6 +3,9 @@
 
 import http.client
 import json
+import math
+import os
+import random
 import re
 import socket
 import subprocess
@@ -532,26 +535,21 @@ def refused(world, port=PORT):
 
 
 def test_screenshot():
-    "README's picture, of a pair that is up and one that is down, and of calls with packets: build/shots/status.png"
+    """README's picture, build/shots/status.png: a pair that is up and one that is down, calls that come and go in waves, and one
+    whose client is silent. A good one takes PPTPPROXY_SHOT_SECONDS=65."""
     pairs = ["0.0.0.0:1723,10.2.0.10", "0.0.0.0:1724,10.2.0.99"]
-    seconds = 3
-    with World(["--stats", AT, "-a", "10.1.0.0/24", "--connect-timeout", "1"], clients=4, pairs=pairs) as world, \
+    with World(["--stats", AT, "-a", "10.1.0.0/24", "--connect-timeout", "1"], clients=5, pairs=pairs) as world, \
             Browser(world.net.firewall) as browser:
-        calls = [world.session(client=client).call(49750 + 7 * client, client) for client in range(4)]
+        calls = [world.session(client=client).call(49750 + 7 * client, 300 + 11 * client) for client in range(5)]
         unreachable(world, 1724)
         page = browser.open(URL, viewport={"width": 1360, "height": 760})
-        page.wait_rows("calls", 4)
-        until = time.monotonic() + seconds
-        beat = 0
-        while time.monotonic() < until:
-            beat += 1
+        page.wait_rows("calls", 5)
+        until = time.monotonic() + float(os.environ.get("PPTPPROXY_SHOT_SECONDS", 3))
+        while (now := time.monotonic()) < until:
             for which, call in enumerate(calls):
-                if beat % (which + 2) < 2:
-                    call.up(b"u" * 200, seq=beat)
-                    call.expect_up(b"u" * 200)
-                    call.down(b"d" * (400 * (1 + beat % 3)), seq=beat)
-                    call.expect_down(b"d" * (400 * (1 + beat % 3)))
-        page.wait("document.querySelector('#calls polyline.server').getAttribute('points').split(' ').length > 1")
+                if math.sin(now / (2 + which)) + math.sin(now / (5 + which)) > random.uniform(-2, 2):
+                    traffic(call, [200] if which != 3 else [], [random.choice((40, 700, 1400))])
+        page.wait("document.querySelector('#calls polyline.server').getAttribute('points').includes(' ')")
         page.shot("status", whole=False)
 
 
