@@ -542,7 +542,7 @@ def test_screenshot():
             Browser(world.net.firewall) as browser:
         calls = [world.session(client=client).call(49750 + 7 * client, 300 + 11 * client) for client in range(5)]
         unreachable(world, 1724)
-        page = browser.open(URL, viewport={"width": 1360, "height": 760})
+        page = browser.open(URL, viewport={"width": 1360, "height": 726})
         page.wait_rows("calls", 5)
         until = time.monotonic() + float(os.environ.get("PPTPPROXY_SHOT_SECONDS", 3))
         while (now := time.monotonic()) < until:
