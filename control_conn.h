@@ -56,6 +56,7 @@ struct control_env {
 	uint64_t last_number;
 	struct control_kept *kept;     /* NULL: connections end with the process */
 	struct control_graves *graves; /* of kept connections' descriptors */
+	struct capture *capture;       /* NULL: nobody wants to see messages */
 	struct log_limits limited;     /* all kinds of lines that have a limit */
 	struct log_limit lines[CONTROL_LINES];
 	/* Told by connections. */

@@ -30,6 +30,8 @@ enum {
 	OPT_FASTPATH,
 	OPT_FASTPATH_INTERFACE,
 	OPT_CHECK,
+	OPT_CAPTURE,
+	OPT_CAPTURE_LIMIT,
 };
 
 /* '-': words that are no options come as the value 1, where they stand; ':': a missing value is
@@ -58,6 +60,8 @@ static const struct option long_options[] = {
     {"max-early-packets", required_argument, NULL, OPT_MAX_EARLY_PACKETS},
     {"fastpath", required_argument, NULL, OPT_FASTPATH},
     {"fastpath-interface", required_argument, NULL, OPT_FASTPATH_INTERFACE},
+    {"capture", required_argument, NULL, OPT_CAPTURE},
+    {"capture-limit", required_argument, NULL, OPT_CAPTURE_LIMIT},
     {"log", required_argument, NULL, 'l'},
     {"pid-file", required_argument, NULL, OPT_PID_FILE},
     {"control", required_argument, NULL, OPT_CONTROL},
@@ -87,6 +91,7 @@ static const struct number {
     {OPT_MAX_CALLS, offsetof(struct options, max_calls), 65535, 1000},
     {OPT_MAX_WAITING_CHECKS, offsetof(struct options, max_waiting_checks), 65535, 1000},
     {OPT_MAX_EARLY_PACKETS, offsetof(struct options, max_early_packets), 2048, 2048},
+    {OPT_CAPTURE_LIMIT, offsetof(struct options, capture_limit_mib), 1048576, 100},
 };
 enum { NUMBERS = sizeof(numbers) / sizeof(*numbers) };
 
@@ -233,6 +238,8 @@ static int take_text(struct options *options, const struct given *given, struct 
 		return set_text(&options->control, given, why);
 	case OPT_USER:
 		return set_text(&options->user, given, why);
+	case OPT_CAPTURE:
+		return set_text(&options->capture, given, why);
 	default:
 		return why_set(why, "unexpected word '%.100s'", given->value);
 	}
@@ -531,5 +538,6 @@ void options_clear(struct options *options)
 	free(options->pid_file);
 	free(options->control);
 	free(options->user);
+	free(options->capture);
 	*options = (struct options){0};
 }

@@ -53,6 +53,8 @@ struct options {
 	bool fastpath_given;	     /* --fastpath was, if only as off */
 	const char **interfaces;     /* of --fastpath-interface */
 	size_t interface_count;
+	char *capture;		    /* path of the file for Wireshark, or NULL */
+	unsigned capture_limit_mib; /* of its size; 1 to 1048576, default 100 */
 };
 
 /* The path of -c among the words, the last one's, or NULL; into argv. Says nothing about words that

@@ -7,6 +7,7 @@
 #include "host/user.h"
 #include "keeper/configuration.h"
 #include "keeper/keeper.h"
+#include "keeper/keeper_capture.h"
 #include "keeper/letter.h"
 #include "worker.h"
 
@@ -38,7 +39,8 @@ static int check(const struct options *options)
 	struct user user;
 	struct why why;
 	if (user_find(options->user, &user, &why) != 0 ||
-	    control_listen_check(options->pairs, options->pair_count, &why) != 0)
+	    control_listen_check(options->pairs, options->pair_count, &why) != 0 ||
+	    keeper_capture_check(options, &why) != 0)
 		return say_what_is_bad(options, &why);
 	return say("OK\n");
 }

@@ -17,6 +17,7 @@
 #include "host/user.h"
 #include "keeper/configuration.h"
 #include "keeper/link.h"
+#include "worker_capture.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -47,6 +48,7 @@ struct worker {
 	struct kept *kept;
 	struct names *names;
 	struct callid_db *db;
+	struct worker_capture *captures;
 	struct gre_relay *gre;
 	struct acl_ask *ask;
 	struct control_relay *control;
@@ -132,6 +134,9 @@ static void on_message(void *arg, const struct link_message *message)
 	case LINK_CHECKED:
 		acl_ask_answered(worker->ask, message->number, (enum acl_answer)message->answer,
 				 message->text);
+		return;
+	case LINK_CAPTURE:
+		worker_capture_given(worker->captures, descriptor(message, 0), message->text);
 		return;
 	case LINK_LOG:
 		on_new_log(worker, descriptor(message, 0));
@@ -445,6 +450,31 @@ static void tell_lacks(int lacks)
 			 lacks & SANDBOX_LACKS_CALLS ? "seccomp filter" : "");
 }
 
+static void ask_for_capture(void *arg)
+{
+	struct link_message message = {.type = LINK_CAPTURE};
+	say(arg, &message);
+}
+
+static int open_captures(struct worker *worker, struct why *why)
+{
+	const struct worker_capture_config config = {
+	    .base = worker->base, .db = worker->db, .ask = ask_for_capture, .arg = worker};
+	worker->captures = worker_capture_new(&config, why);
+	return worker->captures ? 0 : -1;
+}
+
+static void use_capture(struct worker *worker)
+{
+	const struct options *options = options_of(worker);
+	const struct worker_capture_file file = {
+	    .path = options->capture,
+	    .limit_mib = options->capture_limit_mib,
+	    .fastpath = options->fastpath != FASTPATH_OFF,
+	};
+	worker_capture_use(worker->captures, &file);
+}
+
 static int open_gre(struct worker *worker, struct why *why)
 {
 	const struct gre_socket sockets = {
@@ -455,6 +485,7 @@ static int open_gre(struct worker *worker, struct why *why)
 	const struct gre_relay_config config = {
 	    .db = worker->db,
 	    .kept = worker->kept,
+	    .capture = worker_capture_of(worker->captures),
 	    .sockets = &sockets,
 	};
 	worker->gre = gre_relay_open(&config, why);
@@ -492,6 +523,7 @@ static void configure_control(struct worker *worker, const struct options *optio
 	    .pair_count = options->pair_count,
 	    .acl = &options->acl,
 	    .commands = options->command_count > 0 ? worker->ask : NULL,
+	    .capture = worker_capture_of(worker->captures),
 	    .acl_any = options->acl_any,
 	    .acl_parallel = options->acl_parallel,
 	    .connect_timeout_s = options->connect_timeout_s,
@@ -653,6 +685,9 @@ static int open_all(struct worker *worker, struct why *why)
 	worker->db = callid_db_new(worker->kept);
 	if (!worker->db)
 		return why_set(why, "table of calls: %s", strerror(errno));
+	if (open_captures(worker, why) != 0)
+		return -1;
+	use_capture(worker);
 	if (open_gre(worker, why) != 0 || open_ask(worker, why) != 0 ||
 	    open_instance(worker, why) != 0)
 		return -1;
@@ -737,6 +772,7 @@ static void change(struct worker *worker)
 	if (next) {
 		worker->configuration = next;
 		use_log(worker, &was->options);
+		use_capture(worker);
 		free_configuration(was);
 	}
 	drop_idle_sockets(worker); /* the old configuration's, or those of one that was refused */
@@ -773,6 +809,7 @@ static void close_all(struct worker *worker)
 	control_relay_close(worker->control);
 	acl_ask_free(worker->ask);
 	gre_relay_close(worker->gre);
+	worker_capture_free(worker->captures);
 	fastpath_close(worker->fastpath);
 	names_free(worker->names);
 	callid_db_free(worker->db);
@@ -807,6 +844,7 @@ static void stop_for_successor(struct worker *worker)
 {
 	log_close(); /* first: it may wait for its reader, and packets should not */
 	gre_relay_close(worker->gre);
+	worker_capture_free(worker->captures);
 }
 
 static int fail(struct worker *worker, const struct why *why)
