@@ -34,6 +34,7 @@ struct capture_sink {
 	struct capture_filter filter;
 	uint64_t number; /* no other sink has, or had, the same */
 	uint64_t limit;
+	bool tells_lost;
 	const struct capture_events *events;
 	void *arg;
 	pthread_t thread;
@@ -42,12 +43,12 @@ struct capture_sink {
 	/* under the lock */
 	struct capture_queue queue;
 	uint64_t seen;
-	int next_fd;	   /* to be taken over; -1: none */
-	int fd;		   /* what is written to; -1: none */
-	int error;	   /* of writing; 0: none */
-	bool stopping;	   /* by its owner */
-	bool gone;	   /* the thread has left off */
-	bool full, failed; /* to be told */
+	int next_fd;	  /* to be taken over; -1: none */
+	int fd;		  /* what is written to; -1: none */
+	int error;	  /* of writing; 0: none */
+	bool stopping;	  /* by its owner */
+	bool gone;	  /* the thread has left off */
+	bool full, ended; /* to be told */
 
 	bool call_ended; /* to be told; the control thread's */
 };
@@ -320,8 +321,6 @@ void capture_conn_end(struct capture_conn *conn)
 static void fail(struct capture_sink *sink, int error)
 {
 	sink->error = error ? error : EIO;
-	sink->failed = true;
-	wake(sink->capture);
 }
 
 static void close_file(struct capture_sink *sink, struct capture_file **file)
@@ -409,6 +408,8 @@ static void write_all(struct capture_sink *sink)
 			pthread_cond_wait(&sink->changed, &sink->capture->lock);
 		}
 	}
+	if (file && sink->error == 0 && sink->tells_lost)
+		capture_file_end(file, sink->queue.lost);
 	if (file)
 		close_file(sink, &file);
 }
@@ -418,7 +419,8 @@ static void *run(void *arg)
 	struct capture_sink *sink = arg;
 	pthread_mutex_lock(&sink->capture->lock);
 	write_all(sink);
-	sink->gone = true;
+	sink->gone = sink->ended = true;
+	wake(sink->capture);
 	pthread_cond_broadcast(&sink->changed);
 	pthread_mutex_unlock(&sink->capture->lock);
 	return NULL;
@@ -503,6 +505,7 @@ struct capture_sink *capture_start(struct capture *capture,
 		    .filter = config->filter,
 		    .number = ++capture->last_number,
 		    .limit = config->limit,
+		    .tells_lost = config->tells_lost,
 		    .events = config->events,
 		    .arg = config->arg,
 		    .next_fd = -1,
@@ -540,6 +543,14 @@ void capture_figures(const struct capture_sink *sink, struct capture_figures *fi
 {
 	pthread_mutex_lock(&sink->capture->lock);
 	*figures = (struct capture_figures){.seen = sink->seen, .lost = sink->queue.lost};
+	pthread_mutex_unlock(&sink->capture->lock);
+}
+
+void capture_finish(struct capture_sink *sink)
+{
+	pthread_mutex_lock(&sink->capture->lock);
+	sink->stopping = true;
+	pthread_cond_broadcast(&sink->changed);
 	pthread_mutex_unlock(&sink->capture->lock);
 }
 
@@ -621,14 +632,14 @@ void capture_stop(struct capture_sink *sink, struct capture_figures *figures)
 static void tell(struct capture *capture, struct capture_sink *sink)
 {
 	pthread_mutex_lock(&capture->lock);
-	bool full = sink->full, failed = sink->failed;
+	bool full = sink->full, ended = sink->ended;
 	int error = sink->error;
-	sink->full = sink->failed = false;
+	sink->full = sink->ended = false;
 	pthread_mutex_unlock(&capture->lock);
 	bool call_ended = sink->call_ended;
 	sink->call_ended = false;
-	if (failed)
-		sink->events->failed(sink->arg, error);
+	if (ended)
+		sink->events->ended(sink->arg, error);
 	else if (call_ended)
 		sink->events->call_ended(sink->arg);
 	else if (full)

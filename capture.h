@@ -50,14 +50,17 @@ struct capture_filter {
 
 /* Told from within capture_attend; may stop sinks. */
 struct capture_events {
-	void (*full)(void *arg);	      /* give it the next file; packets wait */
-	void (*failed)(void *arg, int error); /* errno; it sees nothing any more: stop it */
-	void (*call_ended)(void *arg);	      /* of CAPTURE_CALL: there is nothing more to see */
+	void (*full)(void *arg);       /* give it the next file; packets wait */
+	void (*call_ended)(void *arg); /* of CAPTURE_CALL: there is nothing more to see */
+	/* It sees nothing any more, and writes nothing: stop it. error: errno, or 0 where
+	 * capture_finish has asked for it. */
+	void (*ended)(void *arg, int error);
 };
 
 struct capture_sink_config {
 	struct capture_filter filter;
-	uint64_t limit;			     /* octets of one file; 0: none */
+	uint64_t limit;	 /* octets of one file; 0: none */
+	bool tells_lost; /* ends with a record that tells how many were lost: capture_file_end */
 	const struct capture_events *events; /* outlives the sink */
 	void *arg;
 };
@@ -86,6 +89,9 @@ struct capture_sink *capture_start(struct capture *capture,
 void capture_next(struct capture_sink *sink, int fd);
 
 void capture_figures(const struct capture_sink *sink, struct capture_figures *figures);
+
+/* It sees nothing any more, writes what waits however long that takes, and ends. */
+void capture_finish(struct capture_sink *sink);
 
 /* Writes what waits, for a second at most, and lets go of it. figures, unless NULL: as they are
  * then, what could not be written being lost. */

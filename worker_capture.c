@@ -55,7 +55,7 @@ static void on_full(void *arg)
 	ask(arg);
 }
 
-static void on_failed(void *arg, int error)
+static void on_ended(void *arg, int error)
 {
 	struct worker_capture *captures = arg;
 	log_error("capture %s: cannot be written: %s; it ends, calls go on", captures->path,
@@ -63,7 +63,7 @@ static void on_failed(void *arg, int error)
 	stop_file(captures);
 }
 
-static const struct capture_events file_events = {.full = on_full, .failed = on_failed};
+static const struct capture_events file_events = {.full = on_full, .ended = on_ended};
 
 static void start_file(struct worker_capture *captures, bool fastpath)
 {

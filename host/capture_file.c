@@ -102,6 +102,17 @@ int capture_file_flush(struct capture_file *file)
 	return fflush(file->stream) == 0 ? 0 : -1;
 }
 
+void capture_file_end(struct capture_file *file, uint64_t lost)
+{
+	const struct pcap_pkthdr header = {
+	    .len = lost < UINT32_MAX ? (bpf_u_int32)lost : UINT32_MAX,
+	};
+	if (file->waiting + RECORD > BUFFER && capture_file_flush(file) != 0)
+		return;
+	pcap_dump((u_char *)file->dumper, &header, (const u_char *)"");
+	capture_file_flush(file);
+}
+
 uint64_t capture_file_size(const struct capture_file *file)
 {
 	return file->size;

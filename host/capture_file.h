@@ -31,6 +31,11 @@ int capture_file_add(struct capture_file *file, uint64_t time_us, const uint8_t 
 		     size_t length);
 int capture_file_flush(struct capture_file *file); /* likewise */
 
+/* Behind the last packet, and flushed: how many others there were. A record of no octets, whose
+ * time is 0 and whose original length is that number, or the largest there is: so whoever reads
+ * packets from a socket hears of it (see capture_tap.h). It may fail, as others. */
+void capture_file_end(struct capture_file *file, uint64_t lost);
+
 uint64_t capture_file_size(const struct capture_file *file); /* octets, with those that wait */
 
 /* Flushes what it can. NULL is fine. */
