@@ -10,12 +10,15 @@ import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from lab import tap, turmoil
+from lab import messages, tap, turmoil
 from lab.fake import PATIENCE, World
 from lab.messages import CCRQ, CDN, ECHO_RQ, ECHO_RP, OCRP, OCRQ, SCCRP, SCCRQ, WEN, build
 from lab.netns import RUN_PREFIX
 from lab.proc import wait_until
+from lab.proxy import Proxy, program
+from lab.real import Call, Pptpd
 from lab.shark import Capture, Message, Packet
+from lab.topo import DualHomed
 
 BEGINS = r"capture .*: begins"
 ENDS = r"capture .*: ends: (\d+) packets by this worker, (\d+) lost"
@@ -100,6 +103,300 @@ def test_messages_and_packets_on_both_sides():
             *passed_up(CCRQ, (5, None), (call.server_sees, None)),
             *passed_down(CDN, (7, None), (call.client_sees, None)),
         ]
+
+
+def seqs(capture):
+    """The sequence numbers of packets as they were received, in order."""
+    return [packet.seq for packet in capture.packets()][::2]
+
+
+def wait_packets(path, count):
+    """Until the file has so many packets, control messages' segments left out."""
+    def there():
+        try:
+            return sum(1 for _, octets in Capture(path).records() if octets[9] == 47) >= count
+        except (AssertionError, OSError):
+            return False
+
+    wait_until(there, PATIENCE, f"{count} packets in {path}")
+
+
+def test_what_is_dropped():
+    "a packet of no call, and a message about no call, are seen on the side that they came from only; answers of our own where they go"
+    with Place() as place, World(["--capture", place / "x.pcap"]) as world:
+        session = world.session()
+        call = session.call(5, 7)
+        world.client.gre.send(session.client.remote[0], call.client_sees ^ 1, lcp(1), 1)
+        exchange(call, 2)
+        session.client.send(build(WEN, peer_id=call.client_sees ^ 1))
+        session.check()
+        world.session()
+        end(world)
+        capture = Capture(place / "x.pcap")
+        capture.check()
+        client, inside = session.client.local[0], session.client.remote[0]
+        assert capture.packets() == [Packet(client, inside, call.client_sees ^ 1, 1, 16), *packets_of(call, 2)]
+        told = [message for message in capture.messages() if message.type == WEN]
+        assert told == [Message(client, inside, WEN, None, call.client_sees ^ 1)], told
+
+
+def test_held_packets():
+    "a packet that comes before its Reply is seen when it comes, and again when it leaves"
+    with Place() as place, World(["--capture", place / "x.pcap"]) as world:
+        session = world.session()
+        session.client.send(build(OCRQ, call_id=5))
+        server_sees = session.server.expect(OCRQ).call_id
+        outside, server = session.server.remote[0], session.server.local[0]
+        world.server.gre.send(outside, server_sees, lcp(1), 1)
+        wait_packets(place / "x.pcap", 1)
+        session.server.send(build(OCRP, call_id=7, peer_id=server_sees))
+        session.client.expect(OCRP)
+        world.client.gre.expect(5, lcp(1))
+        end(world)
+        capture = Capture(place / "x.pcap")
+        capture.check()
+        client, inside = session.client.local[0], session.client.remote[0]
+        assert capture.packets() == [Packet(server, outside, server_sees, 1, 16), Packet(inside, client, 5, 1, 16)]
+
+
+def test_headers_of_packets():
+    "DSCP and ECN of a packet that leaves are those of the one that came; the octets of both differ in the call ID alone"
+    with Place() as place, World(["--capture", place / "x.pcap"]) as world:
+        world.session().call(5, 7)
+        call = world.session().call(5, 7)
+        call.up(lcp(1), 1, tos=0xBA)
+        call.expect_up(lcp(1), tos=0xBA)
+        end(world)
+        capture = Capture(place / "x.pcap")
+        came, left = [octets for _, octets in capture.records() if octets[9] == 47]
+        assert came[1] == left[1] == 0xBA and left[8] == 64 and len(came) == len(left)
+        assert came[20:] == messages.gre(call.client_sees, lcp(1), 1)
+        assert left[20:] == messages.gre(call.server_id, lcp(1), 1)
+
+
+def test_streams():
+    "each leg is one TCP stream with a beginning and an end, whatever its port; octets follow on each other"
+    with Place() as place, World(["--capture", place / "x.pcap"], pairs=["0.0.0.0:1750,10.2.0.10"]) as world:
+        stream = world.dial(port=1750)
+        stream.send(build(SCCRQ))
+        server = world.server.accept()
+        server.send(build(SCCRP))
+        server.expect(SCCRQ)
+        stream.expect(SCCRP)
+        for number in range(200):
+            stream.send(build(ECHO_RQ, identifier=number))
+            server.expect(ECHO_RQ, identifier=number)
+        end(world)
+        capture = Capture(place / "x.pcap", port=1750)
+        capture.check()
+        syn, syn_ack, ack, push, fin = "0x0002", "0x0012", "0x0010", "0x0018", "0x0011"
+        for stream_number, messages_here in ((0, 202), (1, 202)):
+            flags = [flag for _, _, flag in capture.flags(stream_number)]
+            assert flags == [syn, syn_ack, ack] + [push] * messages_here + [fin, fin, ack], flags
+        assert len(capture.fields("tcp.stream > 1", "ip.src")) == 0
+
+
+def test_real_call():
+    "a call of real ends: tshark sees LCP being negotiated on both sides, and finds nothing wrong"
+    with Place() as place, DualHomed() as net, Pptpd(net.server) as pptpd:
+        with Proxy(net.firewall, ["-p", net.server.ip, "--capture", place / "x.pcap"]) as proxy:
+            with Call(net.client, net.inside) as call:
+                call.wait_up()
+                pptpd.wait_up(call)
+                call.ping(5)
+                call.hang_up()
+            proxy.log.wait(r": closed: ", 15)
+            proxy.stop()
+            lost = proxy.log.wait(ENDS, 5)[2]
+        capture = Capture(place / "x.pcap")
+        assert lost == "0" and capture.whole()
+        wrong = [line for line in capture.tshark("-Y", "_ws.malformed || tcp.analysis.flags || tcp.checksum.status == 0 "
+                                                 "|| ip.checksum.status == 0")]
+        assert not wrong, wrong
+        codes = {(row[0].split(",")[0], row[1]) for row in capture.fields("lcp && gre", "ip.src", "ppp.code")}
+        for source in (net.client.ip, net.server.ip, net.inside, net.outside):
+            assert (source, "2") in codes, f"no LCP Configure-Ack of {source}: {codes}"
+        kinds = [message.type for message in capture.messages()]
+        assert kinds[:8] == [SCCRQ] * 2 + [SCCRP] * 2 + [OCRQ] * 2 + [OCRP] * 2, kinds
+
+
+# ---- its files ----
+
+
+def test_mode_and_rotation():
+    "mode 0600; a full file becomes FILE.1, of which there is one; between them no packet is lost"
+    with Place() as place, World(["--capture", place / "x.pcap", "--capture-limit", "1"], debug=False) as world:
+        call = world.session().call(5, 7)
+        assert stat.S_IMODE(os.stat(place / "x.pcap").st_mode) == 0o600
+        os.symlink("/etc/passwd", place / "x.pcap.1")  # it is the name that is replaced
+        passwd = Path("/etc/passwd").read_bytes()
+        seq = 0
+        while os.path.islink(place / "x.pcap.1"):
+            seq += 1
+            exchange(call, seq, 1400)
+        for _ in range(50):
+            seq += 1
+            exchange(call, seq, 1400)
+        end(world)
+        older, newer = Capture(place / "x.pcap.1"), Capture(place / "x.pcap")
+        for capture in (older, newer):
+            assert capture.whole()
+            assert os.stat(capture.path).st_size <= 1 << 20
+            assert stat.S_IMODE(os.stat(capture.path).st_mode) == 0o600
+        assert os.stat(older.path).st_size > (1 << 20) - 70000
+        assert seqs(older) + seqs(newer) == [number for number in range(1, seq + 1) for _ in range(2)]
+        assert Path("/etc/passwd").read_bytes() == passwd
+        assert sorted(os.listdir(place.path)) == ["x.pcap", "x.pcap.1"]
+
+
+def test_bad_files():
+    "what is no capture is not overwritten, and a start with it fails with one line that names it; so does --check"
+    with Place() as place, World(proxy=False) as world:
+        Path(place / "text").write_text("important\n")
+        os.symlink(place / "text", place / "link")
+        os.mkdir(place / "directory")
+        for name, reason in (("text", "no capture"), ("link", "symbolic link"), ("directory", "no file"),
+                             ("none/x.pcap", "No such file or directory")):
+            proxy = Proxy(world.net.firewall, ["-p", world.server.ip, "--capture", place / name], ready=False)
+            assert proxy.wait(15) == 1
+            [line] = [line for line in proxy.log.matching("capture file")]
+            assert place / name in line and reason in line, line
+            checked = world.net.firewall.run([program(), "--check", "-p", world.server.ip, "--capture", place / name],
+                                             check=False)
+            assert checked.returncode == 1 and reason in checked.stderr, checked
+        assert Path(place / "text").read_text() == "important\n"
+        assert sorted(os.listdir(place.path)) == ["directory", "link", "text"]
+
+
+def test_older_captures_stay():
+    "a start keeps the capture of the last one as FILE.1; one that saw nothing takes no place"
+    with Place() as place:
+        for number in (1, 2):
+            with World(["--capture", place / "x.pcap"]) as world:
+                exchange(world.session().call(5, 7), number)
+                end(world)
+        assert seqs(Capture(place / "x.pcap.1")) == [1, 1] and seqs(Capture(place / "x.pcap")) == [2, 2]
+        for _ in range(2):
+            with World(["--capture", place / "x.pcap"]) as world:
+                end(world)
+        assert seqs(Capture(place / "x.pcap.1")) == [2, 2]
+        assert Capture(place / "x.pcap").packets() == []
+
+
+def test_full_disk():
+    "a disk that is full ends the capture with one line; calls go on; a reload with room begins it again"
+    with Place() as place, World(proxy=False) as world:
+        disk = place.path / "disk"
+        disk.mkdir()
+        conf = Path(place / "conf")
+        conf.write_text(f"proxy 0.0.0.0:1723,10.2.0.10\ncapture {disk}/x.pcap\n")
+        wrapper = place.path / "wrapper"
+        wrapper.write_text("#!/bin/sh\nexec unshare --mount --propagation private sh -c '"
+                           f'mount -t tmpfs -o size=256k lab {disk} && exec "$0" "$@"\' {program()} "$@"\n')
+        wrapper.chmod(0o755)
+        place.path.chmod(0o755)
+        before = os.environ.get("PPTPPROXY")
+        os.environ["PPTPPROXY"] = str(wrapper)
+        try:
+            world.pairs, world.words = [], ["-c", str(conf)]
+            world.start(debug=False)
+        finally:
+            if before is None:
+                del os.environ["PPTPPROXY"]
+            else:
+                os.environ["PPTPPROXY"] = before
+        call = world.session().call(5, 7)
+        seq = 0
+        while not world.log.matching("cannot be written"):
+            seq += 1
+            exchange(call, seq, 1400)
+        for _ in range(100):
+            seq += 1
+            exchange(call, seq, 1400)
+        [line] = world.log.matching("cannot be written")
+        assert "No space left on device" in line and "calls go on" in line, line
+        assert len(world.log.matching(ENDS)) == 1
+        inside = f"/proc/{world.proxy.pid}/root{disk}/x.pcap"
+        kept = Path(place / "kept")
+        kept.write_bytes(Path(inside).read_bytes())
+        read = seqs(Capture(kept, whole=False))
+        assert len(read) > 50 and read == [1 + i // 2 for i in range(len(read))]
+        os.unlink(inside)
+        conf.write_text(conf.read_text() + "max-calls 99\n")
+        turmoil.reload(world.proxy)
+        seq += 1
+        exchange(call, seq)
+        wait_packets(inside, 4)
+        end(world)
+
+
+# ---- what befalls the program ----
+
+
+def test_worker_dies():
+    "after the worker's death the next one begins a new file; the old one is whole, and streams go on by their positions"
+    with Place() as place, World(["--capture", place / "x.pcap"]) as world:
+        session = world.session()
+        call = session.call(5, 7)
+        exchange(call, 1)
+        wait_packets(place / "x.pcap", 4)
+        turmoil.kill(world.proxy).over()
+        exchange(call, 2)
+        call.clear()
+        end(world)
+        older, newer = Capture(place / "x.pcap.1"), Capture(place / "x.pcap")
+        older.check()
+        newer.check()
+        assert older.packets() == packets_of(call, 1) and newer.packets() == packets_of(call, 2)
+        names = ("tcp.seq_raw", "tcp.len", "tcp.ack_raw")
+        for end_of_leg in (session.client.local, session.server.remote):
+            what = f"pptp && ip.src == {end_of_leg[0]} && tcp.srcport == {end_of_leg[1]}"
+            seq, length, _ = map(int, older.fields(what, *names)[-1])
+            assert int(newer.fields(what, *names)[0][0]) == (seq + length) & 0xFFFFFFFF
+
+
+def test_upgrade():
+    "an upgrade loses no packet of the capture, and begins a new file"
+    with Place() as place, turmoil.Installed() as installed:
+        with installed.in_use():
+            world = World(["--capture", place / "x.pcap"])
+        with world:
+            call = world.session().call(5, 7)
+            for seq in range(1, 51):
+                exchange(call, seq)
+            turmoil.upgrade(world.proxy)
+            for seq in range(51, 101):
+                exchange(call, seq)
+            end(world)
+        older, newer = Capture(place / "x.pcap.1"), Capture(place / "x.pcap")
+        older.check()
+        newer.check()
+        assert seqs(older) + seqs(newer) == [number for number in range(1, 101) for _ in range(2)]
+
+
+def test_reload():
+    "SIGHUP begins a capture, changes its file, and ends it; one that stays as it is goes on in its file"
+    with Place() as place, World(proxy=False) as world:
+        conf = Path(place / "conf")
+        base = "proxy 0.0.0.0:1723,10.2.0.10\n"
+        conf.write_text(base)
+        place.path.chmod(0o755)
+        world.pairs, world.words = [], ["-c", str(conf)]
+        world.start(debug=False)
+        call = world.session().call(5, 7)
+        steps = [("", None), ("capture {}/a.pcap\n", "a.pcap"), ("capture {}/a.pcap\nmax-calls 9\n", "a.pcap"),
+                 ("capture {}/b.pcap\n", "b.pcap"), ("capture {}/none/b.pcap\n", "b.pcap"), ("", None)]
+        for seq, (line, name) in enumerate(steps):
+            conf.write_text(base + line.format(place.path))
+            if "none" in line:
+                assert "No such file" in turmoil.refused_reload(world.proxy)
+            else:
+                turmoil.reload(world.proxy)
+            exchange(call, seq)
+        end(world)
+        assert seqs(Capture(place / "a.pcap")) == [1, 1, 2, 2]
+        assert seqs(Capture(place / "b.pcap")) == [3, 3, 4, 4]
+        assert sorted(os.listdir(place.path)) == ["a.pcap", "b.pcap", "conf"]
 
 
 if __name__ == "__main__":
