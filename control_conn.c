@@ -475,7 +475,8 @@ static void keep(void *arg)
 	record->used = true;
 }
 
-/* A kept leg's positions go on from the process before. */
+/* A kept leg's positions go on from the process before. The system counts the SYN of who dials as
+ * an octet that has been acknowledged. */
 static void prepare_capture(struct control_conn *conn)
 {
 	conn->captured =
@@ -489,7 +490,8 @@ static void prepare_capture(struct control_conn *conn)
 		    .proxy_port = leg->proxy.port,
 		    .peer_port = leg->peer.port,
 		    .in = record ? record->taken_before + record->take_to : 0,
-		    .out = record ? record->sent_before + record->queued : 0,
+		    .out =
+			record ? record->sent_before + record->queued - (side == CALLID_SERVER) : 0,
 		};
 	}
 }

@@ -349,10 +349,11 @@ def test_worker_dies():
         newer.check()
         assert older.packets() == packets_of(call, 1) and newer.packets() == packets_of(call, 2)
         names = ("tcp.seq_raw", "tcp.len", "tcp.ack_raw")
-        for end_of_leg in (session.client.local, session.server.remote):
+        for end_of_leg in (session.client.local, session.client.remote, session.server.local, session.server.remote):
             what = f"pptp && ip.src == {end_of_leg[0]} && tcp.srcport == {end_of_leg[1]}"
             seq, length, _ = map(int, older.fields(what, *names)[-1])
-            assert int(newer.fields(what, *names)[0][0]) == (seq + length) & 0xFFFFFFFF
+            went_on = int(newer.fields(what, *names)[0][0])
+            assert went_on == (seq + length) & 0xFFFFFFFF, f"{what}: {went_on} behind {seq} and {length} octets"
 
 
 def test_upgrade():
