@@ -33,14 +33,14 @@ B ?= build/no-fastpath
 fastpath := fastpath/fastpath_none.c
 endif
 
-sources := pptpproxy.c worker.c worker_capture.c options.c options_help.c options_file.c pair.c acl.c acl_ask.c acl_cmd.c acl_cmd_words.c \
+sources := pptpproxy.c worker.c worker_ask.c worker_capture.c options.c options_help.c options_file.c pair.c acl.c acl_ask.c acl_cmd.c acl_cmd_words.c \
 	$(addprefix keeper/,keeper.c keeper_capture.c keeper_commands.c keeper_fastpath.c keeper_hold.c keeper_spawn.c keeper_trial.c keeper_worker.c \
 		configuration.c letter.c link.c) \
 	control_relay.c control_listen.c control_conn.c control_pump.c control_dial.c control_leg.c control_kept.c \
 	control_graves.c control_sources.c call_snoop.c \
 	capture.c capture_queue.c capture_wire.c callid_db.c callid_index.c callid_space.c gre_relay.c gre_hold.c gre_socket.c $(fastpath) \
 	wire/pptp_wire.c wire/gre_wire.c reason.c \
-	$(addprefix status/,snapshot.c) \
+	$(addprefix status/,snapshot.c status_ask.c status_call.c status_text.c) \
 	$(addprefix host/,why.c kept.c tcp_progress.c log.c log_queue.c log_limit.c names.c instance.c background.c limits.c file.c capture_file.c \
 		command.c user.c process.c sandbox.c sandbox_calls.c sandbox_files.c)
 
@@ -103,6 +103,7 @@ unit_keeper_commands := keeper/keeper_commands.o pair.o acl_cmd.o acl_cmd_words.
 unit_configuration := keeper/configuration.o keeper/letter.o host/file.o $(unit_options)
 unit_letter       := keeper/letter.o host/why.o
 unit_link         := keeper/link.o
+unit_status_ask   := status/status_ask.o host/instance.o host/why.o
 ifeq ($(WITH_FASTPATH),yes)
 unit_fastpath_golden  := fastpath/fastpath_maps.o fastpath/fastpath_memory.o $(log)
 unit_fastpath_maps    := fastpath/fastpath_maps.o $(log)

@@ -21,6 +21,7 @@
 #include "control_leg.h"
 #include "control_pump.h"
 #include "control_sources.h"
+#include "host/why.h"
 #include "pair.h"
 
 #include <sys/queue.h>
@@ -95,6 +96,12 @@ bool control_conn_put_out(struct control_env *env);
 
 /* Tells both ends what their peer would have told them, and closes in order. */
 void control_conn_shut_down(struct control_conn *conn);
+
+/* Ends one of its calls in order, the connection goes on; client_id as in call_snoop_find. 0, and
+ * told says what was ended; or -1, and told says why nothing was. */
+int control_conn_end_call(struct control_conn *conn, int32_t client_id, struct why *told);
+
+uint64_t control_conn_number(const struct control_conn *conn);
 
 /* The one behind it in env->conns, NULL at the end. */
 struct control_conn *control_conn_next(const struct control_conn *conn);

@@ -8,7 +8,6 @@
 #include "control_relay.h"
 #include "fastpath/fastpath.h"
 #include "gre_relay.h"
-#include "host/instance.h"
 #include "host/kept.h"
 #include "host/log.h"
 #include "host/names.h"
@@ -17,6 +16,8 @@
 #include "host/user.h"
 #include "keeper/configuration.h"
 #include "keeper/link.h"
+#include "status/snapshot.h"
+#include "worker_ask.h"
 #include "worker_capture.h"
 
 #include <errno.h>
@@ -53,7 +54,7 @@ struct worker {
 	struct acl_ask *ask;
 	struct control_relay *control;
 	struct fastpath *fastpath;
-	struct event *instance;
+	struct worker_ask *callers; /* at the control socket */
 	struct listening *listening;
 	size_t listening_count;
 	struct link_message answer; /* to a wish that is waited for */
@@ -164,12 +165,6 @@ static void on_keeper_gone(void *arg)
 	struct worker *worker = arg;
 	worker->alone = true;
 	event_base_loopbreak(worker->base);
-}
-
-static void on_instance(evutil_socket_t fd, short what, void *arg)
-{
-	(void)what, (void)arg;
-	instance_turn_away(fd);
 }
 
 /* ---- what we ask of the keeper ---- */
@@ -503,13 +498,27 @@ static int open_ask(struct worker *worker, struct why *why)
 	return worker->ask ? 0 : why_set(why, "access commands: no memory");
 }
 
-static int open_instance(struct worker *worker, struct why *why)
+/* ---- who asks ---- */
+
+static int look(void *arg, struct snapshot *snapshot, struct why *why)
 {
-	worker->instance = event_new(worker->base, worker->letter->instance,
-				     EV_READ | EV_ET | EV_PERSIST, on_instance, NULL);
-	if (!worker->instance || event_add(worker->instance, NULL) != 0)
-		return why_set(why, "control socket: no memory");
+	(void)arg, (void)why;
+	*snapshot = (struct snapshot){.version = options_version};
 	return 0;
+}
+
+/* Last, as there is something to tell of then; so long callers wait in the socket's queue. */
+static int open_callers(struct worker *worker, struct why *why)
+{
+	const struct worker_ask_config config = {
+	    .base = worker->base,
+	    .fd = worker->letter->instance,
+	    .control = worker->control,
+	    .look = look,
+	    .arg = worker,
+	};
+	worker->callers = worker_ask_open(&config, why);
+	return worker->callers ? 0 : -1;
 }
 
 static void configure_control(struct worker *worker, const struct options *options,
@@ -688,8 +697,7 @@ static int open_all(struct worker *worker, struct why *why)
 	if (open_captures(worker, why) != 0)
 		return -1;
 	use_capture(worker);
-	if (open_gre(worker, why) != 0 || open_ask(worker, why) != 0 ||
-	    open_instance(worker, why) != 0)
+	if (open_gre(worker, why) != 0 || open_ask(worker, why) != 0)
 		return -1;
 	/* First of all, as packets of calls that go on may be waiting. */
 	if (gre_relay_start(worker->gre, why) != 0 || open_control(worker, why) != 0 ||
@@ -697,7 +705,7 @@ static int open_all(struct worker *worker, struct why *why)
 		return -1;
 	close_unasked(worker);
 	drop_idle_sockets(worker);
-	return 0;
+	return open_callers(worker, why);
 }
 
 static void tell_ready(struct worker *worker)
@@ -804,8 +812,7 @@ static void tell_totals(const struct worker *worker)
 
 static void close_all(struct worker *worker)
 {
-	if (worker->instance)
-		event_free(worker->instance);
+	worker_ask_close(worker->callers);
 	control_relay_close(worker->control);
 	acl_ask_free(worker->ask);
 	gre_relay_close(worker->gre);

@@ -161,14 +161,3 @@ void instance_close(int fd, const char *name)
 		unlink(name);
 	close(fd);
 }
-
-void instance_turn_away(int fd)
-{
-	enum { AT_ONCE = 64 }; /* the queue's length */
-	for (int i = 0; i < AT_ONCE; i++) {
-		int caller = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
-		if (caller < 0)
-			return;
-		close(caller);
-	}
-}

@@ -17,11 +17,6 @@
  */
 int instance_open(const char *name, struct why *why);
 
-/* Accepts whoever waits at the socket and lets go of him again: there is nothing to ask yet, but a
- * second instance that looks for our pid must find room in the queue. Call it edge-triggered:
- * without a descriptor to spare they wait until the next one comes. */
-void instance_turn_away(int fd);
-
 /* Closes, and removes the file if the name is a path. A descriptor of -1 is fine. */
 void instance_close(int fd, const char *name);
 

@@ -142,7 +142,7 @@ static void others_memory_is_refused(void **state)
 	assert_string_equal(why.text, "kept memory: Bad file descriptor");
 	write_at(fd, 8, KEPT_VERSION + 1);
 	assert_false(kept_readable(fd, &why));
-	assert_string_equal(why.text, "kept memory: of version 2, not 1");
+	assert_string_equal(why.text, "kept memory: of version 3, not 2");
 	write_at(fd, 8, KEPT_VERSION);
 }
 
