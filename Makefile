@@ -33,14 +33,15 @@ B ?= build/no-fastpath
 fastpath := fastpath/fastpath_none.c
 endif
 
-sources := pptpproxy.c worker.c worker_ask.c worker_capture.c options.c options_help.c options_file.c pair.c acl.c acl_ask.c acl_cmd.c acl_cmd_words.c \
+sources := pptpproxy.c worker.c worker_ask.c worker_capture.c worker_tap.c options.c options_help.c options_file.c pair.c acl.c acl_ask.c acl_cmd.c acl_cmd_words.c \
 	$(addprefix keeper/,keeper.c keeper_capture.c keeper_commands.c keeper_fastpath.c keeper_hold.c keeper_spawn.c keeper_trial.c keeper_worker.c \
 		configuration.c letter.c link.c) \
 	control_relay.c control_listen.c control_conn.c control_pump.c control_dial.c control_leg.c control_kept.c \
 	control_graves.c control_sources.c call_snoop.c \
-	capture.c capture_queue.c capture_wire.c callid_db.c callid_index.c callid_space.c gre_relay.c gre_hold.c gre_socket.c $(fastpath) \
+	capture.c capture_queue.c capture_tap.c capture_wire.c callid_db.c callid_index.c callid_space.c gre_relay.c gre_hold.c gre_socket.c $(fastpath) \
 	wire/pptp_wire.c wire/gre_wire.c reason.c \
-	$(addprefix status/,snapshot.c status_ask.c status_call.c status_text.c) \
+	$(addprefix status/,snapshot.c status_ask.c status_call.c status_text.c \
+		status_query.c status_table.c status_view.c status_show.c status_watch.c) \
 	$(addprefix host/,why.c kept.c tcp_progress.c log.c log_queue.c log_limit.c names.c instance.c background.c limits.c file.c capture_file.c \
 		command.c user.c process.c sandbox.c sandbox_calls.c sandbox_files.c)
 
@@ -66,7 +67,7 @@ unit_file         := host/file.o host/why.o
 unit_options_file := options_file.o host/why.o
 unit_acl          := acl.o tests/unit/no_memory.o host/why.o
 unit_acl_cmd      := acl_cmd.o acl_cmd_words.o acl.o host/command.o host/user.o tests/unit/no_memory.o $(log)
-unit_options      := options.o options_help.o options_file.o pair.o acl.o acl_cmd_words.o host/why.o
+unit_options      := options.o options_help.o options_file.o pair.o acl.o acl_cmd_words.o status/status_call.o host/why.o
 unit_pptp_wire    := wire/pptp_wire.o
 unit_gre_wire     := wire/gre_wire.o
 unit_callid_index := callid_index.o tests/unit/no_memory.o
@@ -119,7 +120,7 @@ units := $(sort $(patsubst unit_%,%,$(filter unit_%,$(.VARIABLES))))
 fuzz_pair          := pair.c host/why.c
 fuzz_acl           := acl.c host/why.c
 fuzz_acl_cmd_split := acl_cmd_words.c host/why.c
-fuzz_options       := options.c options_file.c pair.c acl.c acl_cmd_words.c host/why.c
+fuzz_options       := options.c options_file.c pair.c acl.c acl_cmd_words.c status/status_call.c host/why.c
 fuzz_stream        := call_snoop.c callid_db.c callid_index.c callid_space.c host/kept.c host/why.c wire/pptp_wire.c
 fuzz_gre           := wire/gre_wire.c
 fuzz_letter        := keeper/letter.c host/why.c

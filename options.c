@@ -1,5 +1,7 @@
 #include "options.h"
 
+#include "status/status_call.h"
+
 #include <getopt.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -30,6 +32,11 @@ enum {
 	OPT_FASTPATH,
 	OPT_FASTPATH_INTERFACE,
 	OPT_CHECK,
+	OPT_SHOW,
+	OPT_JSON,
+	OPT_WATCH,
+	OPT_END,
+	OPT_TAP,
 	OPT_CAPTURE,
 	OPT_CAPTURE_LIMIT,
 };
@@ -60,12 +67,17 @@ static const struct option long_options[] = {
     {"max-early-packets", required_argument, NULL, OPT_MAX_EARLY_PACKETS},
     {"fastpath", required_argument, NULL, OPT_FASTPATH},
     {"fastpath-interface", required_argument, NULL, OPT_FASTPATH_INTERFACE},
+    {"tap", required_argument, NULL, OPT_TAP},
     {"capture", required_argument, NULL, OPT_CAPTURE},
     {"capture-limit", required_argument, NULL, OPT_CAPTURE_LIMIT},
     {"log", required_argument, NULL, 'l'},
     {"pid-file", required_argument, NULL, OPT_PID_FILE},
     {"control", required_argument, NULL, OPT_CONTROL},
     {"user", required_argument, NULL, OPT_USER},
+    {"show", required_argument, NULL, OPT_SHOW},
+    {"json", no_argument, NULL, OPT_JSON},
+    {"watch", no_argument, NULL, OPT_WATCH},
+    {"end", required_argument, NULL, OPT_END},
     {"nofork", no_argument, NULL, 'n'},
     {"debug", no_argument, NULL, 'd'},
     {"extensive", no_argument, NULL, 'e'},
@@ -174,6 +186,25 @@ static int set_fastpath(struct options *options, const struct given *given, stru
 		       given->value);
 }
 
+static int set_show(struct options *options, const struct given *given, struct why *why)
+{
+	if (strcmp(given->value, "calls") != 0 && strcmp(given->value, "pairs") != 0 &&
+	    strcmp(given->value, "totals") != 0)
+		return why_set(why, "%s %.100s: must be calls, pairs or totals", given->name,
+			       given->value);
+	return set_text(&options->show, given, why);
+}
+
+static int set_end(struct options *options, const struct given *given, struct why *why)
+{
+	uint64_t connection;
+	int32_t client_id;
+	if (!status_call_parse(given->value, &connection, &client_id))
+		return why_set(why, "%s %.100s: no call's name; as --show calls has it: 12:49750",
+			       given->name, given->value);
+	return set_text(&options->end_call, given, why);
+}
+
 static int add_interface(struct options *options, const struct given *given, struct why *why)
 {
 	const char **interfaces = realloc(options->interfaces, (options->interface_count + 1) *
@@ -238,6 +269,8 @@ static int take_text(struct options *options, const struct given *given, struct 
 		return set_text(&options->control, given, why);
 	case OPT_USER:
 		return set_text(&options->user, given, why);
+	case OPT_TAP:
+		return set_text(&options->tap, given, why);
 	case OPT_CAPTURE:
 		return set_text(&options->capture, given, why);
 	default:
@@ -270,6 +303,16 @@ static int take(struct options *options, const struct given *given, struct why *
 	case OPT_CHECK:
 		options->check = true;
 		return 0;
+	case OPT_SHOW:
+		return set_show(options, given, why);
+	case OPT_JSON:
+		options->json = true;
+		return 0;
+	case OPT_WATCH:
+		options->watch = true;
+		return 0;
+	case OPT_END:
+		return set_end(options, given, why);
 	case OPT_ACL_MODE:
 		return set_acl_mode(options, given, why);
 	case OPT_FASTPATH:
@@ -366,8 +409,34 @@ static bool matters_to_errors(int option)
 	return option == 'l' || option == OPT_CHECK;
 }
 
+/* Those that a question to a running instance may have beside it. */
+static bool goes_with_questions(int option)
+{
+	return option == 'c' || option == OPT_CONTROL || option == OPT_SHOW || option == OPT_JSON ||
+	       option == OPT_WATCH || option == OPT_END || option == OPT_TAP;
+}
+
+static bool goes_with_tap(int option)
+{
+	return option == OPT_CAPTURE || option == OPT_CAPTURE_LIMIT;
+}
+
+/* The first options of the words that do not go with questions. */
+struct others {
+	struct given any, but_with_tap;
+};
+
+static void note_other(struct others *others, int option)
+{
+	struct given *other = goes_with_tap(option) ? &others->but_with_tap : &others->any;
+	if (other->option != 0 || goes_with_questions(option))
+		return;
+	other->option = option;
+	name_given(other);
+}
+
 static enum options_answer take_words(struct options *options, int argc, char **argv,
-				      struct why *why)
+				      struct others *others, struct why *why)
 {
 	struct why ignored;
 	bool bad = false;
@@ -388,6 +457,8 @@ static enum options_answer take_words(struct options *options, int argc, char **
 			bad = true;
 		} else if (take_option(options, option, why) < 0) {
 			bad = true;
+		} else {
+			note_other(others, option);
 		}
 	}
 	if (!bad && optind < argc) {
@@ -420,8 +491,9 @@ static int reject_name(const char *name, struct why *why)
 
 static bool is_for_words_only(const struct option *option)
 {
-	return option->val == 'c' || option->val == OPT_CHECK || option->val == 'h' ||
-	       option->val == 'v';
+	return option->val == 'c' || option->val == OPT_CHECK || option->val == OPT_SHOW ||
+	       option->val == OPT_JSON || option->val == OPT_WATCH || option->val == OPT_END ||
+	       option->val == OPT_TAP || option->val == 'h' || option->val == 'v';
 }
 
 static int check_value(const struct option *option, const struct given *given, struct why *why)
@@ -480,6 +552,11 @@ static int take_file(struct options *options, const struct options_file *file, s
 static int check_whole(const struct options *options, const struct options_file *file,
 		       struct why *why)
 {
+	if (options->json || options->watch)
+		return why_set(why, "%s: it goes with --show only",
+			       options->json ? "--json" : "--watch");
+	if (options->capture && strcmp(options->capture, "-") == 0)
+		return why_set(why, "--capture -: standard output goes with --tap only");
 	/* With an off that was asked for they may stay where they are. */
 	if (options->interface_count > 0 && !options->fastpath_given)
 		return why_set(
@@ -495,6 +572,32 @@ static int check_whole(const struct options *options, const struct options_file 
 	return 0;
 }
 
+/* Of what asks a running instance. */
+static enum options_answer check_question(const struct options *options,
+					  const struct others *others, struct why *why)
+{
+	const char *question = options->show ? "--show" : options->end_call ? "--end" : "--tap";
+	const struct given *other =
+	    others->any.option == 0 && !options->tap ? &others->but_with_tap : &others->any;
+	if (options->show && options->end_call)
+		why_set(why, "--end: it does not go with --show");
+	else if (options->tap && (options->show || options->end_call))
+		why_set(why, "--tap: it does not go with %s", question);
+	else if (other->option != 0)
+		why_set(why, "%s: it does not go with %s", other->name, question);
+	else if (options->show && options->json && options->watch)
+		why_set(why, "--watch: it does not go with --json");
+	else if (!options->show && (options->json || options->watch))
+		why_set(why, "%s: it does not go with %s", options->json ? "--json" : "--watch",
+			question);
+	else if (options->tap && !options->capture)
+		why_set(why, "--tap %.100s: it needs --capture FILE, or - for standard output",
+			options->tap);
+	else
+		return options->show ? OPTIONS_SHOW : options->tap ? OPTIONS_TAP : OPTIONS_END;
+	return OPTIONS_BAD;
+}
+
 static int set_defaults(struct options *options, struct why *why)
 {
 	*options = (struct options){
@@ -506,18 +609,33 @@ static int set_defaults(struct options *options, struct why *why)
 	return options->control ? 0 : why_set(why, "no memory for the options");
 }
 
+/* What the file has is the instance's that is asked, and not to be written by somebody else. */
+static void use_files_capture(struct options *options, char *capture)
+{
+	if (!options->capture && !options->tap)
+		options->capture = capture;
+	else
+		free(capture);
+}
+
 enum options_answer options_parse(struct options *options, int argc, char **argv,
 				  const struct options_file *file, struct why *why)
 {
+	struct others others = {0};
 	struct why file_why;
 	if (set_defaults(options, why) < 0)
 		return OPTIONS_BAD;
 	bool file_bad = file && take_file(options, file, &file_why) < 0;
-	enum options_answer answer = take_words(options, argc, argv, why);
+	char *files_capture = options->capture;
+	options->capture = NULL;
+	enum options_answer answer = take_words(options, argc, argv, &others, why);
+	use_files_capture(options, files_capture);
 	if (answer != OPTIONS_RUN)
 		return answer;
 	if (file_bad)
 		*why = file_why;
+	if (!file_bad && (options->show || options->end_call || options->tap))
+		return check_question(options, &others, why);
 	if (file_bad || check_whole(options, file, why) < 0)
 		return OPTIONS_BAD;
 	return options->check ? OPTIONS_CHECK : OPTIONS_RUN;
@@ -538,6 +656,9 @@ void options_clear(struct options *options)
 	free(options->pid_file);
 	free(options->control);
 	free(options->user);
+	free(options->show);
+	free(options->end_call);
+	free(options->tap);
 	free(options->capture);
 	*options = (struct options){0};
 }

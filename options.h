@@ -17,7 +17,16 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum options_answer { OPTIONS_RUN, OPTIONS_CHECK, OPTIONS_HELP, OPTIONS_VERSION, OPTIONS_BAD };
+enum options_answer {
+	OPTIONS_RUN,
+	OPTIONS_CHECK,
+	OPTIONS_SHOW,
+	OPTIONS_TAP,
+	OPTIONS_END,
+	OPTIONS_HELP,
+	OPTIONS_VERSION,
+	OPTIONS_BAD
+};
 
 /* Everything that a pointer leads to is the struct's own. */
 struct options {
@@ -26,10 +35,13 @@ struct options {
 	struct acl acl;
 	struct acl_cmd_words *commands; /* split, not yet looked up */
 	size_t command_count;
-	bool acl_any;	 /* --acl-mode any: a rule or a command is enough; else both where both are
-			    given */
-	bool check;	 /* --check was given */
-	bool foreground; /* -n, -d or -e */
+	bool acl_any;	  /* --acl-mode any: a rule or a command is enough; else both where both are
+			     given */
+	bool check;	  /* --check was given */
+	char *show;	  /* --show: "calls", "pairs" or "totals"; else NULL */
+	bool json, watch; /* with --show, not both */
+	char *end_call;	  /* --end: a call's name, see status_call.h; else NULL */
+	bool foreground;  /* -n, -d or -e */
 	enum log_level log_level;     /* info; debug with -d; dump with -e */
 	char *config;		      /* path of the configuration file, or NULL */
 	char *log_file;		      /* NULL: standard output in the foreground, else syslog */
@@ -53,6 +65,7 @@ struct options {
 	bool fastpath_given;	     /* --fastpath was, if only as off */
 	const char **interfaces;     /* of --fastpath-interface */
 	size_t interface_count;
+	char *tap;		    /* --tap: a call, a client, "all"; else NULL */
 	char *capture;		    /* path of the file for Wireshark, or NULL */
 	unsigned capture_limit_mib; /* of its size; 1 to 1048576, default 100 */
 };
@@ -64,10 +77,12 @@ const char *options_config(int argc, char **argv);
 /* Fills *options with the defaults, then what the file says (NULL: there is none), then what the
  * words say: lists go on, of single values the words' counts, switches count wherever they stand.
  *
- * OPTIONS_CHECK: as OPTIONS_RUN, but --check was given. OPTIONS_BAD: the sentence about the first
- * bad word is in why, or if all words are good, about the file's first bad line; log_file and check
- * are set all the same if they were given. OPTIONS_HELP, OPTIONS_VERSION: whatever the file says.
- * In every case options_clear is called afterwards by the caller. */
+ * OPTIONS_CHECK: as OPTIONS_RUN, but --check was given. OPTIONS_SHOW, OPTIONS_END: questions to a
+ * running instance; what counts beside show, json, watch and end_call is control. OPTIONS_TAP: the
+ * same with tap; capture, which is then of the words, and capture_limit_mib. OPTIONS_BAD: the
+ * sentence about the first bad word is in why, or if all words are good, about the file's first bad
+ * line; log_file and check are set all the same if they were given. OPTIONS_HELP, OPTIONS_VERSION:
+ * whatever the file says. In every case options_clear is called afterwards by the caller. */
 enum options_answer options_parse(struct options *options, int argc, char **argv,
 				  const struct options_file *file, struct why *why);
 void options_clear(struct options *options);

@@ -2,6 +2,7 @@
  * pptpproxy: what this process is: the keeper, a worker of his, or a question that is answered at
  * once. Decides nothing else.
  */
+#include "capture_tap.h"
 #include "control_listen.h"
 #include "host/log.h"
 #include "host/user.h"
@@ -9,6 +10,7 @@
 #include "keeper/keeper.h"
 #include "keeper/keeper_capture.h"
 #include "keeper/letter.h"
+#include "status/status_show.h"
 #include "worker.h"
 
 #include <stdio.h>
@@ -19,7 +21,8 @@ static int say_what_is_bad(const struct options *options, const struct why *why)
 	struct why no_log;
 	const struct log_config log = {
 	    .target = LOG_TO_FILE, .path = options->log_file, .level = LOG_LEVEL_INFO};
-	if (options->log_file && !options->check && log_open(&log, &no_log) == 0) {
+	bool asks = options->check || options->show || options->end_call || options->tap;
+	if (options->log_file && !asks && log_open(&log, &no_log) == 0) {
 		log_error("%s", why->text);
 		log_close();
 	}
@@ -45,6 +48,40 @@ static int check(const struct options *options)
 	return say("OK\n");
 }
 
+/* What a running instance is asked for. */
+static int ask(const struct options *options)
+{
+	const struct status_show show = {.control = options->control,
+					 .what = options->show,
+					 .json = options->json,
+					 .watch = options->watch};
+	struct why why = {""};
+	int result = options->show ? status_show_print(&show, &why)
+				   : status_show_end(options->control, options->end_call, &why);
+	if (result != 0 && why.text[0] != '\0')
+		fprintf(stderr, "pptpproxy: %s\n", why.text);
+	return result == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static int tap(const struct options *options)
+{
+	const struct capture_tap_config config = {
+	    .control = options->control,
+	    .what = options->tap,
+	    .path = options->capture,
+	    .limit = (uint64_t)options->capture_limit_mib << 20,
+	};
+	struct capture_tap_figures figures;
+	struct why why;
+	int result = capture_tap_run(&config, &figures, &why);
+	if (result != 0)
+		fprintf(stderr, "pptpproxy: %s\n", why.text);
+	if (result == 0 || figures.packets > 0)
+		fprintf(stderr, "pptpproxy: %llu packets captured, %llu lost\n",
+			(unsigned long long)figures.packets, (unsigned long long)figures.lost);
+	return result == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
 /* As whoever typed this wants it. */
 static int start(int argc, char **argv)
 {
@@ -57,6 +94,13 @@ static int start(int argc, char **argv)
 		return keeper_run(argv, &configuration, NULL);
 	case OPTIONS_CHECK:
 		status = check(&configuration.options);
+		break;
+	case OPTIONS_SHOW:
+	case OPTIONS_END:
+		status = ask(&configuration.options);
+		break;
+	case OPTIONS_TAP:
+		status = tap(&configuration.options);
 		break;
 	case OPTIONS_HELP:
 		status = say(options_help);

@@ -514,6 +514,7 @@ static int open_callers(struct worker *worker, struct why *why)
 	    .base = worker->base,
 	    .fd = worker->letter->instance,
 	    .control = worker->control,
+	    .taps = worker_capture_taps(worker->captures),
 	    .look = look,
 	    .arg = worker,
 	};

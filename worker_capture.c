@@ -13,6 +13,7 @@ enum { LOST_TOLD_S = 5 };
 struct worker_capture {
 	struct worker_capture_config config;
 	struct capture *capture;
+	struct worker_tap *taps;
 	struct event *wake, *tick;
 	struct capture_sink *file; /* NULL: none */
 	char *path;		   /* as configured; NULL: none */
@@ -159,6 +160,10 @@ static int open_all(struct worker_capture *captures, struct why *why)
 	captures->capture = capture_new(captures->config.db, why);
 	if (!captures->capture)
 		return -1;
+	captures->taps =
+	    worker_tap_open(captures->config.base, captures->config.db, captures->capture, why);
+	if (!captures->taps)
+		return -1;
 	captures->wake = event_new(captures->config.base, capture_wake_fd(captures->capture),
 				   EV_READ | EV_PERSIST, on_wake, captures);
 	captures->tick = event_new(captures->config.base, -1, EV_PERSIST, on_tick, captures);
@@ -187,6 +192,11 @@ struct capture *worker_capture_of(const struct worker_capture *captures)
 	return captures->capture;
 }
 
+struct worker_tap *worker_capture_taps(const struct worker_capture *captures)
+{
+	return captures->taps;
+}
+
 void worker_capture_free(struct worker_capture *captures)
 {
 	struct capture_figures figures;
@@ -200,6 +210,7 @@ void worker_capture_free(struct worker_capture *captures)
 		event_free(captures->wake);
 	if (captures->tick)
 		event_free(captures->tick);
+	worker_tap_close(captures->taps);
 	capture_free(captures->capture);
 	free(captures->path);
 	free(captures);

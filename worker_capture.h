@@ -11,6 +11,8 @@
 #include "capture.h"
 #include "host/why.h"
 
+#include "worker_tap.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -35,6 +37,7 @@ struct worker_capture_file {
 struct worker_capture *worker_capture_new(const struct worker_capture_config *config,
 					  struct why *why);
 struct capture *worker_capture_of(const struct worker_capture *captures);
+struct worker_tap *worker_capture_taps(const struct worker_capture *captures);
 
 /* From now on it is captured like this; what goes on as it was stays untouched. */
 void worker_capture_use(struct worker_capture *captures, const struct worker_capture_file *file);
