@@ -33,11 +33,11 @@ B ?= build/no-fastpath
 fastpath := fastpath/fastpath_none.c
 endif
 
-sources := pptpproxy.c worker.c worker_ask.c worker_capture.c worker_tap.c options.c options_help.c options_file.c pair.c acl.c acl_ask.c acl_cmd.c acl_cmd_words.c \
+sources := pptpproxy.c worker.c worker_ask.c worker_capture.c worker_status.c worker_tap.c options.c options_help.c options_file.c pair.c acl.c acl_ask.c acl_cmd.c acl_cmd_words.c \
 	$(addprefix keeper/,keeper.c keeper_capture.c keeper_commands.c keeper_fastpath.c keeper_hold.c keeper_spawn.c keeper_trial.c keeper_worker.c \
 		configuration.c letter.c link.c) \
 	control_relay.c control_listen.c control_conn.c control_pump.c control_dial.c control_leg.c control_kept.c \
-	control_graves.c control_sources.c call_snoop.c \
+	control_graves.c control_sources.c control_pairs.c control_rules.c control_silence.c call_snoop.c \
 	capture.c capture_queue.c capture_tap.c capture_wire.c callid_db.c callid_index.c callid_space.c gre_relay.c gre_hold.c gre_socket.c $(fastpath) \
 	wire/pptp_wire.c wire/gre_wire.c reason.c \
 	$(addprefix status/,snapshot.c status_ask.c status_call.c status_text.c \
@@ -52,7 +52,7 @@ capture := capture.o capture_queue.o capture_wire.o host/capture_file.o
 leg   := control_leg.o control_graves.o host/tcp_progress.o host/kept.o host/why.o
 far   := tests/unit/loopback.o
 stage := tests/unit/stage.o $(far) host/names.o $(log)
-conn  := control_conn.o control_sources.o host/log_limit.o control_dial.o control_pump.o $(leg) control_kept.o call_snoop.o $(table) \
+conn  := control_conn.o control_sources.o control_pairs.o control_rules.o reason.o host/log_limit.o control_dial.o control_pump.o $(leg) control_kept.o call_snoop.o $(table) \
 	$(capture) wire/pptp_wire.o acl_ask.o acl.o pair.o tests/unit/asker.o tests/unit/talk.o $(stage)
 unit_why          := host/why.o
 unit_kept         := host/kept.o host/why.o tests/unit/stepping.o
@@ -73,15 +73,15 @@ unit_gre_wire     := wire/gre_wire.o
 unit_callid_index := callid_index.o tests/unit/no_memory.o
 unit_callid_space := callid_space.o callid_index.o tests/unit/no_memory.o
 unit_callid_db    := $(table)
-unit_call_snoop   := call_snoop.o $(table) wire/pptp_wire.o
+unit_call_snoop   := call_snoop.o reason.o $(table) wire/pptp_wire.o
 unit_tcp_progress := host/tcp_progress.o $(far)
 unit_control_sources := control_sources.o callid_index.o host/log_limit.o $(stage)
 unit_call_model   := $(unit_call_snoop)
 unit_control_leg  := $(leg) $(far)
-unit_control_pump := control_pump.o host/log_limit.o $(leg) call_snoop.o $(table) $(capture) wire/pptp_wire.o $(log) $(far)
+unit_control_pump := control_pump.o reason.o host/log_limit.o $(leg) call_snoop.o $(table) $(capture) wire/pptp_wire.o $(log) $(far)
 unit_control_dial := control_dial.o host/log_limit.o $(leg) pair.o $(stage)
 unit_control_conn := $(conn)
-unit_control_relay := control_relay.o control_listen.o $(conn)
+unit_control_relay := control_relay.o control_silence.o control_listen.o $(conn)
 unit_control_kept := $(unit_control_relay)
 unit_control_restore := $(unit_control_relay)
 unit_control_graves := control_graves.o
@@ -96,7 +96,7 @@ unit_capture_queue := capture_queue.o
 unit_capture       := $(capture) $(table)
 unit_capture_file  := host/capture_file.o host/why.o
 unit_gre_hold     := gre_hold.o host/kept.o host/why.o
-unit_gre_relay    := gre_relay.o gre_hold.o gre_socket.o $(table) $(capture) wire/gre_wire.o $(log)
+unit_gre_relay    := gre_relay.o gre_hold.o gre_socket.o reason.o $(table) $(capture) wire/gre_wire.o $(log)
 unit_keeper_hold  := keeper/keeper_hold.o keeper/letter.o gre_socket.o host/instance.o control_listen.o $(leg) pair.o $(stage)
 unit_keeper_worker := $(addprefix keeper/,keeper_worker.o keeper_spawn.o letter.o link.o) host/why.o
 unit_keeper_trial := $(addprefix keeper/,keeper_trial.o keeper_spawn.o letter.o) $(log)
@@ -121,7 +121,7 @@ fuzz_pair          := pair.c host/why.c
 fuzz_acl           := acl.c host/why.c
 fuzz_acl_cmd_split := acl_cmd_words.c host/why.c
 fuzz_options       := options.c options_file.c pair.c acl.c acl_cmd_words.c status/status_call.c host/why.c
-fuzz_stream        := call_snoop.c callid_db.c callid_index.c callid_space.c host/kept.c host/why.c wire/pptp_wire.c
+fuzz_stream        := call_snoop.c reason.c callid_db.c callid_index.c callid_space.c host/kept.c host/why.c wire/pptp_wire.c
 fuzz_gre           := wire/gre_wire.c
 fuzz_letter        := keeper/letter.c host/why.c
 fuzzers := $(sort $(patsubst fuzz_%,%,$(filter fuzz_%,$(.VARIABLES))))

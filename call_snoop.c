@@ -10,6 +10,7 @@
 #include "call_snoop.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -134,6 +135,7 @@ static int enter(void **tree, struct snoop_id *id, struct snoop_call *call, uint
 	if (tsearch(id, tree, compare_ids))
 		return 0;
 	id->call = NULL;
+	errno = ENOMEM;
 	return -1;
 }
 
@@ -333,7 +335,8 @@ static struct snoop_call *reserve(struct call_snoop *snoop, enum callid_side cal
 	forget_cleared(snoop, caller, caller_id, now);
 	if (enter(&snoop->own[caller], &call->own[caller], call, caller_id) != 0 ||
 	    enter(&snoop->shown[callee], &call->shown[callee], call, shown) != 0) {
-		end_call(snoop, call, now, "no memory");
+		end_call(snoop, call, now, reason_message_name(REASON_MESSAGE_MEMORY));
+		errno = ENOMEM;
 		return NULL;
 	}
 	return call;
@@ -365,10 +368,20 @@ struct snooped {
 	struct snoop_step *step;
 };
 
-static void drop(struct snooped *m, const char *reason)
+static void drop(struct snooped *m, enum reason_message kind, const char *reason)
 {
 	m->step->verdict = SNOOP_DROP;
+	m->step->kind = kind;
 	m->step->reason = reason;
+}
+
+/* What could not be reserved or opened: errno says why. */
+static void drop_for_want(struct snooped *m, int error)
+{
+	if (error == ENOSPC)
+		drop(m, REASON_NO_ID, "none is free, call refused");
+	else
+		drop(m, REASON_MESSAGE_MEMORY, "call refused");
 }
 
 static void end_with_result(struct snooped *m, struct snoop_call *call, const char *what)
@@ -391,9 +404,13 @@ static void on_request(struct snooped *m)
 	struct snoop_call *call =
 	    too_many ? NULL : reserve(m->snoop, m->from, caller_id, incoming, m->now);
 	if (!call) {
+		int error = errno;
 		struct snoop_answer *answer = &m->step->answer[m->from];
 		answer->length = pptp_wire_make_refusal(answer->octets, m->type, caller_id);
-		drop(m, too_many ? m->snoop->too_many : "no call ID is free, call refused");
+		if (too_many)
+			drop(m, REASON_MESSAGE_LIMIT, m->snoop->too_many);
+		else
+			drop_for_want(m, error);
 		return;
 	}
 	pptp_wire_set12(m->message, call->shown[callee].value);
@@ -411,6 +428,7 @@ static void refuse_caller(struct snooped *m, const struct snoop_call *call)
 /* The callee said yes, but there is no ID to show the caller: each end hears no from its peer. */
 static void refuse_opened(struct snooped *m, struct snoop_call *call)
 {
+	int error = errno;
 	struct snoop_answer *to_callee = &m->step->answer[m->from];
 	uint16_t shown = call->shown[m->from].value;
 
@@ -418,8 +436,10 @@ static void refuse_opened(struct snooped *m, struct snoop_call *call)
 	to_callee->length = call->incoming
 				? pptp_wire_make_call_disconnect(to_callee->octets, shown)
 				: pptp_wire_make_call_clear(to_callee->octets, shown);
-	end_call(m->snoop, call, m->now, "no call ID is free");
-	drop(m, "no call ID is free, call refused");
+	end_call(m->snoop, call, m->now,
+		 error == ENOSPC ? reason_message_name(REASON_NO_ID)
+				 : reason_message_name(REASON_MESSAGE_MEMORY));
+	drop_for_want(m, error);
 }
 
 static void on_accepting_reply(struct snooped *m, struct snoop_call *call)
@@ -427,7 +447,7 @@ static void on_accepting_reply(struct snooped *m, struct snoop_call *call)
 	uint16_t callee_id = pptp_wire_at12(m->message);
 
 	if (call->open && call->own[m->from].value != callee_id) {
-		drop(m, "a second reply with another call ID");
+		drop(m, REASON_OUT_OF_ORDER, "a second reply with another call ID");
 		return;
 	}
 	if (!call->open) {
@@ -463,10 +483,13 @@ static void on_reply(struct snooped *m)
 {
 	struct snoop_call *call = find_shown(m->snoop, m->from, pptp_wire_at14(m->message));
 
-	if (!call || call->caller == m->from ||
-	    call->incoming != (m->type == PPTP_INCOMING_CALL_REPLY)) {
+	if (!call) {
 		learn_cleared(m);
-		drop(m, "its call ID names no call that waits for this reply");
+		drop(m, REASON_MISMATCHED_ID, "it names no call of this connection");
+	} else if (call->caller == m->from ||
+		   call->incoming != (m->type == PPTP_INCOMING_CALL_REPLY)) {
+		learn_cleared(m);
+		drop(m, REASON_OUT_OF_ORDER, "its call waits for no such reply");
 	} else if (pptp_wire_result(m->message) == PPTP_RESULT_OK) {
 		on_accepting_reply(m, call);
 	} else {
@@ -525,13 +548,13 @@ static void on_disconnect(struct snooped *m)
 		set_cleared(m->snoop, cleared, (struct call_snoop_cleared){0});
 		m->step->verdict = SNOOP_TAKE;
 	} else if (!call) {
-		drop(m, "its call ID names no call of this connection");
+		drop(m, REASON_MISMATCHED_ID, "it names no call of this connection");
 	} else if (!call->shown[to].call) {
 		/* In place of its Reply. The caller has no ID to know the call by but its own, as
 		 * in a refusal. */
 		refuse_caller(m, call);
 		end_with_result(m, call, "disconnected");
-		drop(m, "it came instead of the reply, call refused");
+		drop(m, REASON_OUT_OF_ORDER, "it came instead of the reply, call refused");
 	} else {
 		pptp_wire_set12(m->message, call->shown[to].value);
 		end_with_result(m, call, "disconnected");
@@ -543,7 +566,7 @@ static void on_clear(struct snooped *m)
 	struct snoop_call *call = find_own(m->snoop, m->from, pptp_wire_at12(m->message));
 
 	if (!call)
-		drop(m, "its call ID names no call of this connection");
+		drop(m, REASON_MISMATCHED_ID, "it names no call of this connection");
 	else
 		pptp_wire_set12(m->message, call->shown[callid_other(m->from)].value);
 }
@@ -553,7 +576,7 @@ static void on_peers_id(struct snooped *m)
 	struct snoop_call *call = find_shown(m->snoop, m->from, pptp_wire_at12(m->message));
 
 	if (!call)
-		drop(m, "its call ID names no call of this connection");
+		drop(m, REASON_MISMATCHED_ID, "it names no call of this connection");
 	else
 		pptp_wire_set12(m->message, call->own[callid_other(m->from)].value);
 }

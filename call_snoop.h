@@ -11,6 +11,7 @@
 #define CALL_SNOOP_H
 
 #include "callid_db.h"
+#include "reason.h"
 #include "wire/pptp_wire.h"
 
 struct call_snoop;
@@ -63,7 +64,7 @@ void call_snoop_free(struct call_snoop *snoop);
 
 enum snoop_verdict {
 	SNOOP_PASS, /* pass the message on: its call IDs are now those that the other side knows */
-	SNOOP_DROP, /* never pass it on; reason says why */
+	SNOOP_DROP, /* never pass it on; kind and reason say why */
 	SNOOP_TAKE, /* it answers a message of our own: it goes no further, and nobody need be told
 		     */
 };
@@ -75,7 +76,8 @@ struct snoop_answer {
 
 struct snoop_step {
 	enum snoop_verdict verdict;
-	const char *reason; /* of a drop; valid until the next message */
+	enum reason_message kind; /* of a drop */
+	const char *reason;	  /* of a drop, more about it; valid until the next message */
 	/* messages of our own, by the side that gets them, behind the passed one */
 	struct snoop_answer answer[2];
 };

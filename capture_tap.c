@@ -95,6 +95,7 @@ static int ask(struct tap *tap, struct why *why)
 	tap->fd = instance_call(config->control, ANSWER_S, why);
 	if (tap->fd < 0)
 		return -1;
+	handle_signals(tap->fd);
 	int length = snprintf(line, sizeof(line), "tap %s\n", config->what);
 	if (length >= (int)sizeof(line))
 		return why_set(why, "--tap %.100s...: neither a call nor an address", config->what);
@@ -221,10 +222,8 @@ int capture_tap_run(const struct capture_tap_config *config, struct capture_tap_
 	tap.octets = malloc(BUFFER);
 	if (!tap.octets)
 		why_set(why, "no memory");
-	else if (ask(&tap, why) == 0 && open_file(&tap, why) == 0) {
-		handle_signals(tap.fd);
+	else if (ask(&tap, why) == 0 && open_file(&tap, why) == 0)
 		result = copy(&tap, why);
-	}
 	capture_file_close(tap.file);
 	if (tap.fd >= 0)
 		close(tap.fd);

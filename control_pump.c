@@ -35,10 +35,21 @@ static void dump(const struct control_pump *pump, const char *what, enum callid_
 }
 
 static enum control_pump_answer fail(struct control_pump_failure *failure, enum callid_side side,
-				     const char *what, const char *why)
+				     const char *why)
 {
 	failure->side = side;
-	snprintf(failure->reason, sizeof(failure->reason), "%s: %s", what, why);
+	failure->reason = REASON_FAILED;
+	snprintf(failure->more, sizeof(failure->more), ": %s: %s", callid_side_name(side), why);
+	return CONTROL_PUMP_FAILED;
+}
+
+static enum control_pump_answer fail_by_lie(struct control_pump_failure *failure,
+					    enum callid_side side, const char *lie)
+{
+	failure->side = side;
+	failure->reason = REASON_MALFORMED;
+	snprintf(failure->more, sizeof(failure->more), " message from %s: %s",
+		 callid_side_name(side), lie);
 	return CONTROL_PUMP_FAILED;
 }
 
@@ -84,12 +95,13 @@ static void note_established(struct control_pump *pump)
 }
 
 static void tell_drop(struct control_pump *pump, enum callid_side from, uint16_t type,
-		      const char *reason)
+		      const struct snoop_step *step)
 {
 	char name[16];
+	pump->counts->message_drops[step->kind]++;
 	if (++pump->dropped <= DROPS_TOLD && log_limit_allows(pump->lines, monotonic_ms()))
-		log_info("%s: dropped %s from %s: %s", label(pump), pptp_wire_name(type, name),
-			 callid_side_name(from), reason);
+		log_info("%s: dropped %s from %s: %s: %s", label(pump), pptp_wire_name(type, name),
+			 callid_side_name(from), reason_message_name(step->kind), step->reason);
 }
 
 static void prepare(struct control_pump *pump, const struct pptp_header *header)
@@ -156,7 +168,9 @@ static int pass_message(struct control_pump *pump, enum callid_side from, uint8_
 	kept_begin(pump->kept);
 	call_snoop_message(pump->snoop, from, message, header->length, monotonic_ms(), &step);
 	if (step.verdict == SNOOP_DROP)
-		tell_drop(pump, from, header->type, step.reason);
+		tell_drop(pump, from, header->type, &step);
+	else
+		pump->counts->messages++;
 	int said = say_all(pump, from, message, header->length, &step, failed);
 	bool established = establishes(from, header, message);
 	if (established)
@@ -196,10 +210,10 @@ static enum control_pump_answer pass_whole(struct control_pump *pump, enum calli
 		if (answer == WIRE_BAD) {
 			dump(pump, "from", from, octets, length);
 			show(pump, from, CAPTURE_IN, octets, length);
-			return fail(failure, from, "sent a malformed message", lie);
+			return fail_by_lie(failure, from, lie);
 		}
 		if (pass_message(pump, from, octets, &header, &failed) != 0)
-			return fail(failure, failed, "failed", strerror(errno));
+			return fail(failure, failed, strerror(errno));
 		control_leg_consume(leg, header.length);
 		octets += header.length;
 		length -= header.length;
@@ -221,7 +235,7 @@ enum control_pump_answer control_pump_run(struct control_pump *pump, enum callid
 			return CONTROL_PUMP_ENDED;
 		if (got < 0)
 			return errno == EAGAIN ? CONTROL_PUMP_WAIT
-					       : fail(failure, from, "failed", strerror(errno));
+					       : fail(failure, from, strerror(errno));
 		if (pass_whole(pump, from, octets, (size_t)got, &count, failure) ==
 		    CONTROL_PUMP_FAILED)
 			return CONTROL_PUMP_FAILED;
@@ -238,7 +252,7 @@ enum control_pump_answer control_pump_flush(struct control_pump *pump, enum call
 					    struct control_pump_failure *failure)
 {
 	if (control_leg_flush(&pump->legs[to]) != 0)
-		return fail(failure, to, "failed", strerror(errno));
+		return fail(failure, to, strerror(errno));
 	if (control_leg_drained(&pump->legs[to]))
 		call_snoop_written(pump->snoop, callid_other(to));
 	return CONTROL_PUMP_WAIT;
@@ -263,7 +277,7 @@ enum control_pump_answer control_pump_end_call(struct control_pump *pump, callid
 	int said = say_answers(pump, answers, &failed);
 	kept_commit(pump->kept);
 	if (said != 0)
-		return fail(failure, failed, "failed", strerror(errno));
+		return fail(failure, failed, strerror(errno));
 	for (int side = 0; side < 2; side++) {
 		if (control_pump_flush(pump, (enum callid_side)side, failure) ==
 		    CONTROL_PUMP_FAILED)

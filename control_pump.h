@@ -9,6 +9,7 @@
 
 #include "call_snoop.h"
 #include "capture.h"
+#include "control_kept.h"
 #include "control_leg.h"
 #include "host/log_limit.h"
 
@@ -26,9 +27,10 @@ struct control_pump {
 	struct kept *kept;
 	struct capture_conn *captured; /* NULL: nobody wants to see messages */
 	struct log_limit *lines;       /* of this client's source; NULL: no limit */
-	bool established;	       /* a successful Start-Control-Connection-Reply has passed */
-	bool *established_kept;	       /* the same, in the kept memory; NULL: it is not kept */
-	unsigned dropped;	       /* messages */
+	struct control_counts *counts;
+	bool established;	/* a successful Start-Control-Connection-Reply has passed */
+	bool *established_kept; /* the same, in the kept memory; NULL: it is not kept */
+	unsigned dropped;	/* messages */
 };
 
 enum control_pump_answer {
@@ -40,8 +42,9 @@ enum control_pump_answer {
 
 struct control_pump_failure {
 	enum callid_side side; /* whose leg is of no use any more */
-	char reason[128]; /* "failed: Connection reset by peer", "sent a malformed message: magic
-			     cookie" */
+	enum reason_end reason;
+	char more[128]; /* behind its name: ": client: Connection reset by peer", " message from
+			   server: magic cookie" */
 };
 
 /* Passes on what waits from one side, as long as both legs take what they get; at most so much at a

@@ -87,7 +87,7 @@ enum options_answer options_parse(struct options *options, int argc, char **argv
 				  const struct options_file *file, struct why *why);
 void options_clear(struct options *options);
 
-extern const char options_help[];    /* the text of --help, under one screen of 80 columns */
+extern const char options_help[];    /* the text of --help, no line of which has 80 columns */
 extern const char options_version[]; /* "pptpproxy X.Y.Z" */
 
 #endif

@@ -40,7 +40,8 @@
 #define REASON_ENDS(X)                                                                             \
 	X(REASON_CLIENT_CLOSED, "client closed", "the client closed it")                           \
 	X(REASON_SERVER_CLOSED, "server closed", "the server closed it")                           \
-	X(REASON_MALFORMED, "malformed", "an end sent what is no message of RFC 2637")             \
+	X(REASON_MALFORMED, "malformed",                                                           \
+	  "what an end sent is no message of RFC 2637, or not one to begin with")                  \
 	X(REASON_DEADLINE, "deadline", "what was waited for did not come")                         \
 	X(REASON_NO_SERVER, "no server", "the server could not be reached")                        \
 	X(REASON_FAILED, "failed", "the system reported an error of one leg")                      \

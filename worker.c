@@ -19,6 +19,7 @@
 #include "status/snapshot.h"
 #include "worker_ask.h"
 #include "worker_capture.h"
+#include "worker_status.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -59,7 +60,8 @@ struct worker {
 	size_t listening_count;
 	struct link_message answer; /* to a wish that is waited for */
 	bool answered;
-	bool *asked; /* by the letter's legs: the relay goes on with them */
+	struct worker_past *past; /* in the kept memory */
+	bool *asked;		  /* by the letter's legs: the relay goes on with them */
 
 	int lacks; /* of the sandbox's walls */
 
@@ -134,7 +136,7 @@ static void on_message(void *arg, const struct link_message *message)
 		return;
 	case LINK_CHECKED:
 		acl_ask_answered(worker->ask, message->number, (enum acl_answer)message->answer,
-				 message->text);
+				 message->count[0], message->text);
 		return;
 	case LINK_CAPTURE:
 		worker_capture_given(worker->captures, descriptor(message, 0), message->text);
@@ -500,11 +502,24 @@ static int open_ask(struct worker *worker, struct why *why)
 
 /* ---- who asks ---- */
 
+static void use_sources(const struct worker *worker, struct worker_status_sources *from)
+{
+	*from = (struct worker_status_sources){
+	    .options = options_of(worker),
+	    .keeper = (uint32_t)worker->letter->keeper,
+	    .past = worker->past,
+	    .control = worker->control,
+	    .db = worker->db,
+	    .gre = worker->gre,
+	    .fastpath = worker->fastpath,
+	};
+}
+
 static int look(void *arg, struct snapshot *snapshot, struct why *why)
 {
-	(void)arg, (void)why;
-	*snapshot = (struct snapshot){.version = options_version};
-	return 0;
+	struct worker_status_sources from;
+	use_sources(arg, &from);
+	return worker_status_fill(snapshot, &from, why);
 }
 
 /* Last, as there is something to tell of then; so long callers wait in the socket's queue. */
@@ -534,6 +549,8 @@ static void configure_control(struct worker *worker, const struct options *optio
 	    .acl = &options->acl,
 	    .commands = options->command_count > 0 ? worker->ask : NULL,
 	    .capture = worker_capture_of(worker->captures),
+	    .command_words = options->commands,
+	    .command_count = options->command_count,
 	    .acl_any = options->acl_any,
 	    .acl_parallel = options->acl_parallel,
 	    .connect_timeout_s = options->connect_timeout_s,
@@ -692,6 +709,9 @@ static int open_all(struct worker *worker, struct why *why)
 	worker->names = names_new(worker->base, why);
 	if (!worker->kept || !worker->names)
 		return -1;
+	worker->past = worker_status_begin(worker->kept);
+	if (!worker->past)
+		return why_set(why, "kept memory: %s", strerror(errno));
 	worker->db = callid_db_new(worker->kept);
 	if (!worker->db)
 		return why_set(why, "table of calls: %s", strerror(errno));
@@ -790,25 +810,59 @@ static void change(struct worker *worker)
 
 /* ---- death, in order; any half-born state ---- */
 
+static const char *packet_name(unsigned reason)
+{
+	return reason_packet_name((enum reason_packet)reason);
+}
+
+static const char *message_name(unsigned reason)
+{
+	return reason_message_name((enum reason_message)reason);
+}
+
+static const char *refusal_name(unsigned reason)
+{
+	return reason_refusal_name((enum reason_refusal)reason);
+}
+
+static const char *end_name(unsigned reason)
+{
+	return reason_end_name((enum reason_end)reason);
+}
+
+static void tell_counts(const char *what, const uint64_t *counts, size_t count,
+			const char *(*name)(unsigned))
+{
+	for (unsigned i = 0; i < count; i++) {
+		if (counts[i] > 0)
+			log_info("%s %llu: %s", what, (unsigned long long)counts[i], name(i));
+	}
+}
+
 static void tell_totals(const struct worker *worker)
 {
-	struct gre_totals totals;
-	struct callid_totals table;
-	callid_db_totals(worker->db, &table);
-	log_info("table of calls: %zu calls, %zu call IDs in quarantine", table.calls,
-		 table.closing);
-	gre_relay_totals(worker->gre, &totals);
-	log_info("GRE packets: %llu received, %llu sent", (unsigned long long)totals.received,
-		 (unsigned long long)totals.sent);
+	struct worker_status_sources from;
+	struct snapshot_totals totals;
+
+	use_sources(worker, &from);
+	worker_status_totals(&totals, &from);
+	log_info("table of calls: %llu calls, %llu call IDs in quarantine",
+		 (unsigned long long)totals.calls, (unsigned long long)totals.ids_resting);
+	log_info("connections: %llu accepted; calls: %llu opened, %llu ended; control messages: "
+		 "%llu passed on",
+		 (unsigned long long)totals.accepted, (unsigned long long)totals.calls_opened,
+		 (unsigned long long)totals.calls_ended, (unsigned long long)totals.messages);
+	tell_counts("connections refused:", totals.refusals, REASON_REFUSAL_COUNT, refusal_name);
+	tell_counts("connections closed:", totals.ends, REASON_END_COUNT, end_name);
+	tell_counts("control messages dropped:", totals.message_drops, REASON_MESSAGE_COUNT,
+		    message_name);
+	log_info("GRE packets: %llu received, %llu sent",
+		 (unsigned long long)totals.packets_received,
+		 (unsigned long long)totals.packets_sent);
 	if (worker->fastpath)
 		log_info("GRE packets carried by the fast path: %llu",
-			 (unsigned long long)fastpath_carried(worker->fastpath));
-	for (int i = 0; i < GRE_DROPS; i++) {
-		if (totals.drops[i] > 0)
-			log_info("GRE packets dropped: %llu: %s",
-				 (unsigned long long)totals.drops[i],
-				 gre_relay_drop_name((enum gre_drop)i));
-	}
+			 (unsigned long long)totals.packets_carried);
+	tell_counts("GRE packets dropped:", totals.packet_drops, REASON_PACKET_COUNT, packet_name);
 }
 
 static void close_all(struct worker *worker)

@@ -48,6 +48,10 @@ enum kept_id {
 	KEPT_HELD,	   /* gre_hold: packets that wait */
 	KEPT_HELD_OCTETS,  /* gre_hold: their octets */
 	KEPT_FASTPATH,	   /* worker: packets that the fast path has carried */
+	KEPT_COUNTS,	   /* control_relay: what has become of connections and messages */
+	KEPT_PAIRS,	   /* control_pairs */
+	KEPT_RULES,	   /* control_rules */
+	KEPT_WORKERS,	   /* worker: since when there have been any, and how many */
 	KEPT_SECTIONS = 32 /* room for others' */
 };
 

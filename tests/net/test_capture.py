@@ -1,10 +1,14 @@
 #!/usr/bin/python3
 """--capture: what is in the file, as tshark reads it; its files; and what it does to calls: nothing."""
 
+import contextlib
 import os
+import re
 import shutil
+import signal
 import stat
 import struct
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -105,9 +109,9 @@ def test_messages_and_packets_on_both_sides():
         ]
 
 
-def seqs(capture):
+def seqs(*captures):
     """The sequence numbers of packets as they were received, in order."""
-    return [packet.seq for packet in capture.packets()][::2]
+    return [packet.seq for capture in captures for packet in capture.packets()][::2]
 
 
 def wait_packets(path, count):
@@ -244,7 +248,7 @@ def test_mode_and_rotation():
             assert os.stat(capture.path).st_size <= 1 << 20
             assert stat.S_IMODE(os.stat(capture.path).st_mode) == 0o600
         assert os.stat(older.path).st_size > (1 << 20) - 70000
-        assert seqs(older) + seqs(newer) == [number for number in range(1, seq + 1) for _ in range(2)]
+        assert seqs(older, newer) == [number for number in range(1, seq + 1) for _ in range(2)]
         assert Path("/etc/passwd").read_bytes() == passwd
         assert sorted(os.listdir(place.path)) == ["x.pcap", "x.pcap.1"]
 
@@ -372,7 +376,7 @@ def test_upgrade():
         older, newer = Capture(place / "x.pcap.1"), Capture(place / "x.pcap")
         older.check()
         newer.check()
-        assert seqs(older) + seqs(newer) == [number for number in range(1, 101) for _ in range(2)]
+        assert seqs(older, newer) == [number for number in range(1, 101) for _ in range(2)]
 
 
 def test_reload():
@@ -398,6 +402,198 @@ def test_reload():
         assert seqs(Capture(place / "a.pcap")) == [1, 1, 2, 2]
         assert seqs(Capture(place / "b.pcap")) == [3, 3, 4, 4]
         assert sorted(os.listdir(place.path)) == ["a.pcap", "b.pcap", "conf"]
+
+
+# ---- taps ----
+
+
+class Tap:
+    """pptpproxy --tap, running; .wait() its standard error once it has ended."""
+
+    def __init__(self, world, what, path, *words, begins=True):
+        self.world, self.path, self.mark = world, path, world.log.mark()
+        with world.net.firewall:
+            self.popen = subprocess.Popen([program(), "--tap", what, "--capture", path, *words], stdout=subprocess.PIPE,
+                                          stderr=subprocess.PIPE)
+        if begins:
+            world.log.wait(rf"tap {re.escape(what)}: begins, asked for by user 0", PATIENCE, after=self.mark)
+
+    def wait(self, status=0):
+        out, err = self.popen.communicate(timeout=PATIENCE)
+        assert self.popen.returncode == status, (self.popen.returncode, err)
+        self.out = out
+        return err.decode()
+
+    def interrupt(self):
+        """^C; what it says at the end: packets, lost."""
+        self.popen.send_signal(signal.SIGINT)
+        found = re.fullmatch(r"pptpproxy: (\d+) packets captured, (\d+) lost\n", self.wait())
+        return int(found[1]), int(found[2])
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        if self.popen.poll() is None:
+            self.popen.kill()
+            self.popen.communicate()
+
+
+def connection(world, session):
+    return world.number(session.client)
+
+
+def test_tap_of_one_call():
+    "--tap of one call among two: its packets and its connection's messages, none of the other's; it ends with the call"
+    with Place() as place, World() as world:
+        session, other_session = world.session(), world.session()
+        call, sister, other = session.call(5, 7), session.call(6, 8), other_session.call(9, 10)
+        with Tap(world, f"{connection(world, session)}:5", place / "x.pcap") as tap_:
+            for one in (call, sister, other):
+                exchange(one, 1)
+            other_session.check()
+            session.check()
+            exchange(call, 2)
+            session.client.send(build(CCRQ, call_id=5))
+            session.server.expect(CCRQ)
+            session.server.send(build(CDN, call_id=7))
+            session.client.expect(CDN)
+            assert re.fullmatch(r"pptpproxy: \d+ packets captured, 0 lost\n", tap_.wait())
+        capture = Capture(place / "x.pcap")
+        capture.check()
+        assert capture.packets() == packets_of(call, 1) + packets_of(call, 2)
+        kinds = [message.type for message in capture.messages()]
+        assert kinds[:5] == [ECHO_RQ] * 4 + [CCRQ] and {message.source for message in capture.messages()} == {
+            session.client.local[0], session.client.remote[0], session.server.local[0], session.server.remote[0]}
+        assert not capture.fields(f"tcp.port == {other_session.client.local[1]}", "ip.src")
+        sister.check(lcp(3))
+        other.check(lcp(3))
+
+
+def test_tap_of_a_client():
+    "--tap of a client: all its calls, those that come later too, and nothing of another client"
+    with Place() as place, World(clients=2) as world:
+        first, other = world.session(0).call(5, 7), world.session(1).call(6, 8)
+        with Tap(world, world.clients[0].ip, place / "x.pcap") as tap_:
+            later = world.session(0).call(15, 17)
+            for call in (first, other, later):
+                exchange(call, 1)
+            world.client.gre.send(world.net.inside, 9999, lcp(2), 2)
+            exchange(first, 3)
+            packets, lost = tap_.interrupt()
+        capture = Capture(place / "x.pcap")
+        capture.check()
+        stray = Packet(world.client.ip, world.net.inside, 9999, 2, 16)
+        assert capture.packets() == packets_of(first, 1) + packets_of(later, 1) + [stray] + packets_of(first, 3)
+        assert [m.type for m in capture.messages()][:4] == [SCCRQ, SCCRQ, SCCRP, SCCRP]
+        assert lost == 0 and packets == sum(1 for _ in capture.records())
+        world.log.wait(rf"tap {world.clients[0].ip}: ends: {packets} packets, 0 lost", 5)
+
+
+def test_tap_to_standard_output():
+    "--capture -: the stream is on standard output at once, and tshark reads it there"
+    with World() as world:
+        call = world.session().call(5, 7)
+        with world.net.firewall:
+            tapping = subprocess.Popen([program(), "--tap", "all", "--capture", "-"], stdout=subprocess.PIPE,
+                                       stderr=subprocess.PIPE)
+        world.log.wait("tap all: begins", PATIENCE)
+        with subprocess.Popen(["tshark", "-n", "-l", "-i", "-", "-T", "fields", "-e", "gre.key.call_id"], stdin=tapping.stdout,
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as shark:
+            exchange(call, 1)
+            seen = [int(shark.stdout.readline()) for _ in range(4)]
+            tapping.send_signal(signal.SIGTERM)
+            assert tapping.wait(PATIENCE) == 0
+            assert shark.wait(PATIENCE) == 0
+        assert seen == [call.client_sees, call.server_id, call.server_sees, call.client_id]
+        tapping.stdout.close()
+        assert b"4 packets captured, 0 lost" in tapping.stderr.read()
+        tapping.stderr.close()
+
+
+def test_tap_rotates():
+    "--capture-limit of a tap: FILE and FILE.1, whole and without a gap"
+    with Place() as place, World(debug=False) as world:
+        call = world.session().call(5, 7)
+        with Tap(world, "all", place / "x.pcap", "--capture-limit", "1") as tap_:
+            seq = 0
+            while not os.path.exists(place / "x.pcap.1"):
+                seq += 1
+                exchange(call, seq, 1400)
+            packets, lost = tap_.interrupt()
+        older, newer = Capture(place / "x.pcap.1"), Capture(place / "x.pcap")
+        assert lost == 0 and packets == 4 * seq
+        assert seqs(older, newer) == [number for number in range(1, seq + 1) for _ in range(2)]
+        assert os.stat(older.path).st_size <= 1 << 20
+
+
+def test_slow_reader():
+    "a tap that is stopped loses packets and hears how many; calls go on, and so does a capture beside it"
+    with Place() as place, World(["--capture", place / "all.pcap"], debug=False) as world:
+        call = world.session().call(5, 7)
+        with Tap(world, "all", place / "x.pcap") as tap_:
+            tap_.popen.send_signal(signal.SIGSTOP)
+            size, seq = 60000, 0
+            while seq < 100:  # each is four of 60 KB; a queue and a socket's buffer hold less
+                seq += 1
+                exchange(call, seq, size)
+            tap_.popen.send_signal(signal.SIGCONT)
+            packets, lost = tap_.interrupt()
+        assert lost > 50 and packets + lost >= 400, (packets, lost)
+        assert Capture(place / "x.pcap").whole()
+        end(world)
+        assert seqs(Capture(place / "all.pcap")) == [number for number in range(1, seq + 1) for _ in range(2)]
+
+
+def test_bad_taps():
+    "no such call, bad words, too many taps, no instance, another user: one line each, status 1, and no file touched"
+    with Place() as place, World() as world:
+        place.path.chmod(0o777)
+        session = world.session()
+        session.call(5, 7)
+        number = connection(world, session)
+
+        def say(*words, before=()):
+            done = world.net.firewall.run([*before, program(), *words], check=False)
+            assert done.returncode == 1 and done.stdout == "" and done.stderr.count("\n") == 1, done
+            return done.stderr
+
+        file = ["--capture", place / "x.pcap"]
+        assert f"{number}:6: no such call" in say("--tap", f"{number}:6", *file)
+        assert "bad request: tap nonsense: a call as in --show calls (12:49750)" in say("--tap", "nonsense", *file)
+        assert "--tap all: it needs --capture FILE" in say("--tap", "all")
+        assert "no instance at control socket @nobody" in say("--tap", "all", "--control", "@nobody", *file)
+        assert "-p: it does not go with --tap" in say("--tap", "all", "-p", "10.2.0.10", *file)
+        assert "--capture: it does not go with --show" in say("--show", "calls", *file)
+        said = say("--tap", "all", *file, before="setpriv --reuid daemon --regid daemon --clear-groups".split())
+        assert "not allowed: only root" in said, said
+        assert not os.listdir(place.path)
+        with contextlib.ExitStack() as stack:
+            taps = [stack.enter_context(Tap(world, "all", place / f"{i}.pcap")) for i in range(4)]
+            assert "busy: there are 4 taps already" in say("--tap", "all", *file)
+            taps[0].interrupt()
+            world.log.wait("tap all: ends", 5)
+            stack.enter_context(Tap(world, "all", place / "x.pcap"))
+        Path(place / "text").write_text("important\n")
+        assert "no capture" in say("--tap", "all", "--capture", place / "text")
+
+
+def test_tap_and_the_worker():
+    "a tap ends with the worker, and says so, with what it has; another one can begin"
+    with Place() as place, World() as world:
+        call = world.session().call(5, 7)
+        with Tap(world, "all", place / "x.pcap") as tap_:
+            exchange(call, 1)
+            wait_packets(place / "x.pcap", 4)
+            turmoil.kill(world.proxy).over()
+            said = tap_.wait(1)
+            assert said == ("pptpproxy: the instance has ended, or was replaced\n"
+                            "pptpproxy: 4 packets captured, 0 lost\n"), said
+        assert Capture(place / "x.pcap").packets() == packets_of(call, 1)
+        with Tap(world, "all", place / "x.pcap") as tap_:
+            exchange(call, 2)
+            assert tap_.interrupt() == (4, 0)
+        assert Capture(place / "x.pcap.1").packets() == packets_of(call, 1)
 
 
 if __name__ == "__main__":

@@ -563,12 +563,19 @@ struct message {
 	struct connection *connection;
 	enum callid_side from, to;
 	uint16_t type, length;
-	uint8_t octets[512];   /* as it came, then as it must leave */
-	const uint8_t *passed; /* as it left; NULL: dropped */
-	const char *drop;      /* why it must be dropped; NULL: it must pass */
-	bool take;	       /* it must go no further without a word */
+	uint8_t octets[512];	  /* as it came, then as it must leave */
+	const uint8_t *passed;	  /* as it left; NULL: dropped */
+	const char *drop;	  /* why it must be dropped; NULL: it must pass */
+	enum reason_message kind; /* of the drop */
+	bool take;		  /* it must go no further without a word */
 	struct snoop_answer answer[2];
 };
+
+static void drop(struct message *m, enum reason_message kind, const char *reason)
+{
+	m->kind = kind;
+	m->drop = reason;
+}
 
 static void begin_message(uint8_t *octets, uint16_t type, size_t length)
 {
@@ -620,6 +627,17 @@ static struct call *by_shown(const struct connection *connection, int side, uint
 			return call;
 	}
 	return NULL;
+}
+
+/* Of an ID, or of memory; of both: either may be said. */
+static void drop_for_want(struct message *m, bool full)
+{
+	if (!full)
+		drop(m, REASON_MESSAGE_MEMORY, "call refused");
+	else if (!model.failed_one)
+		drop(m, REASON_NO_ID, "none is free, call refused");
+	else
+		drop(m, REASON_MESSAGE_COUNT, "either");
 }
 
 /* ---- calls that we have ended ---- */
@@ -695,7 +713,7 @@ static void want_request(struct message *m)
 	bool no_memory = model.failed_one && !m->passed;
 	if (no_memory || !could_show(connection->space[m->to])) {
 		answer_refusal(m, m->from, call->incoming, id);
-		m->drop = "no call ID is free, call refused";
+		drop_for_want(m, !could_show(connection->space[m->to]));
 		want_request_without_memory(m, call);
 		EXPECT(no_memory || model.want.count == model.got.count);
 		return;
@@ -716,6 +734,7 @@ static void want_request(struct message *m)
 static void want_no_opening(struct message *m, struct call *call)
 {
 	size_t at = model.want.count;
+	bool full = !could_show(m->connection->space[m->to]);
 	answer_refusal(m, call->caller, call->incoming, call->own[call->caller]);
 	answer(m, m->from, call->incoming ? CDN : CCRQ, call->shown[m->from], 0, 3, 0);
 	/* The call's record has the callee's ID already. */
@@ -730,8 +749,11 @@ static void want_no_opening(struct message *m, struct call *call)
 		call->opened_at = model.now;
 	}
 	call->own[m->from] = callee_id;
-	end_call(m->connection, call, "no call ID is free");
-	m->drop = "no call ID is free, call refused";
+	drop_for_want(m, full);
+	if (m->kind == REASON_MESSAGE_COUNT)
+		end_call(m->connection, call, model.got.told[model.got.count - 1].reason);
+	else
+		end_call(m->connection, call, reason_message_name(m->kind));
 }
 
 static void want_opening(struct message *m, struct call *call)
@@ -765,13 +787,19 @@ static void want_reply(struct message *m)
 	struct call *call = by_shown(m->connection, m->from, get16(m->octets + 14));
 	char reason[64];
 
-	if (!call || call->caller == m->from || call->incoming != (m->type == ICRP)) {
-		struct cleared *cleared = cleared_of(m, BY_SHOWN, get16(m->octets + 14));
-		m->drop = "its call ID names no call that waits for this reply";
-		if (cleared && !cleared->own_known && m->octets[16] == 1) {
-			cleared->own = get16(m->octets + 12);
-			cleared->own_known = true;
-		}
+	struct cleared *cleared = NULL;
+	if (!call || call->caller == m->from || call->incoming != (m->type == ICRP))
+		cleared = cleared_of(m, BY_SHOWN, get16(m->octets + 14));
+	if (cleared && !cleared->own_known && m->octets[16] == 1) {
+		cleared->own = get16(m->octets + 12);
+		cleared->own_known = true;
+	}
+	if (!call) {
+		drop(m, REASON_MISMATCHED_ID, "it names no call of this connection");
+		return;
+	}
+	if (call->caller == m->from || call->incoming != (m->type == ICRP)) {
+		drop(m, REASON_OUT_OF_ORDER, "its call waits for no such reply");
 		return;
 	}
 	put16(m->octets + 14, call->own[m->to]);
@@ -783,7 +811,7 @@ static void want_reply(struct message *m)
 	if (!call->open)
 		want_opening(m, call);
 	else if (call->own[m->from] != get16(m->octets + 12))
-		m->drop = "a second reply with another call ID";
+		drop(m, REASON_OUT_OF_ORDER, "a second reply with another call ID");
 	if (!m->drop)
 		put16(m->octets + 12, call->shown[m->to]);
 }
@@ -843,7 +871,7 @@ static void want_disconnect(struct message *m)
 		return;
 	}
 	if (!call) {
-		m->drop = "its call ID names no call of this connection";
+		drop(m, REASON_MISMATCHED_ID, "it names no call of this connection");
 		return;
 	}
 	snprintf(reason, sizeof(reason), "disconnected: result %u", m->octets[14]);
@@ -851,7 +879,7 @@ static void want_disconnect(struct message *m)
 		put16(m->octets + 12, call->shown[m->to]);
 	} else {
 		answer_refusal(m, m->to, call->incoming, call->own[m->to]);
-		m->drop = "it came instead of the reply, call refused";
+		drop(m, REASON_OUT_OF_ORDER, "it came instead of the reply, call refused");
 	}
 	end_call(m->connection, call, reason);
 }
@@ -863,7 +891,7 @@ static void want_of_a_call(struct message *m)
 	struct call *call =
 	    is_own ? by_own(m->connection, m->from, id) : by_shown(m->connection, m->from, id);
 	if (!call)
-		m->drop = "its call ID names no call of this connection";
+		drop(m, REASON_MISMATCHED_ID, "it names no call of this connection");
 	else
 		put16(m->octets + 12, is_own ? call->shown[m->to] : call->own[m->to]);
 }
@@ -1200,8 +1228,10 @@ static void check_message(struct message *m, const struct snoop_step *step)
 {
 	EXPECT((step->verdict == SNOOP_DROP) == (m->drop != NULL));
 	EXPECT((step->verdict == SNOOP_TAKE) == m->take);
-	if (m->drop)
-		EXPECT(step->reason && strcmp(step->reason, m->drop) == 0);
+	if (m->kind == REASON_MESSAGE_COUNT && m->drop)
+		EXPECT(step->kind == REASON_NO_ID || step->kind == REASON_MESSAGE_MEMORY);
+	else if (m->drop)
+		EXPECT(step->kind == m->kind && step->reason && strcmp(step->reason, m->drop) == 0);
 	else if (!m->take)
 		EXPECT(memcmp(m->octets, m->passed, m->length) == 0);
 	for (int side = 0; side < 2; side++) {

@@ -874,7 +874,8 @@ static void a_request_without_a_free_id_is_refused(void **state)
 		struct snoop_step step =
 		    send(from, (struct fields){.type = cases[i / 2].request, .at12 = 7}, NULL);
 		assert_int_equal(step.verdict, SNOOP_DROP);
-		assert_string_equal(step.reason, "no call ID is free, call refused");
+		assert_int_equal(step.kind, REASON_NO_ID);
+		assert_string_equal(step.reason, "none is free, call refused");
 		check_answer(&step.answer[from], cases[i / 2].refusal);
 		check_answer(&step.answer[to], nothing);
 		assert_int_equal(call_snoop_calls(snoop), 0);
@@ -901,6 +902,7 @@ static void a_request_beyond_the_limit_is_refused(void **state)
 		struct snoop_step step =
 		    send(from, (struct fields){.type = OUT_RQ, .at12 = 7}, NULL);
 		assert_int_equal(step.verdict, SNOOP_DROP);
+		assert_int_equal(step.kind, REASON_MESSAGE_LIMIT);
 		assert_string_equal(step.reason,
 				    "more than 2 calls on one connection (--max-calls)");
 		check_answer(&step.answer[from],
@@ -941,13 +943,14 @@ static void a_reply_without_a_free_id_is_refused(void **state)
 		struct snoop_step step = send(
 		    callee, (struct fields){cases[i / 2].reply, 9, shown, PPTP_RESULT_OK}, NULL);
 		assert_int_equal(step.verdict, SNOOP_DROP);
-		assert_string_equal(step.reason, "no call ID is free, call refused");
+		assert_int_equal(step.kind, REASON_NO_ID);
+		assert_string_equal(step.reason, "none is free, call refused");
 		check_answer(&step.answer[caller], cases[i / 2].to_caller);
 		check_answer(&step.answer[callee],
 			     (struct fields){.type = cases[i / 2].to_callee,
 					     .at12 = shown,
 					     .result = cases[i / 2].to_callee_result});
-		assert_string_equal(events.text, "ended: no call ID is free; ");
+		assert_string_equal(events.text, "ended: no call ID; ");
 		assert_int_equal(events.opened, 0);
 		assert_int_equal(call_snoop_calls(snoop), 0);
 		call_snoop_written(snoop, callee);

@@ -27,6 +27,7 @@
 enum { HANDSHAKE_S = 30 };
 
 static struct control_env env;
+static struct control_counts counts;
 static struct acl acl;
 static struct pair pairs[2], *pair; /* the one that clients come for now */
 static int entrance, server;	    /* listeners: where clients come in, and the pair's peer */
@@ -109,6 +110,11 @@ static int set_up(void **state)
 	    .arg = &env,
 	};
 	control_conn_prepare(&env);
+	counts = (struct control_counts){0};
+	env.counts = &counts;
+	env.pairs = control_pairs_new(NULL);
+	env.rules = control_rules_new(NULL);
+	assert_true(env.pairs && env.rules);
 	env.sources =
 	    control_sources_new(&(struct control_sources_config){.limited = &env.limited});
 	entrance = loopback_listen(1, 0);
@@ -133,6 +139,8 @@ static int tear_down(void **state)
 	asker_close();
 	assert_null(control_sources_oldest(env.sources));
 	control_sources_free(env.sources);
+	control_pairs_free(env.pairs);
+	control_rules_free(env.rules);
 	acl_clear(&acl);
 	callid_db_free(env.db);
 	return stage_tear_down(state);
@@ -239,16 +247,14 @@ static void the_client_closes(void **state)
 {
 	(void)state;
 	struct ends ends = come_and_connect();
-	ends_with(&ends, &ends.talk.client, &ends.talk.server,
-		  "closed: client closed the connection");
+	ends_with(&ends, &ends.talk.client, &ends.talk.server, "closed: client closed");
 }
 
 static void the_server_closes(void **state)
 {
 	(void)state;
 	struct ends ends = come_and_connect();
-	ends_with(&ends, &ends.talk.server, &ends.talk.client,
-		  "closed: server closed the connection");
+	ends_with(&ends, &ends.talk.server, &ends.talk.client, "closed: server closed");
 }
 
 static void an_end_that_does_not_close_is_left(void **state)
@@ -309,7 +315,7 @@ static void calls_are_told_and_end_with_it(void **state)
 	loopback_close(ends.talk.client);
 	stage_hear_end(ends.talk.server);
 	assert_int_equal(calls(), 0);
-	assert_told(&ends, "call ended: client ID 7, server ID 9: client closed the connection: "
+	assert_told(&ends, "call ended: client ID 7, server ID 9: client closed: "
 			   "0 s; client sent 0 packets, 0 octets, 0 dropped; "
 			   "server sent 0 packets, 0 octets, 0 dropped");
 }
@@ -331,8 +337,7 @@ static void five_calls_that_never_opened_are_told(void **state)
 	assert_int_equal(calls(), 0);
 	assert_int_equal(opened, 0);
 	assert_int_equal(stage_log_count("call ended before it opened: client ID "), 5);
-	assert_told(&ends, "call ended before it opened: client ID 1: "
-			   "server closed the connection");
+	assert_told(&ends, "call ended before it opened: client ID 1: server closed");
 }
 
 /* ---- deadlines ---- */
@@ -350,11 +355,12 @@ static void the_handshake_has_a_deadline(void **state)
 	stage_hear_end(asking.talk.server);
 	stage_hear_end(waiting.talk.client);
 	stage_hear_end(dialling.talk.client);
-	assert_told(&asking, "closed: waited 2 s for the server's "
+	assert_told(&asking, "closed: deadline: waited 2 s for the server's "
 			     "Start-Control-Connection-Reply");
-	assert_told(&waiting, "closed: waited 2 s for the client's "
+	assert_told(&waiting, "closed: deadline: waited 2 s for the client's "
 			      "Start-Control-Connection-Request");
-	assert_told(&dialling, "closed: waited 2 s for the server to accept the connection");
+	assert_told(&dialling,
+		    "closed: deadline: waited 2 s for the server to accept the connection");
 	talk_pass(established.talk.client, established.talk.server, PPTP_ECHO_REQUEST);
 	assert_false(loopback_is(answering, POLLIN));
 }
@@ -372,7 +378,7 @@ static void an_access_command_counts_as_well(void **state)
 	use_commands(true, ASKER_NOTHING);
 	struct ends ends = come();
 	stage_hear_end(ends.talk.client);
-	assert_told(&ends, "closed: waited 1 s for the access command");
+	assert_told(&ends, "closed: deadline: waited 1 s for the access command");
 	assert_int_equal(asker_asked().questions, 1);
 	assert_int_equal(asker_asked().cancelled, 1);
 	assert_int_equal(gone, 1);
@@ -434,7 +440,7 @@ static void a_decision_is_told(void **state)
 	assert_int_equal(acl_add(&acl, "10.0.0.0/8", &why), 0);
 	struct ends refused = come();
 	assert_told(&allowed, "allowed: rule 127.0.0.0/255.0.0.0");
-	assert_told(&refused, "refused: no access rule allows it");
+	assert_told(&refused, "refused: acl: no access rule allows it");
 	assert_int_equal(gone, 1);
 	stage_hear_end(refused.talk.client);
 	assert_false(loopback_has_ended(allowed.talk.client));
@@ -465,12 +471,13 @@ static void no_good_request(void **state)
 	struct ends ends = come();
 	lie(ends.talk.client);
 	closed_before_the_server_is_asked(&ends,
-					  "closed: client sent a malformed message: magic cookie");
+					  "closed: malformed message from client: magic cookie");
 	stage_hear_end(ends.talk.client);
 	ends = come();
 	talk_say(ends.talk.client, PPTP_ECHO_REQUEST);
-	closed_before_the_server_is_asked(&ends, "closed: client sent Echo-Request before a "
-						 "Start-Control-Connection-Request");
+	closed_before_the_server_is_asked(&ends,
+					  "closed: malformed: client sent Echo-Request before a "
+					  "Start-Control-Connection-Request");
 	stage_hear_end(ends.talk.client);
 }
 
@@ -480,11 +487,12 @@ static void the_client_leaves_before_its_request(void **state)
 	struct ends ends = come();
 	loopback_send(ends.talk.client, (const uint8_t *)"\0", 1);
 	loopback_close(ends.talk.client);
-	closed_before_the_server_is_asked(&ends, "closed: client closed the connection before its "
+	closed_before_the_server_is_asked(&ends, "closed: client closed before its "
 						 "Start-Control-Connection-Request");
 	ends = come();
 	loopback_reset(ends.talk.client);
-	closed_before_the_server_is_asked(&ends, "closed: client failed: Connection reset by peer");
+	closed_before_the_server_is_asked(&ends,
+					  "closed: failed: client: Connection reset by peer");
 }
 
 static void the_client_leaves_while_we_dial(void **state)
@@ -498,7 +506,7 @@ static void the_client_leaves_while_we_dial(void **state)
 	STAGE_UNTIL(stage_descriptors() == descriptors + 3);
 	loopback_close(ends.talk.client);
 	STAGE_UNTIL(gone == 1);
-	assert_told(&ends, "closed: client closed the connection");
+	assert_told(&ends, "closed: client closed");
 	assert_int_equal(stage_descriptors(), descriptors);
 	assert_int_equal(stage_events(), events);
 }
@@ -534,8 +542,8 @@ static void a_lie_closes_both_legs(void **state)
 		assert_int_equal(stage_descriptors(), descriptors - 1); /* the liar's leg */
 		stage_hear_end(liar);
 		assert_told(&ends, side == CALLID_CLIENT
-				       ? "closed: client sent a malformed message: magic cookie"
-				       : "closed: server sent a malformed message: magic cookie");
+				       ? "closed: malformed message from client: magic cookie"
+				       : "closed: malformed message from server: magic cookie");
 		loopback_close(other);
 		STAGE_UNTIL(gone == side + 1);
 	}
@@ -550,7 +558,7 @@ static void dropped_messages_are_counted(void **state)
 	talk_pass(ends.talk.client, ends.talk.server, PPTP_ECHO_REQUEST);
 	loopback_close(ends.talk.client);
 	stage_hear_end(ends.talk.server);
-	assert_told(&ends, "closed: client closed the connection; 2 messages dropped");
+	assert_told(&ends, "closed: client closed; 2 messages dropped");
 }
 
 static void a_descriptor_without_a_peer_is_closed(void **state)
@@ -571,7 +579,8 @@ static void put_out(const struct ends *ends, unsigned of)
 	char told[100];
 	int before = gone;
 	snprintf(told, sizeof(told),
-		 "put out for a newcomer: half open for 0 s, the oldest of %u such connections of "
+		 "closed: put out for a newcomer: half open for 0 s, the oldest of %u such "
+		 "connections of "
 		 "its address",
 		 of);
 	assert_true(control_conn_put_out(&env));
@@ -663,8 +672,7 @@ static void lines_of_strangers_are_limited(void **state)
 		loopback_close(ends.talk.client);
 		STAGE_UNTIL(gone == i + 1);
 	}
-	assert_int_equal(stage_log_count(": closed: client closed the connection before"),
-			 LOG_LIMIT_LINES);
+	assert_int_equal(stage_log_count(": closed: client closed before"), LOG_LIMIT_LINES);
 	/* Other kinds have their own limits. */
 	assert_int_equal(acl_add(&acl, "10.0.0.0/8", &why), 0);
 	for (int i = 0; i < MANY; i++)
