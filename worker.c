@@ -512,6 +512,7 @@ static void use_sources(const struct worker *worker, struct worker_status_source
 	    .db = worker->db,
 	    .gre = worker->gre,
 	    .fastpath = worker->fastpath,
+	    .capture = worker_capture_of(worker->captures),
 	};
 }
 
