@@ -578,6 +578,7 @@ def test_bad_taps():
             taps[0].interrupt()
             world.log.wait("tap all: ends", 5)
             stack.enter_context(Tap(world, "all", place / "x.pcap"))
+        world.log.wait("tap all: ends", 5, count=5)
         Path(place / "text").write_text("important\n")
         assert "no capture" in say("--tap", "all", "--capture", place / "text")
 
