@@ -833,6 +833,16 @@ static void refuse_unmade(struct control_env *env, const struct control_socket *
 			 reason_refusal_name(REASON_REFUSAL_MEMORY));
 }
 
+/* One that went before we looked. */
+static void end_unseen(struct control_env *env, const struct control_socket *client)
+{
+	char address[ADDRESS_TEXT];
+	env->counts->ends[REASON_CLIENT_CLOSED]++;
+	if (log_limit_allows(&env->lines[CONTROL_LINE_UNHEARD], monotonic_ms()))
+		log_info("%s: closed: %s at once", address_text(client->peer, address),
+			 reason_end_name(REASON_CLIENT_CLOSED));
+}
+
 void control_conn_accept(struct control_env *env, const struct pair *pair, void *loop_check,
 			 const struct control_socket *client)
 {
@@ -846,7 +856,7 @@ void control_conn_accept(struct control_env *env, const struct pair *pair, void 
 	conn->loop_check = loop_check;
 	env->pair_used(loop_check, true);
 	if (control_leg_open(&conn->legs[CALLID_CLIENT], client, env->base, on_leg, conn) != 0) {
-		env->counts->ends[REASON_CLIENT_CLOSED]++; /* before we looked */
+		end_unseen(env, client);
 		let_go_of_pair(conn);
 		free(conn);
 		return;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define VERSION "3.0.0"
 
@@ -27,6 +28,7 @@ enum {
 	OPT_MAX_WAITING_CHECKS,
 	OPT_MAX_EARLY_PACKETS,
 	OPT_PID_FILE,
+	OPT_READY_FD,
 	OPT_CONTROL,
 	OPT_USER,
 	OPT_FASTPATH,
@@ -36,6 +38,7 @@ enum {
 	OPT_JSON,
 	OPT_WATCH,
 	OPT_END,
+	OPT_EXPLAIN,
 	OPT_TAP,
 	OPT_CAPTURE,
 	OPT_CAPTURE_LIMIT,
@@ -50,6 +53,7 @@ static const struct option long_options[] = {
     {"proxy", required_argument, NULL, 'p'},
     {"config", required_argument, NULL, 'c'},
     {"check", no_argument, NULL, OPT_CHECK},
+    {"explain", required_argument, NULL, OPT_EXPLAIN},
     {"acl", required_argument, NULL, 'a'},
     {"aclCmd", required_argument, NULL, 'x'},
     {"acl-cmd", required_argument, NULL, 'x'},
@@ -67,17 +71,18 @@ static const struct option long_options[] = {
     {"max-early-packets", required_argument, NULL, OPT_MAX_EARLY_PACKETS},
     {"fastpath", required_argument, NULL, OPT_FASTPATH},
     {"fastpath-interface", required_argument, NULL, OPT_FASTPATH_INTERFACE},
-    {"tap", required_argument, NULL, OPT_TAP},
+    {"log", required_argument, NULL, 'l'},
     {"capture", required_argument, NULL, OPT_CAPTURE},
     {"capture-limit", required_argument, NULL, OPT_CAPTURE_LIMIT},
-    {"log", required_argument, NULL, 'l'},
     {"pid-file", required_argument, NULL, OPT_PID_FILE},
+    {"ready-fd", required_argument, NULL, OPT_READY_FD},
     {"control", required_argument, NULL, OPT_CONTROL},
     {"user", required_argument, NULL, OPT_USER},
     {"show", required_argument, NULL, OPT_SHOW},
     {"json", no_argument, NULL, OPT_JSON},
     {"watch", no_argument, NULL, OPT_WATCH},
     {"end", required_argument, NULL, OPT_END},
+    {"tap", required_argument, NULL, OPT_TAP},
     {"nofork", no_argument, NULL, 'n'},
     {"debug", no_argument, NULL, 'd'},
     {"extensive", no_argument, NULL, 'e'},
@@ -156,6 +161,21 @@ static int set_text(char **text, const struct given *given, struct why *why)
 		return no_memory(given, why);
 	free(*text);
 	*text = copy;
+	return 0;
+}
+
+/* What the first three are for is known; and the number is a supervisor's, so it is small. */
+static int set_ready_fd(struct options *options, const struct given *given, struct why *why)
+{
+	enum { FIRST = STDERR_FILENO + 1, LAST = 1023 };
+	size_t length = strlen(given->value);
+	unsigned long value = 0;
+	if (length <= 9 && strspn(given->value, "0123456789") == length)
+		value = strtoul(given->value, NULL, 10);
+	if (value < FIRST || value > LAST)
+		return why_set(why, "%s %.100s: must be %d to %d", given->name, given->value, FIRST,
+			       LAST);
+	options->ready_fd = (int)value;
 	return 0;
 }
 
@@ -269,6 +289,8 @@ static int take_text(struct options *options, const struct given *given, struct 
 		return set_text(&options->control, given, why);
 	case OPT_USER:
 		return set_text(&options->user, given, why);
+	case OPT_EXPLAIN:
+		return set_text(&options->explain, given, why);
 	case OPT_TAP:
 		return set_text(&options->tap, given, why);
 	case OPT_CAPTURE:
@@ -313,6 +335,8 @@ static int take(struct options *options, const struct given *given, struct why *
 		return 0;
 	case OPT_END:
 		return set_end(options, given, why);
+	case OPT_READY_FD:
+		return set_ready_fd(options, given, why);
 	case OPT_ACL_MODE:
 		return set_acl_mode(options, given, why);
 	case OPT_FASTPATH:
@@ -443,6 +467,8 @@ static enum options_answer take_words(struct options *options, int argc, char **
 	int option, at;
 	start_over();
 	while ((option = next_option(argc, argv, &at)) != -1) {
+		options->asks =
+		    options->asks || option == OPT_SHOW || option == OPT_END || option == OPT_TAP;
 		if (bad) {
 			if (matters_to_errors(option))
 				take_option(options, option, &ignored);
@@ -469,6 +495,22 @@ static enum options_answer take_words(struct options *options, int argc, char **
 	return bad ? OPTIONS_BAD : OPTIONS_RUN;
 }
 
+/* Of good words: is there any but this option, which does something of its own? */
+static int check_alone(int alone, int argc, char **argv, struct why *why)
+{
+	struct given own = {.option = alone}, given;
+	int at;
+	name_given(&own);
+	start_over();
+	while ((given.option = next_option(argc, argv, &at)) != -1) {
+		if (given.option == alone)
+			continue;
+		name_given(&given);
+		return why_set(why, "%s: %s cannot stand beside it", own.name, given.name);
+	}
+	return 0;
+}
+
 /* The file. */
 
 /* No abbreviations: what is unambiguous today need not be so tomorrow. */
@@ -489,11 +531,19 @@ static int reject_name(const char *name, struct why *why)
 	return why_set(why, "unknown option '%.100s'", name);
 }
 
+/* What is asked of this one process, or of a running one. */
+static const int words_only[] = {
+    'c',      'h',	 'v',	  OPT_CHECK, OPT_READY_FD, OPT_SHOW,
+    OPT_JSON, OPT_WATCH, OPT_END, OPT_TAP,   OPT_EXPLAIN,
+};
+
 static bool is_for_words_only(const struct option *option)
 {
-	return option->val == 'c' || option->val == OPT_CHECK || option->val == OPT_SHOW ||
-	       option->val == OPT_JSON || option->val == OPT_WATCH || option->val == OPT_END ||
-	       option->val == OPT_TAP || option->val == 'h' || option->val == 'v';
+	for (size_t i = 0; i < sizeof(words_only) / sizeof(*words_only); i++) {
+		if (words_only[i] == option->val)
+			return true;
+	}
+	return false;
 }
 
 static int check_value(const struct option *option, const struct given *given, struct why *why)
@@ -602,6 +652,7 @@ static int set_defaults(struct options *options, struct why *why)
 {
 	*options = (struct options){
 	    .log_level = LOG_LEVEL_INFO,
+	    .ready_fd = -1,
 	    .control = strdup("@pptpproxy"),
 	};
 	for (int i = 0; i < NUMBERS; i++)
@@ -632,6 +683,9 @@ enum options_answer options_parse(struct options *options, int argc, char **argv
 	use_files_capture(options, files_capture);
 	if (answer != OPTIONS_RUN)
 		return answer;
+	if (options->explain)
+		return check_alone(OPT_EXPLAIN, argc, argv, why) < 0 ? OPTIONS_BAD
+								     : OPTIONS_EXPLAIN;
 	if (file_bad)
 		*why = file_why;
 	if (!file_bad && (options->show || options->end_call || options->tap))
@@ -658,6 +712,7 @@ void options_clear(struct options *options)
 	free(options->user);
 	free(options->show);
 	free(options->end_call);
+	free(options->explain);
 	free(options->tap);
 	free(options->capture);
 	*options = (struct options){0};

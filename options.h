@@ -23,9 +23,10 @@ enum options_answer {
 	OPTIONS_SHOW,
 	OPTIONS_TAP,
 	OPTIONS_END,
+	OPTIONS_EXPLAIN,
 	OPTIONS_HELP,
 	OPTIONS_VERSION,
-	OPTIONS_BAD
+	OPTIONS_BAD,
 };
 
 /* Everything that a pointer leads to is the struct's own. */
@@ -38,6 +39,7 @@ struct options {
 	bool acl_any;	  /* --acl-mode any: a rule or a command is enough; else both where both are
 			     given */
 	bool check;	  /* --check was given */
+	bool asks;	  /* --show, --end or --tap was among the words, good or bad */
 	char *show;	  /* --show: "calls", "pairs" or "totals"; else NULL */
 	bool json, watch; /* with --show, not both */
 	char *end_call;	  /* --end: a call's name, see status_call.h; else NULL */
@@ -46,7 +48,9 @@ struct options {
 	char *config;		      /* path of the configuration file, or NULL */
 	char *log_file;		      /* NULL: standard output in the foreground, else syslog */
 	char *pid_file;		      /* or NULL */
+	int ready_fd;		      /* descriptor to write a newline to, 3 to 1023; -1: none */
 	char *control;		      /* "@NAME" or a path; default "@pptpproxy" */
+	char *explain;		      /* path of a capture to tell of, and nothing else; or NULL */
 	char *user;		      /* whom to become; NULL: the default of whoever does it */
 	unsigned acl_timeout_s;	      /* 1 to 3600, default 10 */
 	unsigned acl_parallel;	      /* 1 to 1024, default 16 */
@@ -79,10 +83,11 @@ const char *options_config(int argc, char **argv);
  *
  * OPTIONS_CHECK: as OPTIONS_RUN, but --check was given. OPTIONS_SHOW, OPTIONS_END: questions to a
  * running instance; what counts beside show, json, watch and end_call is control. OPTIONS_TAP: the
- * same with tap; capture, which is then of the words, and capture_limit_mib. OPTIONS_BAD: the
- * sentence about the first bad word is in why, or if all words are good, about the file's first bad
- * line; log_file and check are set all the same if they were given. OPTIONS_HELP, OPTIONS_VERSION:
- * whatever the file says. In every case options_clear is called afterwards by the caller. */
+ * same with tap; capture, which is then of the words, and capture_limit_mib. OPTIONS_EXPLAIN:
+ * explain was given, and nothing else. OPTIONS_BAD: the sentence about the first bad word is in
+ * why, or if all words are good, about the file's first bad line; log_file, check and asks are set
+ * all the same if they were given. OPTIONS_HELP, OPTIONS_VERSION: whatever the file says. In every
+ * case options_clear is called afterwards by the caller. */
 enum options_answer options_parse(struct options *options, int argc, char **argv,
 				  const struct options_file *file, struct why *why);
 void options_clear(struct options *options);

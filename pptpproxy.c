@@ -4,6 +4,7 @@
  */
 #include "capture_tap.h"
 #include "control_listen.h"
+#include "explain/explain.h"
 #include "host/log.h"
 #include "host/user.h"
 #include "keeper/configuration.h"
@@ -15,14 +16,15 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static int say_what_is_bad(const struct options *options, const struct why *why)
 {
 	struct why no_log;
 	const struct log_config log = {
 	    .target = LOG_TO_FILE, .path = options->log_file, .level = LOG_LEVEL_INFO};
-	bool asks = options->check || options->show || options->end_call || options->tap;
-	if (options->log_file && !asks && log_open(&log, &no_log) == 0) {
+	if (options->log_file && !options->check && !options->asks &&
+	    log_open(&log, &no_log) == 0) {
 		log_error("%s", why->text);
 		log_close();
 	}
@@ -82,6 +84,16 @@ static int tap(const struct options *options)
 	return result == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+static int explain(const struct options *options)
+{
+	struct why why;
+	FILE *progress = isatty(STDERR_FILENO) ? stderr : NULL;
+	if (explain_file(options->explain, stdout, progress, &why) == 0)
+		return EXIT_SUCCESS;
+	fprintf(stderr, "pptpproxy: %s\n", why.text);
+	return EXIT_FAILURE;
+}
+
 /* As whoever typed this wants it. */
 static int start(int argc, char **argv)
 {
@@ -101,6 +113,9 @@ static int start(int argc, char **argv)
 		break;
 	case OPTIONS_TAP:
 		status = tap(&configuration.options);
+		break;
+	case OPTIONS_EXPLAIN:
+		status = explain(&configuration.options);
 		break;
 	case OPTIONS_HELP:
 		status = say(options_help);

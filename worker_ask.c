@@ -4,7 +4,8 @@
 #include "status/snapshot.h"
 #include "status/status_ask.h"
 #include "status/status_call.h"
-#include "status/status_text.h"
+#include "status/status_json.h"
+#include "status/status_lines.h"
 #include "worker_tap.h"
 
 #include <event2/buffer.h>
@@ -24,9 +25,9 @@ static const struct view {
 	const char *name;
 	write_figures *text, *json;
 } views[] = {
-    {"calls", status_text_calls, NULL},
-    {"pairs", status_text_pairs, NULL},
-    {"totals", status_text_totals, NULL},
+    {"calls", status_lines_calls, status_json_calls},
+    {"pairs", status_lines_pairs, status_json_pairs},
+    {"totals", status_lines_totals, status_json_totals},
     {0},
 };
 
