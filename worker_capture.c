@@ -79,7 +79,7 @@ static void start_file(struct worker_capture *captures, bool fastpath)
 
 	captures->file = capture_start(captures->capture, &config, &why);
 	if (!captures->file) {
-		log_error("capture %s: %s", captures->path, why.text);
+		log_error("capture %s: cannot begin: %s", captures->path, why.text);
 		return;
 	}
 	captures->lost_told = 0;
