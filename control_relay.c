@@ -441,6 +441,7 @@ struct control_relay *control_relay_open(const struct control_relay_config *conf
 	relay->env = (struct control_env){
 	    .base = config->base,
 	    .db = config->db,
+	    .capture = config->capture,
 	    .dial = {.base = config->base,
 		     .names = config->names,
 		     .forbidden = control_listen_forbidden},

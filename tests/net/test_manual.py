@@ -507,7 +507,7 @@ def test_ranges():
     help_text.wait()
     found = re.findall(r"^\.It Fl -([\w-]+) Ar \w+\n(?:(?!^\.It).*\n)*?Range (\d+) to (\d+), default ([\w ]+)\.$",
                        section("OPTIONS"), re.M)
-    assert len(found) == 12, found
+    assert len(found) == 13, found
     for name, low, high, default in found:
         for value in (int(low) - 1, int(high) + 1):
             process = Proc([program(), f"--{name}", str(value), "-p", "192.0.2.1"])
@@ -519,7 +519,7 @@ def test_ranges():
 def test_configuration_file_options():
     "the file takes each option of the page but those that it excepts"
     items = re.findall(r"^\.It (Fl .*)$", section("OPTIONS"), re.M)
-    excepted = {"config", "check", "doctor", "doctor-call", "ready-fd", "help", "version"}
+    excepted = {"config", "check", "doctor", "doctor-call", "ready-fd", "tap", "help", "version"}
     with Machine() as machine:
         for item in items:
             for name in re.findall(r"(?:Fl|,) -([\w-]+)", item):
