@@ -50,7 +50,7 @@ sources := pptpproxy.c worker.c worker_ask.c worker_status.c options.c options_h
 	wire/pptp_wire.c wire/gre_wire.c reason.c $(explain) \
 	$(addprefix status/,snapshot.c status_ask.c status_call.c status_lines.c status_text.c \
 		status_query.c status_table.c status_view.c status_show.c status_watch.c \
-		status_http.c status_json.c status_metrics.c status_page.c) \
+		status_http.c status_json.c status_metrics.c status_page.c status_request.c) \
 	$(addprefix host/,why.c kept.c tcp_progress.c log.c log_queue.c log_limit.c names.c instance.c background.c limits.c file.c \
 		command.c user.c process.c readiness.c sandbox.c sandbox_calls.c sandbox_files.c)
 
@@ -109,6 +109,8 @@ unit_keeper_hold  := keeper/keeper_hold.o keeper/letter.o gre_socket.o host/inst
 unit_keeper_worker := $(addprefix keeper/,keeper_worker.o keeper_spawn.o letter.o link.o) host/why.o
 unit_keeper_trial := $(addprefix keeper/,keeper_trial.o keeper_spawn.o letter.o) $(log)
 unit_keeper_commands := keeper/keeper_commands.o pair.o acl_cmd.o acl_cmd_words.o acl.o host/command.o host/user.o $(log)
+unit_worker_status := worker_status.o status/snapshot.o fastpath/fastpath_none.o gre_relay.o gre_hold.o gre_socket.o wire/gre_wire.o \
+	options.o options_help.o options_file.o $(unit_control_relay)
 unit_configuration := keeper/configuration.o keeper/letter.o host/file.o $(unit_options)
 unit_explain      := $(explain:.c=.o) tests/unit/frames.o wire/pptp_wire.o wire/gre_wire.o host/why.o
 unit_explain_link := explain/explain_link.o
@@ -124,7 +126,7 @@ unit_status_text    := status/status_text.o
 unit_status_json    := status/status_json.o tests/unit/a_snapshot.o $(figures)
 unit_status_metrics := status/status_metrics.o tests/unit/a_snapshot.o $(figures)
 unit_status_page    := status/status_page.o tests/unit/a_snapshot.o $(figures)
-unit_status_http    := $(addprefix status/status_,http.o page.o metrics.o json.o) tests/unit/a_snapshot.o $(figures) $(log)
+unit_status_http    := $(addprefix status/status_,http.o request.o page.o metrics.o json.o) tests/unit/a_snapshot.o $(figures) $(far) $(log)
 unit_status_call  := status/status_call.o
 unit_status_query := status/status_query.o host/instance.o host/why.o
 unit_status_table := status/status_table.o
@@ -198,7 +200,7 @@ $(B)/tests/unit/test_gre_relay: LDLIBS += $(LIBNET_LIBS) -Wl,--wrap=sendmmsg
 steps := send recv shutdown close kept_begin kept_save kept_commit control_leg_take control_leg_write callid_db_release
 no_memory := malloc calloc realloc strdup strndup asprintf
 $(addprefix $(B)/tests/unit/test_,acl acl_cmd callid_index callid_space): LDLIBS += $(no_memory:%=-Wl,--wrap=%)
-$(addprefix $(B)/tests/unit/test_,control_relay control_restore keeper_worker): LDLIBS += -Wl,--wrap=clock_gettime
+$(addprefix $(B)/tests/unit/test_,control_relay control_restore keeper_worker status_http): LDLIBS += -Wl,--wrap=clock_gettime
 $(B)/tests/unit/test_control_kept: LDLIBS += $(steps:%=-Wl,--wrap=%)
 $(B)/tests/unit/test_link: LDLIBS += -Wl,--wrap=sendmsg,--wrap=recvmsg
 $(B)/tests/unit/test_call_model: LDLIBS += -Wl,--wrap=getrandom

@@ -78,12 +78,11 @@ const char *options_config(int argc, char **argv);
  * words say: lists go on, of single values the words' counts, switches count wherever they stand.
  *
  * OPTIONS_CHECK: as OPTIONS_RUN, but --check was given. OPTIONS_SHOW, OPTIONS_END: questions to a
- * running instance; what counts beside show, json, watch and end_call is control. OPTIONS_EXPLAIN: explain was given,
- * and nothing else. OPTIONS_BAD: the
- * sentence about the first bad word is in why, or if all words are good, about the file's first bad
- * line; log_file, check and asks are set all the same if they were given. OPTIONS_HELP,
- * OPTIONS_VERSION: whatever the file says. In every case options_clear is called afterwards by the
- * caller. */
+ * running instance; what counts beside show, json, watch and end_call is control. OPTIONS_EXPLAIN:
+ * explain was given, and nothing else. OPTIONS_BAD: the sentence about the first bad word is in
+ * why, or if all words are good, about the file's first bad line; log_file, check and asks are set
+ * all the same if they were given. OPTIONS_HELP, OPTIONS_VERSION: whatever the file says. In every
+ * case options_clear is called afterwards by the caller. */
 enum options_answer options_parse(struct options *options, int argc, char **argv,
 				  const struct options_file *file, struct why *why);
 void options_clear(struct options *options);
