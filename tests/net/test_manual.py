@@ -391,7 +391,7 @@ def test_firewall_lets_no_gre_out():
 # ---- the lists ----
 
 
-FOLDERS = "host|wire|fastpath|keeper"
+FOLDERS = "host|wire|fastpath|keeper|status"
 SAYING = ("*.c", "host/*.c", "fastpath/*.c", "keeper/*.c")  # whoever has something to say
 LITERAL = r'"(?:[^"\\\n]|\\.)*"(?:\s*"(?:[^"\\\n]|\\.)*")*'  # a string, of several pieces
 
@@ -500,7 +500,7 @@ def test_ranges():
 def test_configuration_file_options():
     "the file takes each option of the page but those that it excepts"
     items = re.findall(r"^\.It (Fl .*)$", section("OPTIONS"), re.M)
-    excepted = {"config", "check", "ready-fd", "help", "version"}
+    excepted = {"config", "check", "ready-fd", "show", "json", "watch", "end", "help", "version"}
     with Machine() as machine:
         for item in items:
             for name in re.findall(r"(?:Fl|,) -([\w-]+)", item):
