@@ -32,7 +32,7 @@ const char options_help[] =
     "      --fastpath MODE          calls in the kernel: auto, native, generic (off)\n"
     "      --fastpath-interface IF  only there; repeatable\n"
     "Asking a running instance:\n"
-    "      --show WHAT              calls, pairs or totals, as a table\n"
+    "      --show calls|pairs|totals  what it does, as a table\n"
     "      --json                   with --show: as JSON\n"
     "      --watch                  with --show: anew each second, with rates\n"
     "      --end CALL               end a call, named as --show calls does\n"
