@@ -768,6 +768,10 @@ static void use_sources(const struct worker *worker, struct worker_status_source
 int worker_snapshot(const struct worker *worker, struct snapshot *snapshot, struct why *why)
 {
 	struct worker_status_sources from;
+	if (!worker->control) {
+		*snapshot = (struct snapshot){0};
+		return why_set(why, "the worker is starting");
+	}
 	use_sources(worker, &from);
 	return worker_status_fill(snapshot, &from, why);
 }

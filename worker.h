@@ -18,8 +18,8 @@ struct why;
 struct worker;
 
 /* For what runs in the worker, on its control thread, from a callback of the event base: fills
- * *snapshot (which its owner clears) with the figures of this moment. 0, or -1 with a sentence:
- * there is no memory. */
+ * *snapshot (which its owner clears) with the figures of this moment. 0, or -1 with a sentence and
+ * an empty snapshot: there is no memory, or the worker is only starting. */
 int worker_snapshot(const struct worker *worker, struct snapshot *snapshot, struct why *why);
 
 int worker_run(const struct letter *letter);
