@@ -402,7 +402,11 @@ static void counts_of_both_ways_add_up(void **state)
 	assert_int_equal(after.from[CALLID_CLIENT].packets, 1 + 5 + 1);
 	assert_int_equal(after.from[CALLID_CLIENT].octets, 6 * IP_SIZE + 100);
 	assert_int_equal(after.from[CALLID_SERVER].packets, 1 + 3);
+	assert_true(fastpath_has(fastpath, call.ref));
+	assert_int_equal(fastpath_carrying(fastpath), 10);
 	assert_true(callid_db_end(db, call.ref, monotonic_ms(), &last));
+	assert_false(fastpath_has(fastpath, call.ref));
+	assert_int_equal(fastpath_carrying(fastpath), 0);
 	assert_int_equal(last.from[CALLID_CLIENT].packets, 7);
 	assert_int_equal(last.from[CALLID_SERVER].packets, 4);
 	assert_int_equal(fastpath_carried(fastpath), 10);
