@@ -64,14 +64,19 @@ static void blame_ignored(const struct subject *subject, int end)
 		    name(subject, !end), name(subject, end), requests, from, to);
 }
 
+static bool is_one_way(const struct explain_call *call)
+{
+	return call->way[0].packets == 0 || call->way[1].packets == 0;
+}
+
 static bool blame_lcp(const struct subject *subject)
 {
 	const struct explain_ppp *ppp = subject->ppp;
-	const struct explain_way *way = subject->call->way;
 	bool one = is_ignored(subject, EXPLAIN_LCP, 0), other = is_ignored(subject, EXPLAIN_LCP, 1);
 	if (ppp->was_up[EXPLAIN_LCP])
 		return false;
-	if (way[0].packets == 0 || way[1].packets == 0)
+	/* What is the reason then has been told. */
+	if (is_one_way(subject->call) || (subject->call->twin && is_one_way(subject->call->twin)))
 		return true;
 	if (one && other && ppp->magic[0] != 0 && ppp->magic[0] == ppp->magic[1]) {
 		ADD(subject, "%s",

@@ -280,7 +280,7 @@ static void blame_being_stray(struct explain_findings *findings, const struct ex
 			      const struct explain_call *call)
 {
 	char label[EXPLAIN_LABEL_MAX];
-	if (is_explained(all, call))
+	if (is_explained(all, call) || findings->strays++ >= EXPLAIN_STRAYS_TOLD)
 		return;
 	explain_findings_label(call, label);
 	explain_findings_add(findings,

@@ -25,6 +25,12 @@ static void join(struct explain_call *one, struct explain_call *other)
 	join_controls(one->control, other->control);
 }
 
+static void join_if_free(struct explain_call *one, struct explain_call *other)
+{
+	if (!one->twin && !other->twin)
+		join(one, other);
+}
+
 /* By magic numbers: first of both ends, then of one. */
 
 enum { ROUNDS = 3 };
@@ -131,15 +137,24 @@ static int match_controls(struct explain_case *all)
 	return answer;
 }
 
+static bool is_silent(const struct explain_call *call)
+{
+	return !call->twin && call->ppp.magic[EXPLAIN_CLIENT] == 0 &&
+	       call->ppp.magic[EXPLAIN_SERVER] == 0;
+}
+
 /* Of connections that are legs of one, those calls that say nothing stand in the same order. */
 static void match_silent_calls(struct explain_case *all)
 {
-	for (struct explain_call *call = all->calls; call; call = call->next) {
-		if (!call->control || call->twin || !call->control->twin ||
-		    call->control->call_count != 1 || call->control->twin->call_count != 1 ||
-		    call->control->twin->last_call->twin)
+	for (struct explain_control *control = all->controls; control; control = control->next) {
+		if (!control->twin || control->number > control->twin->number ||
+		    control->call_count != control->twin->call_count)
 			continue;
-		join(call, call->control->twin->last_call);
+		struct explain_call *other = control->twin->first_call;
+		for (struct explain_call *call = control->first_call; call;
+		     call = call->next_here, other = other->next_here)
+			if (is_silent(call) || is_silent(other))
+				join_if_free(call, other);
 	}
 }
 

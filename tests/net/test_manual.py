@@ -8,7 +8,9 @@ that the page's examples use; lab/examples.py draws them.
 import os
 import re
 import shlex
+import signal
 import sys
+import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -27,7 +29,8 @@ COMMAND = "Addresses from a file"
 DAEMON = "A daemon with a log file"
 FILE = "A configuration file"
 WATCH = "To see what happens"
-TRIED = {SCENARIO_1: 1, SCENARIO_2: 1, SCENARIO_3: 2, CHAIN: 2, COMMAND: 1, DAEMON: 1, FILE: 2, WATCH: 1}
+EXPLAIN = "To find out what happened"
+TRIED = {SCENARIO_1: 1, SCENARIO_2: 1, SCENARIO_3: 2, CHAIN: 2, COMMAND: 1, DAEMON: 1, FILE: 2, WATCH: 1, EXPLAIN: 1}
 
 
 # ---- the page ----
@@ -219,6 +222,36 @@ def test_watching():
             proxy.log.wait(line)
 
 
+def has_all(tcpdump):
+    """It says how many packets it has written, and how many there were."""
+    mark = tcpdump.log.mark()
+    tcpdump.signal(signal.SIGUSR1)
+    found = tcpdump.log.wait(r"(\d+) packets? captured, (\d+) packets? received by filter", 5, after=mark)
+    return found[1] == found[2] != "0"
+
+
+def test_explain():
+    "a capture taken as the page says is explained as it says"
+    need("tcpdump")
+    [words] = commands(EXPLAIN)
+    [capture] = commands(EXPLAIN, "tcpdump")
+    with Lab() as lab, tempfile.TemporaryDirectory() as place:
+        lab.pptpd(lab.net.vpn, 10)
+        lab.proxy(lab.net.home, commands(SCENARIO_1)[0])
+        with Proc(["tcpdump", *capture], ns=lab.net.home, cwd=place) as tcpdump:
+            tcpdump.wait_line("listening on")
+            lab.call(lab.net.workstation, "192.0.2.1", 10).hang_up()
+            # It takes what the kernel has gathered once a second, and loses the rest when it ends.
+            wait_until(lambda: has_all(tcpdump), 10, "tcpdump to take all packets")
+            tcpdump.signal(signal.SIGINT)
+            tcpdump.wait()
+        process = Proc([program(), *words], cwd=place)
+        assert process.wait() == 0
+        text = re.sub(r"\s+", " ", process.text())
+        for line in ("2 control connections, 2 calls", "the same call as 2.1", "Nothing looks wrong."):
+            assert line in text, process.text()
+
+
 # ---- the firewall ----
 
 
@@ -290,7 +323,7 @@ def test_firewall_lets_no_gre_out():
 # ---- the lists ----
 
 
-FOLDERS = "host|wire|fastpath|keeper"
+FOLDERS = "host|wire|fastpath|keeper|explain"
 SAYING = ("*.c", "host/*.c", "fastpath/*.c", "keeper/*.c")  # whoever has something to say
 LITERAL = r'"(?:[^"\\\n]|\\.)*"(?:\s*"(?:[^"\\\n]|\\.)*")*'  # a string, of several pieces
 
@@ -379,7 +412,7 @@ def test_ranges():
 def test_configuration_file_options():
     "the file takes each option of the page but those that it excepts"
     items = re.findall(r"^\.It (Fl .*)$", section("OPTIONS"), re.M)
-    excepted = {"config", "check", "help", "version"}
+    excepted = {"config", "check", "explain", "help", "version"}
     with Machine() as machine:
         for item in items:
             for name in re.findall(r"(?:Fl|,) -([\w-]+)", item):
@@ -483,7 +516,7 @@ def sources():
 
 
 def test_architecture():
-    "the files and constants that ARCHITECTURE.md names exist, and it names each file of the root, of host/ and of keeper/"
+    "the files and constants that ARCHITECTURE.md names exist, and it names each file of the root, of host/, keeper/ and explain/"
     text = (ROOT / "ARCHITECTURE.md").read_text()
     words = set(re.findall(r"\w+", "".join(path.read_text() for path in sources())))
     named = set(re.findall(r"`(?:struct )?([A-Z_]{3,}|[a-z]+_[a-z_]+)`", text))
@@ -492,7 +525,7 @@ def test_architecture():
     assert not strange, strange
     difference = set(re.findall(r"`(\w+)\.(?:\[ch\]|c)`", text)) ^ {path.stem for path in ROOT.glob("*.[ch]")}
     assert not difference, difference
-    rooms = {path.relative_to(ROOT) for folder in ("host", "keeper") for path in (ROOT / folder).glob("*.h")}
+    rooms = {path.relative_to(ROOT) for folder in ("host", "keeper", "explain") for path in (ROOT / folder).glob("*.h")}
     missing = [str(room) for room in rooms if not re.search(rf"`{room.with_suffix('')}\.(\[ch\]|h)`", text)]
     assert not missing, missing
 
