@@ -25,12 +25,6 @@ static void join(struct explain_call *one, struct explain_call *other)
 	join_controls(one->control, other->control);
 }
 
-static void join_if_free(struct explain_call *one, struct explain_call *other)
-{
-	if (!one->twin && !other->twin)
-		join(one, other);
-}
-
 /* By magic numbers: first of both ends, then of one. */
 
 enum { ROUNDS = 3 };
@@ -137,13 +131,17 @@ static int match_controls(struct explain_case *all)
 	return answer;
 }
 
-static bool is_silent(const struct explain_call *call)
+static bool may_be_one(const struct explain_call *one, const struct explain_call *other)
 {
-	return !call->twin && call->ppp.magic[EXPLAIN_CLIENT] == 0 &&
-	       call->ppp.magic[EXPLAIN_SERVER] == 0;
+	for (enum explain_end end = 0; end < EXPLAIN_ENDS; end++) {
+		uint32_t magic = one->ppp.magic[end], others = other->ppp.magic[end];
+		if (magic != 0 && others != 0 && magic != others)
+			return false;
+	}
+	return !one->twin && !other->twin;
 }
 
-/* Of connections that are legs of one, those calls that say nothing stand in the same order. */
+/* Of connections that are legs of one, the calls stand in the same order, if they are as many. */
 static void match_silent_calls(struct explain_case *all)
 {
 	for (struct explain_control *control = all->controls; control; control = control->next) {
@@ -153,8 +151,8 @@ static void match_silent_calls(struct explain_case *all)
 		struct explain_call *other = control->twin->first_call;
 		for (struct explain_call *call = control->first_call; call;
 		     call = call->next_here, other = other->next_here)
-			if (is_silent(call) || is_silent(other))
-				join_if_free(call, other);
+			if (may_be_one(call, other))
+				join(call, other);
 	}
 }
 
