@@ -530,7 +530,8 @@ enum options_answer options_parse(struct options *options, int argc, char **argv
 	if (answer != OPTIONS_RUN)
 		return answer;
 	if (options->explain)
-		return check_alone(OPT_EXPLAIN, argc, argv, why) < 0 ? OPTIONS_BAD : OPTIONS_EXPLAIN;
+		return check_alone(OPT_EXPLAIN, argc, argv, why) < 0 ? OPTIONS_BAD
+								     : OPTIONS_EXPLAIN;
 	if (file_bad)
 		*why = file_why;
 	if (file_bad || check_whole(options, file, why) < 0)

@@ -12,6 +12,8 @@ enum {
 	TRIES = 3, /* so many without an answer are no accident */
 	PATIENCE_US = 5000000,
 	RESETS = 10,
+	MRU_DEFAULT = 1500,
+	MPPE_HEADER = 4, /* some take it for no part of the packet */
 };
 
 struct subject {
@@ -189,6 +191,22 @@ static void blame_echoes(const struct subject *subject)
 			    name(subject, !end), ppp->echo_requests[end], name(subject, end));
 }
 
+/* Nobody else tells: what is too large is dropped without a word. */
+static void blame_sizes(const struct subject *subject)
+{
+	const struct explain_ppp *ppp = subject->ppp;
+	for (int end = 0; end < 2; end++) {
+		unsigned taken = ppp->mru[!end] ? ppp->mru[!end] : MRU_DEFAULT;
+		if (ppp->was_up[EXPLAIN_LCP] && ppp->largest[end] > taken + MPPE_HEADER)
+			ADD(subject,
+			    "%s sends packets of up to %zu octets, though %s takes %u (its MRU) "
+			    "and may "
+			    "drop them: set the tunnel's MTU at the %s lower.",
+			    name(subject, end), ppp->largest[end], name(subject, !end), taken,
+			    name(subject, end));
+	}
+}
+
 void explain_blame_ppp_look(struct explain_findings *findings, const struct explain_case *all,
 			    const struct explain_call *call)
 {
@@ -200,6 +218,7 @@ void explain_blame_ppp_look(struct explain_findings *findings, const struct expl
 	if (call->state == EXPLAIN_CALL_UP && blame_lcp(&subject))
 		return;
 	blame_echoes(&subject);
+	blame_sizes(&subject);
 	if (!blame_auth(&subject) && !blame_ccp(&subject))
 		blame_ipcp(&subject);
 }
