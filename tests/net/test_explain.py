@@ -183,6 +183,25 @@ def test_gre_of_the_server_is_blocked():
                              r"between 10\.1\.0\.1 and 10\.1\.0\.10, on the server's side")
 
 
+def test_gre_is_killed():
+    "GRE of one direction that is cut while a call is up is named, with the leg and the moment"
+    need("nft")
+    with DualHomed() as net, directory() as place, Capture(*both_sides(net)) as capture, Pptpd(net.server), \
+            Proxy(net.firewall, ["-p", net.server.ip]), Call(net.client, net.inside) as call:
+        call.wait_up()
+        call.ping(2)
+        begun = capture.frames()[0][0]
+        net.firewall.run(["nft", "-f", "-"], input=BLOCK.format(hook="output", rule="oifname outside ip protocol gre"))
+        cut = capture.frames()[-1][0]
+        # LCP echoes go on.
+        late = lambda: sum(time > cut + 6 and frame[23:24] == b"\x2f" for time, frame in capture.frames())
+        wait_until(lambda: late() >= 4, 30 * tap.slowdown(), "GRE after the cut")
+        story = Story(capture.save(place / "file.pcap"))
+        found = story.expect(r"Call 2\.1: GRE of the client goes on arriving on the other leg until ([\d.]+) s, and leaves "
+                             r"here until ([\d.]+) s only: what is between the legs, at 10\.2\.0\.1, does not carry it any")
+        assert float(found[1]) > float(found[2]) + 5 and abs(float(found[2]) - (cut - begun)) < 3, found[0]
+
+
 def test_gre_is_not_captured():
     "a capture of TCP alone says that it has no protocol 47 at all"
     with blocked("input", "ip protocol gre", 0) as (capture, path):
