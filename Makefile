@@ -122,6 +122,7 @@ unit_worker_status := worker_status.o status/snapshot.o fastpath/fastpath_none.o
 	options.o options_help.o options_file.o acl_cmd_words.o status/status_call.o $(unit_control_relay)
 unit_configuration := keeper/configuration.o keeper/letter.o host/file.o $(unit_options)
 unit_explain      := $(explain:.c=.o) tests/unit/frames.o wire/pptp_wire.o wire/gre_wire.o host/why.o
+unit_explain_odd  := $(unit_explain)
 unit_explain_link := explain/explain_link.o
 unit_explain_fragments := explain/explain_fragments.o explain/explain_index.o
 unit_explain_stream := explain/explain_stream.o wire/pptp_wire.o
