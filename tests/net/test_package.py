@@ -131,6 +131,7 @@ def test_unit():
     done = subprocess.run(["systemd-analyze", "security", "--offline=true", "--no-pager", UNIT], stdout=subprocess.PIPE, text=True)
     score = float(re.search(r"Overall exposure level.*: ([\d.]+)", done.stdout)[1])
     assert 0 < score <= EXPOSURE, done.stdout
+    assert f"has {score} (" in (ROOT / "README.md").read_text(), f"README.md has another score than {score}"
 
 
 class Service:
@@ -208,9 +209,13 @@ def test_life():
         assert machine.exists(f"{log}.1")
 
         mark = service.supervisor.mark()
+        pings = lab.net.workstation.popen(["ping", "-n", "-I", call.device, "-c", "200", "-i", "0.02", call.remote])
+        pings.wait_line("bytes from")
         machine.run(["dpkg", "--no-triggers", "--force-confold", "-i", f"/run/debs/{package(NEXT).name}"])
         wait_until(lambda: f"upgraded: pptpproxy {NEXT[:-2]}, pid {service.proc.pid}: 1 connections, 1 calls" in machine.read(log),
                    15, "the upgrade")
+        pings.wait(60)
+        assert pings.lines(" 200 received"), pings.log.tail()
         call.ping(3)
         assert call.up() and service.proc.running()
         asked = machine.read("/run/systemctl.log")
