@@ -61,7 +61,8 @@ void acl_ask_cancel(struct acl_ask_check *check)
 	forget(check);
 }
 
-void acl_ask_answered(struct acl_ask *ask, uint32_t number, enum acl_answer answer, const char *why)
+void acl_ask_answered(struct acl_ask *ask, uint32_t number, enum acl_answer answer, size_t which,
+		      const char *why)
 {
 	struct acl_ask_check *check;
 	TAILQ_FOREACH(check, &ask->checks, in_checks)
@@ -71,7 +72,7 @@ void acl_ask_answered(struct acl_ask *ask, uint32_t number, enum acl_answer answ
 		acl_ask_done *done = check->done;
 		void *arg = check->arg;
 		forget(check);
-		done(arg, answer, why);
+		done(arg, answer, which, why);
 		return;
 	}
 }

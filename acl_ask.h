@@ -30,8 +30,8 @@ struct acl_ask_config {
 	void *arg;
 };
 
-/* why: as of acl_cmd_done; during the call only. */
-typedef void acl_ask_done(void *arg, enum acl_answer answer, const char *why);
+/* which, why: as of acl_cmd_done; during the call only. */
+typedef void acl_ask_done(void *arg, enum acl_answer answer, size_t which, const char *why);
 
 struct acl_ask *acl_ask_new(const struct acl_ask_config *config); /* NULL: no memory */
 void acl_ask_free(struct acl_ask *ask); /* nobody waits any more; NULL is fine */
@@ -42,7 +42,7 @@ struct acl_ask_check *acl_ask_start(struct acl_ask *ask, const struct acl_ask_cl
 void acl_ask_cancel(struct acl_ask_check *check); /* NULL is fine */
 
 /* An answer has come; of a check that was cancelled meanwhile it is nobody's. */
-void acl_ask_answered(struct acl_ask *ask, uint32_t number, enum acl_answer answer,
+void acl_ask_answered(struct acl_ask *ask, uint32_t number, enum acl_answer answer, size_t which,
 		      const char *why);
 
 #endif

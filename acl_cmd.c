@@ -395,10 +395,11 @@ static void deliver(struct acl_cmd_check *check)
 	acl_cmd_done *done = check->done;
 	void *arg = check->arg;
 	enum acl_answer answer = check->answer;
+	size_t which = check->next;
 	char reasons[REASONS_MAX];
 	memcpy(reasons, check->reasons, sizeof(reasons));
 	check_free(check);
-	done(arg, answer, reasons);
+	done(arg, answer, which, reasons);
 }
 
 /* One step a turn; each asks for the next turn before it is taken. */

@@ -64,10 +64,10 @@ struct acl_cmd_client {
 struct acl_cmd; /* the runner */
 struct acl_cmd_check;
 
-/* why: a short reason for the log ("/etc/allow said yes", "/etc/allow: exit status 3", "/etc/allow:
- * no answer in 10 s"); valid during the call only. done may start and cancel checks, and free the
- * runner. */
-typedef void acl_cmd_done(void *arg, enum acl_answer answer, const char *why);
+/* which: of ACL_ALLOW, the place of the command that said yes. why: a short reason for the log
+ * ("/etc/allow said yes", "/etc/allow: exit status 3", "/etc/allow: no answer in 10 s"); valid
+ * during the call only. done may start and cancel checks, and free the runner. */
+typedef void acl_cmd_done(void *arg, enum acl_answer answer, size_t which, const char *why);
 
 struct acl_cmd *acl_cmd_new(struct event_base *base, const struct acl_cmd_config *config,
 			    struct why *why);

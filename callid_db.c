@@ -58,6 +58,8 @@ struct callid_way {
 	callid_ref ref;
 	struct counters *counters;
 
+	struct callid_node shown; /* by our address and the ID, whoever the peer */
+
 	/* the writer's own */
 	struct call *call;
 	struct callid_space *space;
@@ -73,7 +75,7 @@ struct call {
 
 struct callid_db {
 	pthread_rwlock_t lock;
-	struct callid_index ways;
+	struct callid_index ways, shown;
 	uint64_t generation;
 
 	/* the writer's own; chunks is read under the lock */
@@ -317,6 +319,7 @@ static void free_way(struct callid_db *db, struct callid_way *way)
 
 	write_begin(db);
 	callid_index_del(&db->ways, &way->node);
+	callid_index_del(&db->shown, &way->shown);
 	way->state = facts->states[way->from] = WAY_NONE;
 	write_end(db);
 	TAILQ_REMOVE(&db->closing, way, in_closing);
@@ -359,9 +362,11 @@ static void enter_way(struct callid_db *db, struct callid_way *way, struct calli
 	way->ref = ref_of(way->call);
 	way->node.hash =
 	    callid_space_hash(&db->spaces, leg->proxy_addr, leg->peer_addr, way->key.call_id);
+	way->shown.hash = callid_space_hash(&db->spaces, leg->proxy_addr, 0, way->key.call_id);
 	write_begin(db);
 	way->state = facts->states[way->from];
 	callid_index_add(&db->ways, &way->node);
+	callid_index_add(&db->shown, &way->shown);
 	write_end(db);
 }
 
@@ -487,8 +492,8 @@ struct callid_db *callid_db_new(struct kept *kept)
 	SLIST_INIT(&db->free_calls);
 	TAILQ_INIT(&db->closing);
 	db->kept = kept;
-	if (callid_index_init(&db->ways) != 0 || callid_space_init(&db->spaces) != 0 ||
-	    (kept && restore(db) != 0)) {
+	if (callid_index_init(&db->ways) != 0 || callid_index_init(&db->shown) != 0 ||
+	    callid_space_init(&db->spaces) != 0 || (kept && restore(db) != 0)) {
 		int error = errno;
 		callid_db_free(db);
 		errno = error;
@@ -521,6 +526,7 @@ void callid_db_free(struct callid_db *db)
 		free(db->chunks[i]);
 	}
 	callid_index_clear(&db->ways);
+	callid_index_clear(&db->shown);
 	callid_space_clear(&db->spaces);
 	pthread_rwlock_destroy(&db->lock);
 	free(db);
@@ -655,10 +661,22 @@ void callid_db_expire(struct callid_db *db, uint64_t now)
 	}
 }
 
+size_t callid_db_slots(const struct callid_db *db)
+{
+	return db->chunk_count * CALLID_SLOTS_A_CHUNK;
+}
+
 void callid_db_each(struct callid_db *db, callid_teller *told, void *arg)
 {
-	for (uint32_t slot = 0; slot < db->chunk_count * CALLID_SLOTS_A_CHUNK; slot++) {
-		const struct call *call = call_at(db, slot);
+	callid_db_each_in(db, 0, SIZE_MAX, told, arg);
+}
+
+void callid_db_each_in(struct callid_db *db, size_t first, size_t count, callid_teller *told,
+		       void *arg)
+{
+	/* Those that come meanwhile, too. */
+	for (size_t slot = first; slot - first < count && slot < callid_db_slots(db); slot++) {
+		const struct call *call = call_at(db, (uint32_t)slot);
 		struct callid_info info;
 		if (!call->record->facts.live)
 			continue;
@@ -729,6 +747,26 @@ enum callid_answer callid_db_route(struct callid_db *db, const struct callid_key
 	count(&way->counters->packets, 1);
 	count(&way->counters->octets, octets);
 	return CALLID_ROUTE;
+}
+
+static const struct callid_way *way_of_shown(const struct callid_node *node)
+{
+	return (const struct callid_way *)((const char *)node - offsetof(struct callid_way, shown));
+}
+
+/* Where an address of ours has run short of IDs, one has a way for each of some peers: as many as
+ * there are calls, divided by all IDs. */
+bool callid_db_is_shown(const struct callid_db *db, uint32_t proxy_addr, uint16_t call_id)
+{
+	uint32_t hash = callid_space_hash(&db->spaces, proxy_addr, 0, call_id);
+	for (const struct callid_node *node = callid_index_first(&db->shown, hash); node;
+	     node = node->next) {
+		const struct callid_way *way = way_of_shown(node);
+		if (node->hash == hash && way->state != WAY_CLOSING &&
+		    way->key.call_id == call_id && way->key.proxy_addr == proxy_addr)
+			return true;
+	}
+	return false;
 }
 
 void callid_db_count_drop(struct callid_db *db, callid_ref ref, enum callid_side from)

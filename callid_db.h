@@ -130,6 +130,11 @@ void callid_db_expire(struct callid_db *db, uint64_t now);
 typedef void callid_teller(void *arg, callid_ref call, const struct callid_info *info);
 void callid_db_each(struct callid_db *db, callid_teller *told, void *arg);
 
+/* The same of those in this many slots from first on (see callid_slot); there are so many slots. */
+void callid_db_each_in(struct callid_db *db, size_t first, size_t count, callid_teller *told,
+		       void *arg);
+size_t callid_db_slots(const struct callid_db *db);
+
 /* Called by the writer after each change, in the writer's thread, outside the lock. At most
  * CALLID_OBSERVERS_MAX; they stay until the table is freed. */
 enum { CALLID_OBSERVERS_MAX = 4 };
@@ -184,6 +189,10 @@ uint64_t callid_db_generation(const struct callid_db *db);
 /* One thread may look up and count; more readers need counters of their own. */
 enum callid_answer callid_db_route(struct callid_db *db, const struct callid_key *key,
 				   size_t octets, uint64_t now, struct callid_route *route);
+
+/* Whether that address of ours shows this ID to anybody, whoever that is, in a call that has not
+ * ended. A look-up of its own, for packets that find no way. */
+bool callid_db_is_shown(const struct callid_db *db, uint32_t proxy_addr, uint16_t call_id);
 
 /* A packet that was routed, or held, but could not be sent. Harmless where the call has gone. */
 void callid_db_count_drop(struct callid_db *db, callid_ref call, enum callid_side from);

@@ -33,6 +33,8 @@ enum {
 	LABEL_KEPT = 2 * ADDRESS_TEXT + 28, /* numeric: a number and two addresses */
 };
 
+#define NO_RULE SIZE_MAX
+
 enum state { CHECKING, WAITING, DIALLING, RELAYING, PARTING, CLOSING };
 
 struct control_conn {
@@ -41,11 +43,14 @@ struct control_conn {
 	struct control_guest guest;
 	const struct pair *pair;
 	void *loop_check;
+	struct control_pair *figures; /* the pair's; NULL: it has none */
 	uint64_t number;
 	enum state state;
 	struct control_leg legs[2];
 	struct event deadline;
 	struct acl_ask_check *check;
+	unsigned rules; /* the generation of those that decide */
+	size_t rule;	/* the place of the one that matches, or NO_RULE */
 	struct control_dial *dial;
 	struct call_snoop *snoop;
 	struct control_pump pump;
@@ -104,6 +109,7 @@ static void on_call_opened(void *arg, callid_ref call)
 	struct control_conn *conn = arg;
 	struct callid_info info;
 	settle(conn);
+	conn->env->counts->calls_opened++;
 	if (!callid_db_get(conn->env->db, call, &info))
 		return;
 	if (may_tell(conn))
@@ -127,6 +133,7 @@ static void on_call_ended(void *arg, const struct callid_info *info, const char 
 				 callid_side_name(info->caller), info->id[info->caller], reason);
 		return;
 	}
+	conn->env->counts->calls_ended++;
 	if (!may_tell(conn))
 		return;
 	log_info("%s: call ended: client ID %u, server ID %u: %s: %llu s; client sent %llu "
@@ -152,6 +159,15 @@ static void let_go_of_pair(struct control_conn *conn)
 	conn->pair = NULL;
 }
 
+enum { END_TEXT = sizeof(struct why) + 32 };
+
+/* The reason's name, and more about this one. */
+static const char *end_text(enum reason_end reason, const char *more, char out[static END_TEXT])
+{
+	snprintf(out, END_TEXT, "%s%s", reason_end_name(reason), more);
+	return out;
+}
+
 /* The one destroyer: any state. */
 static void destroy(struct control_conn *conn, const char *reason)
 {
@@ -165,6 +181,7 @@ static void destroy(struct control_conn *conn, const char *reason)
 	if (conn->record)
 		control_kept_release(env->kept, conn->record);
 	let_go_of_pair(conn);
+	control_pairs_put(env->pairs, conn->figures);
 	event_del(&conn->deadline);
 	control_leg_close(&conn->legs[CALLID_CLIENT]);
 	control_leg_close(&conn->legs[CALLID_SERVER]);
@@ -177,9 +194,12 @@ static void destroy(struct control_conn *conn, const char *reason)
 
 void control_conn_abort(struct control_conn *conn)
 {
-	if (conn->state != CLOSING)
-		log_info("%s: closed: shutting down", label(conn));
-	destroy(conn, "shutting down");
+	const char *name = reason_end_name(REASON_SHUTTING_DOWN);
+	if (conn->state != CLOSING) {
+		conn->env->counts->ends[REASON_SHUTTING_DOWN]++;
+		log_info("%s: closed: %s", label(conn), name);
+	}
+	destroy(conn, name);
 }
 
 static void set_deadline(struct control_conn *conn, unsigned seconds)
@@ -225,10 +245,8 @@ static bool may_tell_end(struct control_conn *conn)
 	    monotonic_ms());
 }
 
-static void end_conn(struct control_conn *conn, const char *reason)
+static void tell_end(struct control_conn *conn, const char *reason)
 {
-	if (conn->snoop)
-		call_snoop_end(conn->snoop, monotonic_ms(), reason);
 	if (!may_tell_end(conn)) {
 		/* It is counted. */
 	} else if (conn->pump.dropped > 0)
@@ -236,8 +254,19 @@ static void end_conn(struct control_conn *conn, const char *reason)
 			 conn->pump.dropped);
 	else
 		log_info("%s: closed: %s", label(conn), reason);
+}
+
+/* more: behind the reason's name, "" or beginning with a colon or a blank. */
+static void end_conn(struct control_conn *conn, enum reason_end reason, const char *more)
+{
+	char text[END_TEXT];
+	end_text(reason, more, text);
+	conn->env->counts->ends[reason]++;
+	if (conn->snoop)
+		call_snoop_end(conn->snoop, monotonic_ms(), text);
+	tell_end(conn, text);
 	if (conn->state != RELAYING && conn->state != PARTING) {
-		destroy(conn, reason);
+		destroy(conn, text);
 		return;
 	}
 	conn->state = CLOSING;
@@ -247,11 +276,27 @@ static void end_conn(struct control_conn *conn, const char *reason)
 	linger(conn);
 }
 
-static void refuse(struct control_conn *conn, const char *reason)
+static void refuse(struct control_conn *conn, enum reason_refusal reason, const char *more)
 {
+	const char *name = reason_refusal_name(reason);
+	conn->env->counts->refusals[reason]++;
 	if (log_limit_allows(&conn->env->lines[CONTROL_LINE_REFUSED], monotonic_ms()))
-		log_info("%s: refused: %s", label(conn), reason);
-	destroy(conn, reason);
+		log_info("%s: refused: %s%s", label(conn), name, more);
+	destroy(conn, name);
+}
+
+static void put_out(struct control_conn *conn, uint64_t now)
+{
+	struct control_env *env = conn->env;
+	const char *name = reason_end_name(REASON_PUT_OUT);
+	/* That one which lingers has ended, is counted and in the log already. */
+	env->counts->ends[REASON_PUT_OUT] += conn->state != CLOSING;
+	if (conn->state != CLOSING && log_limit_allows(&env->lines[CONTROL_LINE_PUT_OUT], now))
+		log_info("%s: closed: %s for a newcomer: half open for %llu s, the oldest of %u "
+			 "such connections of its address",
+			 label(conn), name, (unsigned long long)(now - conn->guest.since) / 1000,
+			 control_sources_half_open(&conn->guest));
+	destroy(conn, name);
 }
 
 bool control_conn_put_out(struct control_env *env)
@@ -263,34 +308,27 @@ bool control_conn_put_out(struct control_env *env)
 	struct control_conn *newest = LIST_FIRST(&env->conns);
 	if (newest->guest.half_open && newest->guest.source == guest->source &&
 	    &newest->guest != guest && now - guest->since < YOUNG_MS) {
-		refuse(newest, "no room, and its address has the most half-open connections");
+		refuse(newest, REASON_LIMIT,
+		       ": no room, and its address has the most half-open connections");
 		return true;
 	}
 	struct control_conn *conn =
 	    (struct control_conn *)((char *)guest - offsetof(struct control_conn, guest));
-	/* That one which lingers has ended, is in the log already. */
-	if (conn->state != CLOSING && log_limit_allows(&env->lines[CONTROL_LINE_PUT_OUT], now))
-		log_info("%s: put out for a newcomer: half open for %llu s, the oldest of %u such "
-			 "connections of its address",
-			 label(conn), (unsigned long long)(now - guest->since) / 1000,
-			 control_sources_half_open(guest));
-	destroy(conn, "put out for a newcomer");
+	put_out(conn, now);
 	return true;
 }
 
 /* Octets of that side, or for it, are not to be waited for any more. */
-static void fail_side(struct control_conn *conn, enum callid_side side, const char *what)
+static void fail_side(struct control_conn *conn, const struct control_pump_failure *failure)
 {
-	char reason[192];
-	snprintf(reason, sizeof(reason), "%s %s", callid_side_name(side), what);
-	control_leg_close(&conn->legs[side]);
-	end_conn(conn, reason);
+	control_leg_close(&conn->legs[failure->side]);
+	end_conn(conn, failure->reason, failure->more);
 }
 
 static void on_deadline(evutil_socket_t fd, short what, void *arg)
 {
 	struct control_conn *conn = arg;
-	char reason[96];
+	char more[96];
 	static const char *const waiting_for[] = {
 	    [CHECKING] = "the access command",
 	    [WAITING] = "the client's Start-Control-Connection-Request",
@@ -304,12 +342,15 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	if (conn->stalled) {
-		end_conn(conn, "one end closed the connection, the other does not read");
+		end_conn(conn, REASON_DEADLINE,
+			 ": one end closed the connection, the other does not read");
 		return;
 	}
-	snprintf(reason, sizeof(reason), "waited %u s for %s", conn->env->handshake_timeout_s,
+	snprintf(more, sizeof(more), ": waited %u s for %s", conn->env->handshake_timeout_s,
 		 waiting_for[conn->state]);
-	end_conn(conn, reason);
+	if (conn->state == DIALLING)
+		control_pairs_dialled(conn->figures, more + 2, monotonic_ms());
+	end_conn(conn, REASON_DEADLINE, more);
 }
 
 /* ---- relaying ---- */
@@ -385,11 +426,11 @@ static void relay(struct control_conn *conn)
 	if (conn->pump.established && !conn->stalled)
 		event_del(&conn->deadline);
 	if (failed)
-		fail_side(conn, failure.side, failure.reason);
+		fail_side(conn, &failure);
 	else if (answers[CALLID_CLIENT] == CONTROL_PUMP_ENDED)
-		end_conn(conn, "client closed the connection");
+		end_conn(conn, REASON_CLIENT_CLOSED, "");
 	else if (answers[CALLID_SERVER] == CONTROL_PUMP_ENDED)
-		end_conn(conn, "server closed the connection");
+		end_conn(conn, REASON_SERVER_CLOSED, "");
 	else
 		bound_the_wait(conn);
 }
@@ -426,7 +467,7 @@ static void say_farewell(struct control_conn *conn)
 	bool client_told = say_what_fits(conn, CALLID_CLIENT),
 	     server_told = say_what_fits(conn, CALLID_SERVER);
 	if (client_told && server_told)
-		end_conn(conn, "shutting down");
+		end_conn(conn, REASON_SHUTTING_DOWN, "");
 }
 
 /* ---- before there is a server ---- */
@@ -437,6 +478,7 @@ static void fill_record(struct control_conn *conn, struct control_record *record
 {
 	record->number = conn->number;
 	record->established = conn->pump.established;
+	record->pair = control_pairs_number(conn->env->pairs, conn->figures);
 	for (int side = 0; side < 2; side++) {
 		record->ends[side].proxy = conn->legs[side].proxy;
 		record->ends[side].peer = conn->legs[side].peer;
@@ -491,6 +533,7 @@ static int start_snooping(struct control_conn *conn)
 	    .before_call = conn->env->kept ? keep : NULL,
 	    .before_call_arg = conn,
 	    .lines = control_sources_lines(&conn->guest),
+	    .counts = conn->env->counts,
 	};
 	if (!conn->snoop)
 		return -1;
@@ -503,19 +546,22 @@ static void on_dialled(void *arg, const struct control_socket *server, const cha
 	struct control_conn *conn = arg;
 
 	conn->dial = NULL;
+	control_pairs_dialled(conn->figures, failure, monotonic_ms());
 	if (!server) {
-		char reason[sizeof(struct why) + 16];
-		snprintf(reason, sizeof(reason), "no server: %s", failure);
-		end_conn(conn, reason);
+		char more[sizeof(struct why) + 16];
+		snprintf(more, sizeof(more), ": %s", failure);
+		end_conn(conn, REASON_NO_SERVER, more);
 		return;
 	}
 	if (control_leg_open(&conn->legs[CALLID_SERVER], server, conn->env->base, on_leg, conn) !=
 	    0) {
-		end_conn(conn, strerror(errno));
+		char more[128];
+		snprintf(more, sizeof(more), ": server: %s", strerror(errno));
+		end_conn(conn, REASON_FAILED, more);
 		return;
 	}
 	if (start_snooping(conn) != 0) {
-		end_conn(conn, "no memory");
+		end_conn(conn, REASON_END_MEMORY, "");
 		return;
 	}
 	conn->state = RELAYING;
@@ -532,7 +578,14 @@ static void dial(struct control_conn *conn)
 	conn->state = DIALLING;
 	conn->dial = control_dial_start(&config, &conn->pair->peer, on_dialled, conn);
 	if (!conn->dial)
-		end_conn(conn, "no memory");
+		end_conn(conn, REASON_END_MEMORY, "");
+}
+
+static void fail_client(struct control_conn *conn, enum reason_end reason, const char *more)
+{
+	struct control_pump_failure failure = {.side = CALLID_CLIENT, .reason = reason};
+	snprintf(failure.more, sizeof(failure.more), "%s", more);
+	fail_side(conn, &failure);
 }
 
 /* Looks at the client's first message without taking it. */
@@ -542,34 +595,35 @@ static void await_request(struct control_conn *conn)
 	uint8_t octets[PPTP_MESSAGE_MAX];
 	struct pptp_header header;
 	const char *lie;
-	char name[16], what[128];
+	char name[16], more[128];
 
 	ssize_t got = control_leg_peek(leg, octets, sizeof(octets));
 	if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 		return;
 	if (got < 0) {
-		snprintf(what, sizeof(what), "failed: %s", strerror(errno));
-		fail_side(conn, CALLID_CLIENT, what);
+		snprintf(more, sizeof(more), ": client: %s", strerror(errno));
+		fail_client(conn, REASON_FAILED, more);
 		return;
 	}
 	switch (pptp_wire_parse(octets, (size_t)got, &header, &lie)) {
 	case WIRE_BAD:
-		snprintf(what, sizeof(what), "sent a malformed message: %s", lie);
-		fail_side(conn, CALLID_CLIENT, what);
+		snprintf(more, sizeof(more), " message from client: %s", lie);
+		fail_client(conn, REASON_MALFORMED, more);
 		break;
 	case WIRE_MORE:
 		if (leg->peer_closed)
-			end_conn(conn, "client closed the connection before its "
-				       "Start-Control-Connection-Request");
+			end_conn(conn, REASON_CLIENT_CLOSED,
+				 " before its Start-Control-Connection-Request");
 		break;
 	case WIRE_OK:
 		if (header.type == PPTP_START_REQUEST) {
 			dial(conn);
 			break;
 		}
-		snprintf(what, sizeof(what), "sent %s before a Start-Control-Connection-Request",
+		snprintf(more, sizeof(more),
+			 ": client sent %s before a Start-Control-Connection-Request",
 			 pptp_wire_name(header.type, name));
-		fail_side(conn, CALLID_CLIENT, what);
+		fail_client(conn, REASON_MALFORMED, more);
 	}
 }
 
@@ -579,7 +633,7 @@ static void end_if_client_left(struct control_conn *conn)
 	uint8_t octet;
 	ssize_t got = control_leg_peek(leg, &octet, sizeof(octet));
 	if (leg->peer_closed || (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK))
-		end_conn(conn, "client closed the connection");
+		end_conn(conn, REASON_CLIENT_CLOSED, "");
 }
 
 static void on_leg(evutil_socket_t fd, short what, void *arg)
@@ -601,7 +655,7 @@ static void on_leg(evutil_socket_t fd, short what, void *arg)
 	case DIALLING:
 		/* Its request waits, so a look would find no end: only the event can tell. */
 		if (leg->peer_closed)
-			end_conn(conn, "client closed the connection");
+			end_conn(conn, REASON_CLIENT_CLOSED, "");
 		break;
 	case WAITING:
 		await_request(conn);
@@ -620,21 +674,37 @@ static void on_leg(evutil_socket_t fd, short what, void *arg)
 
 /* ---- access ---- */
 
+static void count_rule(struct control_conn *conn, size_t place)
+{
+	control_rules_count(conn->env->rules, conn->rules, place);
+}
+
 static void admit(struct control_conn *conn, const char *reason)
 {
 	log_debug("%s: allowed: %s", label(conn), reason);
+	if (conn->rule != NO_RULE)
+		count_rule(conn, conn->rule);
 	conn->state = WAITING;
 	await_request(conn);
 }
 
-static void on_checked(void *arg, enum acl_answer answer, const char *why)
+static void refuse_by_command(struct control_conn *conn, const char *why)
+{
+	char more[512];
+	snprintf(more, sizeof(more), ": %s", why);
+	refuse(conn, REASON_COMMAND, more);
+}
+
+static void on_checked(void *arg, enum acl_answer answer, size_t which, const char *why)
 {
 	struct control_conn *conn = arg;
 	conn->check = NULL;
-	if (answer == ACL_ALLOW)
-		admit(conn, why);
-	else
-		refuse(conn, why);
+	if (answer != ACL_ALLOW) {
+		refuse_by_command(conn, why);
+		return;
+	}
+	count_rule(conn, conn->env->acl->count + which);
+	admit(conn, why);
 }
 
 static void ask_commands(struct control_conn *conn)
@@ -650,7 +720,7 @@ static void ask_commands(struct control_conn *conn)
 	};
 	conn->check = acl_ask_start(conn->env->commands, &about, on_checked, conn);
 	if (!conn->check)
-		refuse(conn, "no memory");
+		refuse(conn, REASON_REFUSAL_MEMORY, "");
 }
 
 static void decide_access(struct control_conn *conn)
@@ -661,6 +731,8 @@ static void decide_access(struct control_conn *conn)
 	bool by_rule = acl_match(env->acl, conn->legs[CALLID_CLIENT].peer.addr, &rule) == ACL_ALLOW;
 
 	snprintf(reason, sizeof(reason), "rule %s", rule ? rule->text : "");
+	conn->rules = control_rules_generation(env->rules);
+	conn->rule = by_rule ? (size_t)(rule - env->acl->rules) : NO_RULE;
 	if (env->acl->count == 0 && !env->commands)
 		admit(conn, "no rules");
 	else if (by_rule && (env->acl_any || !env->commands))
@@ -668,10 +740,20 @@ static void decide_access(struct control_conn *conn)
 	else if (env->commands && (by_rule || env->acl_any || env->acl->count == 0))
 		ask_commands(conn);
 	else
-		refuse(conn, "no access rule allows it");
+		refuse(conn, REASON_ACL, ": no access rule allows it");
 }
 
 /* ---- birth, and the end of the program ---- */
+
+void control_conn_describe(const struct control_conn *conn, struct control_conn_info *info)
+{
+	*info = (struct control_conn_info){
+	    .number = conn->number,
+	    .peer = {conn->legs[CALLID_CLIENT].peer, conn->legs[CALLID_SERVER].peer},
+	    .half_open = conn->guest.half_open,
+	    .pair = control_pairs_number(conn->env->pairs, conn->figures),
+	};
+}
 
 struct control_conn *control_conn_next(const struct control_conn *conn)
 {
@@ -716,11 +798,32 @@ static void enter(struct control_conn *conn)
 	conn->env->conn_count++;
 }
 
+/* One that there is no memory for. */
+static void refuse_unmade(struct control_env *env, const struct control_socket *client)
+{
+	char address[ADDRESS_TEXT];
+	env->counts->refusals[REASON_REFUSAL_MEMORY]++;
+	if (log_limit_allows(&env->lines[CONTROL_LINE_REFUSED], monotonic_ms()))
+		log_info("%s: refused: %s", address_text(client->peer, address),
+			 reason_refusal_name(REASON_REFUSAL_MEMORY));
+}
+
+/* One that went before we looked. */
+static void end_unseen(struct control_env *env, const struct control_socket *client)
+{
+	char address[ADDRESS_TEXT];
+	env->counts->ends[REASON_CLIENT_CLOSED]++;
+	if (log_limit_allows(&env->lines[CONTROL_LINE_UNHEARD], monotonic_ms()))
+		log_info("%s: closed: %s at once", address_text(client->peer, address),
+			 reason_end_name(REASON_CLIENT_CLOSED));
+}
+
 void control_conn_accept(struct control_env *env, const struct pair *pair, void *loop_check,
 			 const struct control_socket *client)
 {
 	struct control_conn *conn = new_conn(env, next_number(env));
 	if (!conn) {
+		refuse_unmade(env, client);
 		close(client->fd);
 		return;
 	}
@@ -728,18 +831,21 @@ void control_conn_accept(struct control_env *env, const struct pair *pair, void 
 	conn->loop_check = loop_check;
 	env->pair_used(loop_check, true);
 	if (control_leg_open(&conn->legs[CALLID_CLIENT], client, env->base, on_leg, conn) != 0) {
+		end_unseen(env, client);
 		let_go_of_pair(conn);
-		free(conn); /* it went away before we looked */
+		free(conn);
 		return;
 	}
 	if (control_sources_add(env->sources, &conn->guest, conn->legs[CALLID_CLIENT].peer.addr,
 				monotonic_ms()) != 0) {
+		refuse_unmade(env, client);
 		control_leg_close(&conn->legs[CALLID_CLIENT]);
 		let_go_of_pair(conn);
 		free(conn);
 		return;
 	}
 	enter(conn);
+	conn->figures = control_pairs_take(env->pairs, pair->place);
 	log_debug("%s: accepted", label(conn));
 	set_deadline(conn, env->handshake_timeout_s);
 	decide_access(conn);
@@ -752,8 +858,46 @@ void control_conn_shut_down(struct control_conn *conn)
 		event_del(&conn->deadline);
 		say_farewell(conn);
 	} else if (conn->state < PARTING) {
-		end_conn(conn, "shutting down");
+		end_conn(conn, REASON_SHUTTING_DOWN, "");
 	}
+}
+
+/* ---- one call's end, by an operator's word ---- */
+
+static int tell_ended(const struct control_conn *conn, const struct callid_info *info,
+		      struct why *told)
+{
+	if (info->open)
+		why_set(told, "call ended: %s: client ID %u, server ID %u", label(conn),
+			info->id[CALLID_CLIENT], info->id[CALLID_SERVER]);
+	else
+		why_set(told, "call ended before it opened: %s: %s ID %u", label(conn),
+			callid_side_name(info->caller), info->id[info->caller]);
+	return 0;
+}
+
+int control_conn_end_call(struct control_conn *conn, int32_t client_id, struct why *told)
+{
+	struct control_pump_failure failure;
+	struct callid_info info;
+	callid_ref call = conn->state == RELAYING ? call_snoop_find(conn->snoop, client_id) : 0;
+
+	if (!call || !callid_db_get(conn->env->db, call, &info))
+		return why_set(told, "no such call");
+	if (!control_pump_has_room(&conn->pump))
+		return why_set(told, "not ended: one end does not read what waits for it already");
+	int result = tell_ended(conn, &info, told);
+	if (control_pump_end_call(&conn->pump, call, "ended by the operator", &failure) ==
+	    CONTROL_PUMP_FAILED)
+		fail_side(conn, &failure);
+	else
+		note_in_record(conn);
+	return result;
+}
+
+uint64_t control_conn_number(const struct control_conn *conn)
+{
+	return conn->number;
 }
 
 /* ---- over the end of a process ---- */
@@ -795,12 +939,15 @@ struct control_conn *control_conn_restore(struct control_env *env, struct contro
 	/* Without memory nobody counts it. It has a call, so it is not half open. */
 	control_sources_restore(env->sources, &conn->guest, record->ends[CALLID_CLIENT].peer.addr,
 				monotonic_ms());
+	conn->figures = control_pairs_take_number(env->pairs, record->pair);
 	conn->record = record;
 	conn->state = record->closing ? CLOSING : RELAYING;
 	conn->unopened = record->unopened;
 	int resumed = resume(conn, fds);
 	if (resumed != 0 || start_snooping(conn) != 0) {
-		log_warning("#%llu: closed: cannot go on: %s", (unsigned long long)record->number,
+		env->counts->ends[REASON_FAILED]++;
+		log_warning("#%llu: closed: %s: cannot go on: %s",
+			    (unsigned long long)record->number, reason_end_name(REASON_FAILED),
 			    resumed != 0 ? strerror(errno) : "no memory");
 		destroy(conn, "");
 		return NULL;
@@ -845,6 +992,7 @@ void control_conn_leave(struct control_conn *conn)
 	call_snoop_leave(conn->snoop);
 	conn->snoop = NULL;
 	conn->record = NULL;
+	conn->figures = NULL;
 	control_leg_leave(&conn->legs[CALLID_CLIENT]);
 	control_leg_leave(&conn->legs[CALLID_SERVER]);
 	destroy(conn, "");

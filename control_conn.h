@@ -19,8 +19,11 @@
 #include "control_graves.h"
 #include "control_kept.h"
 #include "control_leg.h"
+#include "control_pairs.h"
 #include "control_pump.h"
+#include "control_rules.h"
 #include "control_sources.h"
+#include "host/why.h"
 #include "pair.h"
 
 #include <sys/queue.h>
@@ -56,6 +59,9 @@ struct control_env {
 	uint64_t last_number;
 	struct control_kept *kept;     /* NULL: connections end with the process */
 	struct control_graves *graves; /* of kept connections' descriptors */
+	struct control_counts *counts; /* of connections and messages */
+	struct control_pairs *pairs;   /* what has become of each pair's */
+	struct control_rules *rules;   /* how many each has let in */
 	struct log_limits limited;     /* all kinds of lines that have a limit */
 	struct log_limit lines[CONTROL_LINES];
 	/* Told by connections. */
@@ -94,6 +100,21 @@ bool control_conn_put_out(struct control_env *env);
 
 /* Tells both ends what their peer would have told them, and closes in order. */
 void control_conn_shut_down(struct control_conn *conn);
+
+/* What an operator sees of it. */
+struct control_conn_info {
+	uint64_t number;
+	struct control_address peer[2]; /* by side; the server's port is 0 until it has accepted */
+	bool half_open;
+	uint32_t pair; /* that it came by: its figures' number, see control_pairs.h */
+};
+void control_conn_describe(const struct control_conn *conn, struct control_conn_info *info);
+
+/* Ends one of its calls in order, the connection goes on; client_id as in call_snoop_find. 0, and
+ * told says what was ended; or -1, and told says why nothing was. */
+int control_conn_end_call(struct control_conn *conn, int32_t client_id, struct why *told);
+
+uint64_t control_conn_number(const struct control_conn *conn);
 
 /* The one behind it in env->conns, NULL at the end. */
 struct control_conn *control_conn_next(const struct control_conn *conn);

@@ -15,6 +15,7 @@
 #include "control_leg.h"
 #include "host/kept.h"
 #include "host/why.h"
+#include "reason.h"
 
 enum { CONTROL_RECORDS_MAX = 1 << 18 };
 
@@ -23,6 +24,7 @@ struct control_record {
 	bool used; /* written last, and first when the connection ends */
 	bool closing, established;
 	uint32_t dropped, unopened;
+	uint32_t pair; /* control_pairs_number */
 	uint64_t number;
 	struct {
 		struct control_address proxy, peer;
@@ -46,6 +48,18 @@ struct control_keeping {
 	 * holds it is to close it. */
 	bool (*fds)(void *arg, uint32_t index, int fds[2]);
 	void *arg;
+};
+
+/* How many connections and messages came to what end: since the keeper's start, over workers and
+ * versions. In the section KEPT_COUNTS: single words that only grow, in no transaction. What ended
+ * with a dead worker, not kept, is in accepted only. */
+struct control_counts {
+	uint64_t accepted;		    /* connections, whatever became of them */
+	uint64_t calls_opened, calls_ended; /* ended: of those */
+	uint64_t messages;		    /* passed on */
+	uint64_t message_drops[REASON_MESSAGE_COUNT];
+	uint64_t refusals[REASON_REFUSAL_COUNT];
+	uint64_t ends[REASON_END_COUNT];
 };
 
 struct control_kept;

@@ -359,6 +359,11 @@ bool control_listen_has(const struct control_listen *all, uint32_t addr, uint16_
 	return false;
 }
 
+bool control_listen_ignores(const struct control_listen *all, uint32_t place)
+{
+	return place < all->count && all->listeners[place].ignored;
+}
+
 size_t control_listen_pairs(const struct control_listen *all)
 {
 	size_t bound = 0;

@@ -76,6 +76,9 @@ int control_listen_bind(uint32_t addr, uint16_t port, const char *name, struct w
 /* Whether one of them listens at this address. */
 bool control_listen_has(const struct control_listen *listen, uint32_t addr, uint16_t port);
 
+/* Whether the pair of this place conflicts with an earlier one. */
+bool control_listen_ignores(const struct control_listen *listen, uint32_t place);
+
 size_t control_listen_pairs(const struct control_listen *listen); /* those that were not ignored */
 
 /* Their addresses as they were resolved at the start: ours (0: any), and the peers'. */

@@ -35,10 +35,21 @@ static void dump(const struct control_pump *pump, const char *what, enum callid_
 }
 
 static enum control_pump_answer fail(struct control_pump_failure *failure, enum callid_side side,
-				     const char *what, const char *why)
+				     const char *why)
 {
 	failure->side = side;
-	snprintf(failure->reason, sizeof(failure->reason), "%s: %s", what, why);
+	failure->reason = REASON_FAILED;
+	snprintf(failure->more, sizeof(failure->more), ": %s: %s", callid_side_name(side), why);
+	return CONTROL_PUMP_FAILED;
+}
+
+static enum control_pump_answer fail_by_lie(struct control_pump_failure *failure,
+					    enum callid_side side, const char *lie)
+{
+	failure->side = side;
+	failure->reason = REASON_MALFORMED;
+	snprintf(failure->more, sizeof(failure->more), " message from %s: %s",
+		 callid_side_name(side), lie);
 	return CONTROL_PUMP_FAILED;
 }
 
@@ -76,12 +87,13 @@ static void note_established(struct control_pump *pump)
 }
 
 static void tell_drop(struct control_pump *pump, enum callid_side from, uint16_t type,
-		      const char *reason)
+		      const struct snoop_step *step)
 {
 	char name[16];
+	pump->counts->message_drops[step->kind]++;
 	if (++pump->dropped <= DROPS_TOLD && log_limit_allows(pump->lines, monotonic_ms()))
-		log_info("%s: dropped %s from %s: %s", label(pump), pptp_wire_name(type, name),
-			 callid_side_name(from), reason);
+		log_info("%s: dropped %s from %s: %s: %s", label(pump), pptp_wire_name(type, name),
+			 callid_side_name(from), reason_message_name(step->kind), step->reason);
 }
 
 static void prepare(struct control_pump *pump, const struct pptp_header *header)
@@ -92,8 +104,23 @@ static void prepare(struct control_pump *pump, const struct pptp_header *header)
 		pump->before_call(pump->before_call_arg);
 }
 
-/* The message, unless it is dropped, and answers of our own: at most one of all that a side. -1
- * with errno: the leg *failed does not take it. */
+/* A message of our own to each side that gets one. -1 with errno: the leg *failed does not take it.
+ */
+static int say_answers(struct control_pump *pump, const struct snoop_answer answers[2],
+		       enum callid_side *failed)
+{
+	for (int side = 0; side < 2; side++) {
+		const struct snoop_answer *answer = &answers[side];
+		*failed = (enum callid_side)side;
+		if (answer->length > 0 &&
+		    control_pump_say(pump, *failed, answer->octets, answer->length) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* The message, unless it is dropped, and answers of our own: at most one of all that a side. As
+ * say_answers. */
 static int say_all(struct control_pump *pump, enum callid_side from, const uint8_t *message,
 		   size_t length, const struct snoop_step *step, enum callid_side *failed)
 {
@@ -102,14 +129,7 @@ static int say_all(struct control_pump *pump, enum callid_side from, const uint8
 	*failed = to;
 	if (step->verdict == SNOOP_PASS && control_pump_say(pump, to, message, length) != 0)
 		return -1;
-	for (int side = 0; side < 2; side++) {
-		const struct snoop_answer *answer = &step->answer[side];
-		*failed = (enum callid_side)side;
-		if (answer->length > 0 &&
-		    control_pump_say(pump, *failed, answer->octets, answer->length) != 0)
-			return -1;
-	}
-	return 0;
+	return say_answers(pump, step->answer, failed);
 }
 
 /* What a transaction has put into kept legs' outboxes. Nothing where they are not kept. */
@@ -139,7 +159,9 @@ static int pass_message(struct control_pump *pump, enum callid_side from, uint8_
 	kept_begin(pump->kept);
 	call_snoop_message(pump->snoop, from, message, header->length, monotonic_ms(), &step);
 	if (step.verdict == SNOOP_DROP)
-		tell_drop(pump, from, header->type, step.reason);
+		tell_drop(pump, from, header->type, &step);
+	else
+		pump->counts->messages++;
 	int said = say_all(pump, from, message, header->length, &step, failed);
 	bool established = establishes(from, header, message);
 	if (established)
@@ -178,10 +200,10 @@ static enum control_pump_answer pass_whole(struct control_pump *pump, enum calli
 			break;
 		if (answer == WIRE_BAD) {
 			dump(pump, "from", from, octets, length);
-			return fail(failure, from, "sent a malformed message", lie);
+			return fail_by_lie(failure, from, lie);
 		}
 		if (pass_message(pump, from, octets, &header, &failed) != 0)
-			return fail(failure, failed, "failed", strerror(errno));
+			return fail(failure, failed, strerror(errno));
 		control_leg_consume(leg, header.length);
 		octets += header.length;
 		length -= header.length;
@@ -203,7 +225,7 @@ enum control_pump_answer control_pump_run(struct control_pump *pump, enum callid
 			return CONTROL_PUMP_ENDED;
 		if (got < 0)
 			return errno == EAGAIN ? CONTROL_PUMP_WAIT
-					       : fail(failure, from, "failed", strerror(errno));
+					       : fail(failure, from, strerror(errno));
 		if (pass_whole(pump, from, octets, (size_t)got, &count, failure) ==
 		    CONTROL_PUMP_FAILED)
 			return CONTROL_PUMP_FAILED;
@@ -220,8 +242,36 @@ enum control_pump_answer control_pump_flush(struct control_pump *pump, enum call
 					    struct control_pump_failure *failure)
 {
 	if (control_leg_flush(&pump->legs[to]) != 0)
-		return fail(failure, to, "failed", strerror(errno));
+		return fail(failure, to, strerror(errno));
 	if (control_leg_drained(&pump->legs[to]))
 		call_snoop_written(pump->snoop, callid_other(to));
+	return CONTROL_PUMP_WAIT;
+}
+
+bool control_pump_has_room(const struct control_pump *pump)
+{
+	return control_leg_room(&pump->legs[CALLID_CLIENT]) >= PPTP_ANSWER_MAX &&
+	       control_leg_room(&pump->legs[CALLID_SERVER]) >= PPTP_ANSWER_MAX;
+}
+
+/* As in pass_message: what is said and that the call is over are one transaction. */
+enum control_pump_answer control_pump_end_call(struct control_pump *pump, callid_ref call,
+					       const char *reason,
+					       struct control_pump_failure *failure)
+{
+	struct snoop_answer answers[2];
+	enum callid_side failed;
+
+	kept_begin(pump->kept);
+	call_snoop_end_one(pump->snoop, call, monotonic_ms(), reason, answers);
+	int said = say_answers(pump, answers, &failed);
+	kept_commit(pump->kept);
+	if (said != 0)
+		return fail(failure, failed, strerror(errno));
+	for (int side = 0; side < 2; side++) {
+		if (control_pump_flush(pump, (enum callid_side)side, failure) ==
+		    CONTROL_PUMP_FAILED)
+			return CONTROL_PUMP_FAILED;
+	}
 	return CONTROL_PUMP_WAIT;
 }

@@ -8,6 +8,7 @@
 #define CONTROL_PUMP_H
 
 #include "call_snoop.h"
+#include "control_kept.h"
 #include "control_leg.h"
 #include "host/log_limit.h"
 
@@ -24,9 +25,10 @@ struct control_pump {
 	void *before_call_arg;
 	struct kept *kept;
 	struct log_limit *lines; /* of this client's source; NULL: no limit */
-	bool established;	 /* a successful Start-Control-Connection-Reply has passed */
-	bool *established_kept;	 /* the same, in the kept memory; NULL: it is not kept */
-	unsigned dropped;	 /* messages */
+	struct control_counts *counts;
+	bool established;	/* a successful Start-Control-Connection-Reply has passed */
+	bool *established_kept; /* the same, in the kept memory; NULL: it is not kept */
+	unsigned dropped;	/* messages */
 };
 
 enum control_pump_answer {
@@ -38,8 +40,9 @@ enum control_pump_answer {
 
 struct control_pump_failure {
 	enum callid_side side; /* whose leg is of no use any more */
-	char reason[128]; /* "failed: Connection reset by peer", "sent a malformed message: magic
-			     cookie" */
+	enum reason_end reason;
+	char more[128]; /* behind its name: ": client: Connection reset by peer", " message from
+			   server: magic cookie" */
 };
 
 /* Passes on what waits from one side, as long as both legs take what they get; at most so much at a
@@ -51,6 +54,16 @@ enum control_pump_answer control_pump_run(struct control_pump *pump, enum callid
  */
 enum control_pump_answer control_pump_flush(struct control_pump *pump, enum callid_side to,
 					    struct control_pump_failure *failure);
+
+/* Whether there is room for what control_pump_end_call says. */
+bool control_pump_has_room(const struct control_pump *pump);
+
+/* Ends one call of the snoop's (see call_snoop_end_one), where there is room: both ends are told,
+ * behind what still waits for them. CONTROL_PUMP_WAIT, or CONTROL_PUMP_FAILED: the call has ended
+ * all the same. */
+enum control_pump_answer control_pump_end_call(struct control_pump *pump, callid_ref call,
+					       const char *reason,
+					       struct control_pump_failure *failure);
 
 /* Writes a message of our own. 0, or -1 with errno. */
 int control_pump_say(struct control_pump *pump, enum callid_side to, const uint8_t *message,

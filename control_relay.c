@@ -6,6 +6,7 @@
 
 #include "control_conn.h"
 #include "control_listen.h"
+#include "control_silence.h"
 #include "host/log.h"
 #include "host/monotonic.h"
 
@@ -17,20 +18,11 @@
 #include <unistd.h>
 
 enum {
-	SILENCE_MS = 10000,
-	WATCHES_MAX = 65536,   /* opened in that time; of further ones nobody is warned */
 	RETRY_S = 1,	       /* after the system had no descriptor left */
 	FEW_CONNECTIONS = 100, /* a limit below it is worth a warning */
 	TOLD_AGAIN_MS = 60000, /* that new connections wait */
 	SHUTDOWN_S = 1,
 	DESCRIPTORS_KEPT = 48, /* for log, sockets of our own, resolver */
-};
-
-/* A call that opened, and is looked at once, SILENCE_MS later. */
-struct watch {
-	callid_ref call;
-	uint64_t due;
-	STAILQ_ENTRY(watch) in_watches;
 };
 
 struct control_relay {
@@ -41,62 +33,19 @@ struct control_relay {
 	bool full, exhausted;  /* full: and nobody is half open */
 	uint64_t waiting_told; /* when the log was told that new connections wait; 0: never */
 	struct event tick, retry;
-	STAILQ_HEAD(, watch) watches; /* in order of due */
-	size_t watch_count;
+	struct control_silence *silence;
+	struct control_counts own_counts; /* where nothing is kept */
 	struct event shutdown;
 	void (*done)(void *arg);
 	void *done_arg;
 };
 
-/* ---- silence ---- */
-
-static void watch_call(struct control_relay *relay, callid_ref call, uint64_t due)
-{
-	struct watch *watch = relay->watch_count < WATCHES_MAX ? malloc(sizeof(*watch)) : NULL;
-	if (!watch)
-		return;
-	relay->watch_count++;
-	*watch = (struct watch){.call = call, .due = due};
-	STAILQ_INSERT_TAIL(&relay->watches, watch, in_watches);
-}
+/* ---- each second ---- */
 
 static void on_call_opened(void *arg, callid_ref call)
 {
-	watch_call(arg, call, monotonic_ms() + SILENCE_MS);
-}
-
-static void warn_of_silence(struct control_relay *relay, const struct callid_info *info)
-{
-	struct log_limit *lines = &relay->env.lines[CONTROL_LINE_NO_GRE];
-	char addresses[2][INET_ADDRSTRLEN];
-
-	for (int side = 0; side < 2; side++)
-		inet_ntop(AF_INET, &(struct in_addr){htonl(info->legs[side].peer_addr)},
-			  addresses[side], sizeof(addresses[side]));
-	for (int side = 0; side < 2; side++) {
-		if (info->from[side].seen_at != 0 || !log_limit_allows(lines, monotonic_ms()))
-			continue;
-		log_warning("#%llu %s -> %s: call of client ID %u, server ID %u: no GRE from %s %s "
-			    "for %d s: "
-			    "is IP protocol 47 blocked on the way?",
-			    (unsigned long long)info->connection, addresses[CALLID_CLIENT],
-			    addresses[CALLID_SERVER], info->id[CALLID_CLIENT],
-			    info->id[CALLID_SERVER], callid_side_name((enum callid_side)side),
-			    addresses[side], SILENCE_MS / 1000);
-	}
-}
-
-static void look_for_silence(struct control_relay *relay, uint64_t now)
-{
-	struct watch *watch;
-	struct callid_info info;
-	while ((watch = STAILQ_FIRST(&relay->watches)) && watch->due <= now) {
-		if (callid_db_get(relay->env.db, watch->call, &info))
-			warn_of_silence(relay, &info);
-		STAILQ_REMOVE_HEAD(&relay->watches, in_watches);
-		relay->watch_count--;
-		free(watch);
-	}
+	struct control_relay *relay = arg;
+	control_silence_watch(relay->silence, call, monotonic_ms());
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
@@ -106,7 +55,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	callid_db_expire(relay->env.db, now);
-	look_for_silence(relay, now);
+	control_silence_look(relay->silence, now);
 	control_sources_expire(relay->env.sources, now);
 	log_limit_tell(&relay->env.limited, now);
 }
@@ -146,17 +95,22 @@ static void update_full(struct control_relay *relay)
 static void tell_unwelcome(struct control_relay *relay, const struct control_address *client,
 			   enum control_sources_answer answer)
 {
+	bool too_many = answer == CONTROL_SOURCES_TOO_MANY;
+	enum reason_refusal reason = too_many ? REASON_LIMIT : REASON_RATE;
 	char addr[INET_ADDRSTRLEN];
+	relay->env.counts->refusals[reason]++;
 	if (!log_limit_allows(&relay->env.lines[CONTROL_LINE_REFUSED], monotonic_ms()))
 		return;
 	inet_ntop(AF_INET, &(struct in_addr){htonl(client->addr)}, addr, sizeof(addr));
-	if (answer == CONTROL_SOURCES_TOO_MANY)
-		log_info("%s:%u: refused: %u connections of %s already (--max-per-source)", addr,
-			 client->port, relay->limits.per_source, addr);
+	if (too_many)
+		log_info("%s:%u: refused: %s: %u connections of %s already (--max-per-source)",
+			 addr, client->port, reason_refusal_name(reason), relay->limits.per_source,
+			 addr);
 	else
-		log_info("%s:%u: refused: more than %u new connections a second of %s "
+		log_info("%s:%u: refused: %s: more than %u new connections a second of %s "
 			 "(--max-rate-per-source)",
-			 addr, client->port, relay->limits.rate_per_source, addr);
+			 addr, client->port, reason_refusal_name(reason),
+			 relay->limits.rate_per_source, addr);
 }
 
 /* A stranger must not put anybody out, so who gives way is asked once the rules have let the
@@ -167,6 +121,11 @@ static void on_accepted(void *arg, const struct pair *pair, void *loop_check,
 	struct control_relay *relay = arg;
 	enum control_sources_answer answer =
 	    control_sources_ask(relay->env.sources, client->peer.addr, monotonic_ms());
+	struct control_pair *figures = control_pairs_at(relay->env.pairs, pair->place);
+
+	relay->env.counts->accepted++;
+	if (figures)
+		figures->accepted++;
 	if (answer != CONTROL_SOURCES_WELCOME) {
 		tell_unwelcome(relay, &client->peer, answer);
 		close(client->fd);
@@ -237,11 +196,16 @@ struct restored_conn {
 	struct control_conn *conn; /* NULL: it is over */
 };
 
+struct recent {
+	callid_ref call;
+	uint64_t opened_at;
+};
+
 struct restoring {
 	struct control_relay *relay;
 	struct restored_conn *conns; /* in order of their numbers, once all are there */
 	size_t count, room;
-	struct watch *recent; /* calls that opened not long ago; as many as there is memory for */
+	struct recent *recent; /* calls that opened not long ago; as many as there is memory for */
 	size_t recent_count, recent_room;
 	size_t calls, lost;
 };
@@ -288,21 +252,22 @@ static int by_number(const void *a, const void *b)
 
 static void watch_later(struct restoring *all, callid_ref call, const struct callid_info *info)
 {
-	if (!info->open || monotonic_ms() - info->opened_at >= SILENCE_MS)
+	if (!info->open || monotonic_ms() - info->opened_at >= CONTROL_SILENCE_OPENED_MS)
 		return;
 	void *array = all->recent;
-	struct watch *watch =
+	struct recent *recent =
 	    room_for_one(&array, all->recent_count, &all->recent_room, sizeof(*all->recent));
 	all->recent = array;
-	if (!watch)
+	if (!recent)
 		return;
-	*watch = (struct watch){.call = call, .due = info->opened_at + SILENCE_MS};
+	*recent = (struct recent){call, info->opened_at};
 	all->recent_count++;
 }
 
-static int by_due(const void *a, const void *b)
+static int by_opening(const void *a, const void *b)
 {
-	uint64_t first = ((const struct watch *)a)->due, second = ((const struct watch *)b)->due;
+	uint64_t first = ((const struct recent *)a)->opened_at,
+		 second = ((const struct recent *)b)->opened_at;
 	return (first > second) - (first < second);
 }
 
@@ -340,9 +305,9 @@ static void restore(struct control_relay *relay)
 		qsort(all.conns, all.count, sizeof(*all.conns), by_number);
 	callid_db_each(relay->env.db, restore_call, &all);
 	if (all.recent_count > 0)
-		qsort(all.recent, all.recent_count, sizeof(*all.recent), by_due);
+		qsort(all.recent, all.recent_count, sizeof(*all.recent), by_opening);
 	for (size_t i = 0; i < all.recent_count; i++)
-		watch_call(relay, all.recent[i].call, all.recent[i].due);
+		control_silence_watch(relay->silence, all.recent[i].call, all.recent[i].opened_at);
 	for (size_t i = 0; i < all.count; i++) {
 		if (all.conns[i].conn)
 			control_conn_go_on(all.conns[i].conn);
@@ -352,6 +317,21 @@ static void restore(struct control_relay *relay)
 			 all.calls, all.lost);
 	free(all.conns);
 	free(all.recent);
+}
+
+static int open_figures(struct control_relay *relay, const struct control_relay_config *config,
+			struct why *why)
+{
+	struct kept *kept = config->keeping.kept;
+	relay->env.counts = kept ? kept_section(kept, KEPT_COUNTS, sizeof(*relay->env.counts), 1)
+				 : &relay->own_counts;
+	relay->env.pairs = relay->env.counts ? control_pairs_new(kept) : NULL;
+	relay->env.rules = relay->env.pairs ? control_rules_new(kept) : NULL;
+	relay->silence =
+	    relay->env.rules
+		? control_silence_new(config->db, &relay->env.lines[CONTROL_LINE_NO_GRE])
+		: NULL;
+	return relay->silence ? 0 : why_set(why, "control relay: %s", strerror(errno));
 }
 
 /* 0, or -1 with a sentence. */
@@ -426,6 +406,7 @@ static void use_rules(struct control_relay *relay, const struct control_relay_co
 	env->acl = config->acl;
 	env->acl_any = config->acl_any;
 	env->commands = config->commands;
+	control_rules_use(env->rules, config->acl, config->command_words, config->command_count);
 	env->handshake_timeout_s = config->handshake_timeout_s;
 	env->dial.connect_timeout_s = config->connect_timeout_s;
 	env->dial.keepalive_s = config->keepalive_s;
@@ -439,6 +420,10 @@ int control_relay_change(struct control_relay *relay, const struct control_relay
 	struct control_listen *listen = open_listeners(relay, config, why);
 	if (!listen)
 		return -1;
+	if (control_pairs_use(relay->env.pairs, config->pairs, config->pair_count) != 0) {
+		control_listen_close(listen);
+		return why_set(why, "control relay: no memory");
+	}
 	control_listen_close(relay->listen);
 	relay->listen = listen;
 	use_rules(relay, config);
@@ -453,7 +438,6 @@ struct control_relay *control_relay_open(const struct control_relay_config *conf
 		why_set(why, "control relay: no memory");
 		return NULL;
 	}
-	STAILQ_INIT(&relay->watches);
 	relay->env = (struct control_env){
 	    .base = config->base,
 	    .db = config->db,
@@ -471,7 +455,8 @@ struct control_relay *control_relay_open(const struct control_relay_config *conf
 	evtimer_assign(&relay->shutdown, config->base, on_shutdown_deadline, relay);
 	event_assign(&relay->tick, config->base, -1, EV_PERSIST, on_tick, relay);
 
-	if (open_kept(relay, config, why) != 0 || open_sources(relay, why) != 0)
+	if (open_figures(relay, config, why) != 0 || open_kept(relay, config, why) != 0 ||
+	    open_sources(relay, why) != 0)
 		goto failed;
 	use_rules(relay, config);
 	restore(relay);
@@ -479,6 +464,10 @@ struct control_relay *control_relay_open(const struct control_relay_config *conf
 	relay->listen = open_listeners(relay, config, why);
 	if (!relay->listen)
 		goto failed;
+	if (control_pairs_use(relay->env.pairs, config->pairs, config->pair_count) != 0) {
+		why_set(why, "control relay: no memory");
+		goto failed;
+	}
 	if (start_tick(relay) != 0) {
 		why_set(why, "control relay: no timer");
 		goto failed;
@@ -511,6 +500,53 @@ size_t control_relay_pairs(const struct control_relay *relay)
 	return control_listen_pairs(relay->listen);
 }
 
+const struct control_counts *control_relay_counts(const struct control_relay *relay)
+{
+	return relay->env.counts;
+}
+
+void control_relay_each(const struct control_relay *relay, control_relay_teller *told, void *arg)
+{
+	const struct control_conn *conn;
+	for (conn = LIST_FIRST(&relay->env.conns); conn; conn = control_conn_next(conn)) {
+		struct control_conn_info info;
+		control_conn_describe(conn, &info);
+		told(arg, &info);
+	}
+}
+
+void control_relay_pair(const struct control_relay *relay, uint32_t place,
+			struct control_relay_pair *pair)
+{
+	*pair = (struct control_relay_pair){
+	    .ignored = relay->listen && control_listen_ignores(relay->listen, place),
+	    .figures = control_pairs_at(relay->env.pairs, place),
+	};
+	if (!pair->figures)
+		return;
+	pair->number = control_pairs_number(relay->env.pairs, pair->figures);
+	pair->connections = control_pairs_connections(relay->env.pairs, pair->figures);
+}
+
+bool control_relay_silent(const struct control_relay *relay, callid_ref call, enum callid_side side)
+{
+	return control_silence_is(relay->silence, call, side);
+}
+
+uint64_t control_relay_allowed(const struct control_relay *relay, size_t place)
+{
+	return control_rules_allowed(relay->env.rules, place);
+}
+
+int control_relay_end_call(struct control_relay *relay, uint64_t connection, int32_t client_id,
+			   struct why *told)
+{
+	struct control_conn *conn = LIST_FIRST(&relay->env.conns);
+	while (conn && control_conn_number(conn) != connection)
+		conn = control_conn_next(conn);
+	return conn ? control_conn_end_call(conn, client_id, told) : why_set(told, "no such call");
+}
+
 static void close_listeners(struct control_relay *relay)
 {
 	control_listen_close(relay->listen);
@@ -538,19 +574,17 @@ void control_relay_shut_down(struct control_relay *relay, void (*done)(void *arg
 /* All but its connections, which have gone. */
 static void free_relay(struct control_relay *relay)
 {
-	struct watch *watch;
 	control_listen_close(relay->listen);
 	control_sources_free(relay->env.sources);
 	for (int i = 0; i < CONTROL_LINES; i++)
 		log_limit_clear(&relay->env.lines[i], monotonic_ms());
-	while ((watch = STAILQ_FIRST(&relay->watches))) {
-		STAILQ_REMOVE_HEAD(&relay->watches, in_watches);
-		free(watch);
-	}
+	control_silence_free(relay->silence);
 	event_del(&relay->tick);
 	event_del(&relay->retry);
 	event_del(&relay->shutdown);
 	control_graves_free(relay->env.graves);
+	control_pairs_free(relay->env.pairs);
+	control_rules_free(relay->env.rules);
 	control_kept_free(relay->env.kept);
 	free(relay);
 }

@@ -11,6 +11,7 @@
 #include "acl.h"
 #include "acl_ask.h"
 #include "callid_db.h"
+#include "control_conn.h"
 #include "control_kept.h"
 #include "control_listen.h"
 #include "host/why.h"
@@ -37,6 +38,8 @@ struct control_relay_config {
 	size_t pair_count;
 	const struct acl *acl;
 	struct acl_ask *commands; /* whom to ask about them; NULL: there are none */
+	const struct acl_cmd_words *command_words; /* theirs, which know them over a reload */
+	size_t command_count;
 	bool acl_any;
 	unsigned acl_parallel, connect_timeout_s, handshake_timeout_s, keepalive_s;
 	size_t descriptors; /* the process's limit */
@@ -71,6 +74,38 @@ bool control_relay_listens(const struct control_relay *relay, uint32_t addr, uin
 /* The addresses that its pairs listen at (ours; 0: any) and dial, as they were at the start. */
 void control_relay_addresses(const struct control_relay *relay,
 			     void (*told)(void *arg, uint32_t addr, bool ours), void *arg);
+
+/* ---- for whoever looks: figures of the moment ---- */
+
+/* Since the keeper's start; the relay's. */
+const struct control_counts *control_relay_counts(const struct control_relay *relay);
+
+/* Every connection, the latest first. */
+typedef void control_relay_teller(void *arg, const struct control_conn_info *conn);
+void control_relay_each(const struct control_relay *relay, control_relay_teller *told, void *arg);
+
+struct control_relay_pair {
+	bool ignored;			    /* it conflicts with an earlier one */
+	const struct control_pair *figures; /* the relay's; NULL: there are none */
+	uint32_t number;		    /* of the figures, 1 to CONTROL_PAIRS_MAX */
+	size_t connections;
+};
+/* Of the configuration's, by place. */
+void control_relay_pair(const struct control_relay *relay, uint32_t place,
+			struct control_relay_pair *pair);
+
+/* As control_silence_is. */
+bool control_relay_silent(const struct control_relay *relay, callid_ref call,
+			  enum callid_side side);
+
+/* How many a rule or a command has let in; the commands stand behind the rules. */
+uint64_t control_relay_allowed(const struct control_relay *relay, size_t place);
+
+/* Ends one call of the connection with this number: each end is told what its peer would have told
+ * it; the connection and its other calls go on. client_id: what the client assigned, or negative,
+ * as in call_snoop_find. 0, and told says what was ended; or -1, and told says why nothing was. */
+int control_relay_end_call(struct control_relay *relay, uint64_t connection, int32_t client_id,
+			   struct why *told);
 
 /* Takes nobody in any more, says farewell on every connection, and calls done when all have closed,
  * which may be before this returns, or after a second. */

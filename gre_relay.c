@@ -51,7 +51,7 @@ struct send {
 
 /* What outlives the process. */
 struct counts {
-	_Atomic uint64_t received, sent, drops[GRE_DROPS];
+	_Atomic uint64_t received, sent, drops[REASON_PACKET_COUNT];
 };
 
 struct gre_relay {
@@ -94,26 +94,16 @@ static void count(_Atomic uint64_t *counter, uint64_t more)
 	atomic_store_explicit(counter, value + more, memory_order_relaxed);
 }
 
-static void drop(struct gre_relay *relay, enum gre_drop reason)
+static void drop(struct gre_relay *relay, enum reason_packet reason)
 {
 	count(&relay->counted->drops[reason], 1);
 }
 
-static void drop_of_call(struct gre_relay *relay, enum gre_drop reason, callid_ref call,
+static void drop_of_call(struct gre_relay *relay, enum reason_packet reason, callid_ref call,
 			 enum callid_side from)
 {
 	drop(relay, reason);
 	callid_db_count_drop(relay->db, call, from);
-}
-
-const char *gre_relay_drop_name(enum gre_drop reason)
-{
-	static const char *const names[GRE_DROPS] = {
-	    [GRE_DROP_TRUNCATED] = "truncated",	  [GRE_DROP_NOT_ENHANCED] = "not enhanced GRE",
-	    [GRE_DROP_NO_CALL] = "no such call",  [GRE_DROP_EARLY] = "too early",
-	    [GRE_DROP_SEND_ERROR] = "send error",
-	};
-	return names[reason];
 }
 
 /* ---- one packet ---- */
@@ -135,13 +125,13 @@ static bool parse(struct gre_relay *relay, uint8_t *octets, size_t length, struc
 {
 	struct iphdr ip;
 	if (length < sizeof(ip)) {
-		drop(relay, GRE_DROP_TRUNCATED);
+		drop(relay, REASON_TRUNCATED);
 		return false;
 	}
 	memcpy(&ip, octets, sizeof(ip));
 	size_t header = ip.ihl * 4U, total = ntohs(ip.tot_len);
 	if (header < sizeof(ip) || total < header || total > length) {
-		drop(relay, GRE_DROP_TRUNCATED);
+		drop(relay, REASON_TRUNCATED);
 		return false;
 	}
 	*packet = (struct packet){
@@ -157,7 +147,7 @@ static bool parse(struct gre_relay *relay, uint8_t *octets, size_t length, struc
 	enum gre_answer answer =
 	    gre_wire_check(packet->octets, packet->length, &packet->key.call_id);
 	if (answer != GRE_OK)
-		drop(relay, answer == GRE_TRUNCATED ? GRE_DROP_TRUNCATED : GRE_DROP_NOT_ENHANCED);
+		drop(relay, answer == GRE_TRUNCATED ? REASON_TRUNCATED : REASON_NOT_ENHANCED);
 	return answer == GRE_OK;
 }
 
@@ -220,7 +210,10 @@ static void route_packet(struct gre_relay *relay, const struct packet *packet)
 		};
 		break;
 	case CALLID_NONE:
-		drop(relay, GRE_DROP_NO_CALL);
+		drop(relay,
+		     callid_db_is_shown(relay->db, packet->key.proxy_addr, packet->key.call_id)
+			 ? REASON_WRONG_SOURCE
+			 : REASON_NO_CALL);
 		break;
 	}
 }
@@ -240,7 +233,7 @@ static enum gre_hold_fate judge(void *arg, struct gre_held *held)
 	}
 	if (answer == CALLID_HELD && relay->now - held->since < GRE_HOLD_MS)
 		return GRE_HOLD_KEEP;
-	drop_of_call(relay, GRE_DROP_EARLY, held->route.call, held->route.from);
+	drop_of_call(relay, REASON_EARLY, held->route.call, held->route.from);
 	return GRE_HOLD_DROP;
 }
 
@@ -269,7 +262,7 @@ static void hold_early(struct gre_relay *relay)
 		if (gre_hold_add(relay->hold, early))
 			continue;
 		callid_db_read_begin(relay->db);
-		drop_of_call(relay, GRE_DROP_EARLY, early->route.call, early->route.from);
+		drop_of_call(relay, REASON_EARLY, early->route.call, early->route.from);
 		callid_db_read_end(relay->db);
 	}
 	relay->early_count = 0;
@@ -294,8 +287,10 @@ static void send_batch(struct gre_relay *relay)
 		} else if (errno != EINTR) {
 			/* The error is the first packet's: it alone is lost. */
 			const struct send *lost = &relay->sends[done++];
+			enum reason_packet reason =
+			    errno == EMSGSIZE ? REASON_TOO_LARGE : REASON_SEND_ERROR;
 			callid_db_read_begin(relay->db);
-			drop_of_call(relay, GRE_DROP_SEND_ERROR, lost->call, lost->from);
+			drop_of_call(relay, reason, lost->call, lost->from);
 			callid_db_read_end(relay->db);
 		}
 	}
@@ -483,7 +478,7 @@ void gre_relay_totals(const struct gre_relay *relay, struct gre_totals *totals)
 {
 	totals->received = atomic_load_explicit(&relay->counted->received, memory_order_relaxed);
 	totals->sent = atomic_load_explicit(&relay->counted->sent, memory_order_relaxed);
-	for (int i = 0; i < GRE_DROPS; i++)
+	for (int i = 0; i < REASON_PACKET_COUNT; i++)
 		totals->drops[i] =
 		    atomic_load_explicit(&relay->counted->drops[i], memory_order_relaxed);
 }

@@ -15,19 +15,11 @@
 #include "gre_socket.h"
 #include "host/kept.h"
 #include "host/why.h"
-
-enum gre_drop {
-	GRE_DROP_TRUNCATED,
-	GRE_DROP_NOT_ENHANCED,
-	GRE_DROP_NO_CALL,    /* call ID, source and destination name no call */
-	GRE_DROP_EARLY,	     /* came before the Reply, and was one too many or waited too long */
-	GRE_DROP_SEND_ERROR, /* the system did not take it */
-	GRE_DROPS,
-};
+#include "reason.h"
 
 struct gre_totals {
 	uint64_t received, sent;
-	uint64_t drops[GRE_DROPS];
+	uint64_t drops[REASON_PACKET_COUNT];
 };
 
 struct gre_relay;
@@ -52,7 +44,6 @@ void gre_relay_set_early_max(struct gre_relay *relay, size_t max);
 int gre_relay_start(struct gre_relay *relay, struct why *why);
 
 void gre_relay_totals(const struct gre_relay *relay, struct gre_totals *totals);
-const char *gre_relay_drop_name(enum gre_drop drop); /* "no such call", ... */
 
 /* Ends the thread if it runs and closes everything. The table must not change any more: it still
  * knows this observer. NULL is fine. */

@@ -8,7 +8,6 @@
 #include "control_relay.h"
 #include "fastpath/fastpath.h"
 #include "gre_relay.h"
-#include "host/instance.h"
 #include "host/kept.h"
 #include "host/log.h"
 #include "host/names.h"
@@ -17,6 +16,9 @@
 #include "host/user.h"
 #include "keeper/configuration.h"
 #include "keeper/link.h"
+#include "status/snapshot.h"
+#include "worker_ask.h"
+#include "worker_status.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -51,18 +53,20 @@ struct worker {
 	struct acl_ask *ask;
 	struct control_relay *control;
 	struct fastpath *fastpath;
-	struct event *instance;
+	struct worker_ask *callers; /* at the control socket */
 	struct listening *listening;
 	size_t listening_count;
 	struct link_message answer; /* to a wish that is waited for */
 	bool answered;
-	bool *asked; /* by the letter's legs: the relay goes on with them */
+	struct worker_past *past; /* in the kept memory */
+	bool *asked;		  /* by the letter's legs: the relay goes on with them */
 
 	int lacks; /* of the sandbox's walls */
 
 	/* what the keeper has said */
 	int change; /* a letter's descriptor, or -1 */
 	int change_log;
+	bool changing; /* the next configuration is half in use */
 	bool end, hand_over, alone;
 	bool ending, closed;
 };
@@ -131,7 +135,7 @@ static void on_message(void *arg, const struct link_message *message)
 		return;
 	case LINK_CHECKED:
 		acl_ask_answered(worker->ask, message->number, (enum acl_answer)message->answer,
-				 message->text);
+				 message->count[0], message->text);
 		return;
 	case LINK_LOG:
 		on_new_log(worker, descriptor(message, 0));
@@ -159,12 +163,6 @@ static void on_keeper_gone(void *arg)
 	struct worker *worker = arg;
 	worker->alone = true;
 	event_base_loopbreak(worker->base);
-}
-
-static void on_instance(evutil_socket_t fd, short what, void *arg)
-{
-	(void)what, (void)arg;
-	instance_turn_away(fd);
 }
 
 /* ---- what we ask of the keeper ---- */
@@ -472,13 +470,43 @@ static int open_ask(struct worker *worker, struct why *why)
 	return worker->ask ? 0 : why_set(why, "access commands: no memory");
 }
 
-static int open_instance(struct worker *worker, struct why *why)
+/* ---- who asks ---- */
+
+static void use_sources(const struct worker *worker, struct worker_status_sources *from)
 {
-	worker->instance = event_new(worker->base, worker->letter->instance,
-				     EV_READ | EV_ET | EV_PERSIST, on_instance, NULL);
-	if (!worker->instance || event_add(worker->instance, NULL) != 0)
-		return why_set(why, "control socket: no memory");
-	return 0;
+	*from = (struct worker_status_sources){
+	    .options = options_of(worker),
+	    .keeper = (uint32_t)worker->letter->keeper,
+	    .past = worker->past,
+	    .control = worker->control,
+	    .db = worker->db,
+	    .gre = worker->gre,
+	    .fastpath = worker->fastpath,
+	};
+}
+
+static int look(void *arg, struct snapshot *snapshot, struct why *why)
+{
+	const struct worker *worker = arg;
+	struct worker_status_sources from;
+	if (worker->changing)
+		return why_set(why, "a new configuration is being taken up: ask again");
+	use_sources(worker, &from);
+	return worker_status_fill(snapshot, &from, why);
+}
+
+/* Last, as there is something to tell of then; so long callers wait in the socket's queue. */
+static int open_callers(struct worker *worker, struct why *why)
+{
+	const struct worker_ask_config config = {
+	    .base = worker->base,
+	    .fd = worker->letter->instance,
+	    .control = worker->control,
+	    .look = look,
+	    .arg = worker,
+	};
+	worker->callers = worker_ask_open(&config, why);
+	return worker->callers ? 0 : -1;
 }
 
 static void configure_control(struct worker *worker, const struct options *options,
@@ -492,6 +520,8 @@ static void configure_control(struct worker *worker, const struct options *optio
 	    .pair_count = options->pair_count,
 	    .acl = &options->acl,
 	    .commands = options->command_count > 0 ? worker->ask : NULL,
+	    .command_words = options->commands,
+	    .command_count = options->command_count,
 	    .acl_any = options->acl_any,
 	    .acl_parallel = options->acl_parallel,
 	    .connect_timeout_s = options->connect_timeout_s,
@@ -650,11 +680,13 @@ static int open_all(struct worker *worker, struct why *why)
 	worker->names = names_new(worker->base, why);
 	if (!worker->kept || !worker->names)
 		return -1;
+	worker->past = worker_status_begin(worker->kept);
+	if (!worker->past)
+		return why_set(why, "kept memory: %s", strerror(errno));
 	worker->db = callid_db_new(worker->kept);
 	if (!worker->db)
 		return why_set(why, "table of calls: %s", strerror(errno));
-	if (open_gre(worker, why) != 0 || open_ask(worker, why) != 0 ||
-	    open_instance(worker, why) != 0)
+	if (open_gre(worker, why) != 0 || open_ask(worker, why) != 0)
 		return -1;
 	/* First of all, as packets of calls that go on may be waiting. */
 	if (gre_relay_start(worker->gre, why) != 0 || open_control(worker, why) != 0 ||
@@ -662,7 +694,7 @@ static int open_all(struct worker *worker, struct why *why)
 		return -1;
 	close_unasked(worker);
 	drop_idle_sockets(worker);
-	return 0;
+	return open_callers(worker, why);
 }
 
 static void tell_ready(struct worker *worker)
@@ -727,7 +759,9 @@ static void change(struct worker *worker)
 	int fd = worker->change;
 
 	worker->change = -1;
+	worker->changing = true;
 	next = use_letter(worker, fd, &why);
+	worker->changing = false;
 	if (next)
 		message.number = (uint32_t)control_relay_pairs(worker->control);
 	else
@@ -745,31 +779,64 @@ static void change(struct worker *worker)
 
 /* ---- death, in order; any half-born state ---- */
 
+static const char *packet_name(unsigned reason)
+{
+	return reason_packet_name((enum reason_packet)reason);
+}
+
+static const char *message_name(unsigned reason)
+{
+	return reason_message_name((enum reason_message)reason);
+}
+
+static const char *refusal_name(unsigned reason)
+{
+	return reason_refusal_name((enum reason_refusal)reason);
+}
+
+static const char *end_name(unsigned reason)
+{
+	return reason_end_name((enum reason_end)reason);
+}
+
+static void tell_counts(const char *what, const uint64_t *counts, size_t count,
+			const char *(*name)(unsigned))
+{
+	for (unsigned i = 0; i < count; i++) {
+		if (counts[i] > 0)
+			log_info("%s %llu: %s", what, (unsigned long long)counts[i], name(i));
+	}
+}
+
 static void tell_totals(const struct worker *worker)
 {
-	struct gre_totals totals;
-	struct callid_totals table;
-	callid_db_totals(worker->db, &table);
-	log_info("table of calls: %zu calls, %zu call IDs in quarantine", table.calls,
-		 table.closing);
-	gre_relay_totals(worker->gre, &totals);
-	log_info("GRE packets: %llu received, %llu sent", (unsigned long long)totals.received,
-		 (unsigned long long)totals.sent);
+	struct worker_status_sources from;
+	struct snapshot_totals totals;
+
+	use_sources(worker, &from);
+	worker_status_totals(&totals, &from);
+	log_info("table of calls: %llu calls, %llu call IDs in quarantine",
+		 (unsigned long long)totals.calls, (unsigned long long)totals.ids_resting);
+	log_info("connections: %llu accepted; calls: %llu opened, %llu ended; control messages: "
+		 "%llu passed on",
+		 (unsigned long long)totals.accepted, (unsigned long long)totals.calls_opened,
+		 (unsigned long long)totals.calls_ended, (unsigned long long)totals.messages);
+	tell_counts("connections refused:", totals.refusals, REASON_REFUSAL_COUNT, refusal_name);
+	tell_counts("connections closed:", totals.ends, REASON_END_COUNT, end_name);
+	tell_counts("control messages dropped:", totals.message_drops, REASON_MESSAGE_COUNT,
+		    message_name);
+	log_info("GRE packets: %llu received, %llu sent",
+		 (unsigned long long)totals.packets_received,
+		 (unsigned long long)totals.packets_sent);
 	if (worker->fastpath)
 		log_info("GRE packets carried by the fast path: %llu",
-			 (unsigned long long)fastpath_carried(worker->fastpath));
-	for (int i = 0; i < GRE_DROPS; i++) {
-		if (totals.drops[i] > 0)
-			log_info("GRE packets dropped: %llu: %s",
-				 (unsigned long long)totals.drops[i],
-				 gre_relay_drop_name((enum gre_drop)i));
-	}
+			 (unsigned long long)totals.packets_carried);
+	tell_counts("GRE packets dropped:", totals.packet_drops, REASON_PACKET_COUNT, packet_name);
 }
 
 static void close_all(struct worker *worker)
 {
-	if (worker->instance)
-		event_free(worker->instance);
+	worker_ask_close(worker->callers);
 	control_relay_close(worker->control);
 	acl_ask_free(worker->ask);
 	gre_relay_close(worker->gre);

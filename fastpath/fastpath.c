@@ -381,6 +381,35 @@ uint64_t fastpath_carried(const struct fastpath *fastpath)
 	return *fastpath->carried;
 }
 
+static uint64_t carrying_in_chunk(const struct fastpath *fastpath, const struct carried *chunk)
+{
+	uint64_t packets = 0;
+	for (int i = 0; i < CALLID_SLOTS_A_CHUNK; i++) {
+		struct fastpath_sum sums[2];
+		if (!chunk[i].live || !chunk[i].counted)
+			continue;
+		fastpath_memory_counts(fastpath->memory, callid_slot(chunk[i].call), sums);
+		packets += sums[0].packets + sums[1].packets;
+	}
+	return packets;
+}
+
+uint64_t fastpath_carrying(const struct fastpath *fastpath)
+{
+	uint64_t packets = 0;
+	for (int i = 0; i < CALLID_CHUNKS_MAX; i++) {
+		if (fastpath->chunks[i])
+			packets += carrying_in_chunk(fastpath, fastpath->chunks[i]);
+	}
+	return packets;
+}
+
+bool fastpath_has(const struct fastpath *fastpath, callid_ref call)
+{
+	const struct carried *carried = carried_of(fastpath, call);
+	return carried && carried->live && carried->way[0] && carried->way[1];
+}
+
 void fastpath_close(struct fastpath *fastpath)
 {
 	if (!fastpath)

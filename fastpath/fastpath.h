@@ -94,6 +94,12 @@ void fastpath_granted(struct fastpath *fastpath, const struct fastpath_request *
 
 uint64_t fastpath_carried(const struct fastpath *fastpath); /* packets of calls that have ended */
 
+/* The same of calls that are up. Walks them all. */
+uint64_t fastpath_carrying(const struct fastpath *fastpath);
+
+/* Whether it has both ways of the call: nothing but what it cannot do goes by the raw sockets. */
+bool fastpath_has(const struct fastpath *fastpath, callid_ref call);
+
 /* Leaves routes and next hops as they are: packets go on, also for a worker that comes after this
  * one. The table must not change or be asked any more: it still knows this observer. NULL is fine.
  */

@@ -103,6 +103,19 @@ uint64_t fastpath_carried(const struct fastpath *fastpath)
 	return 0;
 }
 
+uint64_t fastpath_carrying(const struct fastpath *fastpath)
+{
+	(void)fastpath;
+	return 0;
+}
+
+bool fastpath_has(const struct fastpath *fastpath, callid_ref call)
+{
+	(void)fastpath;
+	(void)call;
+	return false;
+}
+
 void fastpath_close(struct fastpath *fastpath)
 {
 	(void)fastpath;

@@ -29,7 +29,7 @@
 #include <stdint.h>
 
 /* Of the header and of all records: to be raised with every change of any. */
-enum { KEPT_VERSION = 1 };
+enum { KEPT_VERSION = 2 };
 
 /* Octets of address space, and of memory at most: for the greatest numbers of records. */
 #define KEPT_SIZE ((size_t)1 << 31)
@@ -48,6 +48,10 @@ enum kept_id {
 	KEPT_HELD,	   /* gre_hold: packets that wait */
 	KEPT_HELD_OCTETS,  /* gre_hold: their octets */
 	KEPT_FASTPATH,	   /* worker: packets that the fast path has carried */
+	KEPT_COUNTS,	   /* control_relay: what has become of connections and messages */
+	KEPT_PAIRS,	   /* control_pairs */
+	KEPT_RULES,	   /* control_rules */
+	KEPT_WORKERS,	   /* worker: since when there have been any, and how many */
 	KEPT_SECTIONS = 32 /* room for others' */
 };
 

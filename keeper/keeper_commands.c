@@ -127,12 +127,13 @@ void keeper_commands_forget(struct keeper_commands *commands)
 /* ---- checks ---- */
 
 static void tell(struct keeper_commands *commands, uint32_t number, enum acl_answer answer,
-		 const char *why)
+		 size_t which, const char *why)
 {
 	struct link_message message = {
 	    .type = LINK_CHECKED,
 	    .number = number,
 	    .answer = (int)answer,
+	    .count = {(uint32_t)which},
 	};
 	snprintf(message.text, sizeof(message.text), "%s", why);
 	commands->answer(commands->arg, &message);
@@ -147,10 +148,10 @@ static void free_check(struct check *check)
 	free_if_over(generation);
 }
 
-static void on_done(void *arg, enum acl_answer said, const char *why)
+static void on_done(void *arg, enum acl_answer said, size_t which, const char *why)
 {
 	struct check *check = arg;
-	tell(check->commands, check->number, said, why);
+	tell(check->commands, check->number, said, which, why);
 	free_check(check);
 }
 
@@ -188,12 +189,12 @@ void keeper_commands_check(struct keeper_commands *commands, const struct link_m
 {
 	struct generation *generation = commands->generation;
 	if (!generation || !generation->runner || message->check.pair >= generation->pair_count) {
-		tell(commands, message->number, ACL_ERROR, "there is no command to ask");
+		tell(commands, message->number, ACL_ERROR, 0, "there is no command to ask");
 		return;
 	}
 	struct check *check = calloc(1, sizeof(*check));
 	if (!check) {
-		tell(commands, message->number, ACL_ERROR, "no memory");
+		tell(commands, message->number, ACL_ERROR, 0, "no memory");
 		return;
 	}
 	*check = (struct check){
@@ -202,7 +203,7 @@ void keeper_commands_check(struct keeper_commands *commands, const struct link_m
 	generation->checks++;
 	check->asked = ask(check, &message->check);
 	if (!check->asked) {
-		tell(commands, message->number, ACL_ERROR, "no memory");
+		tell(commands, message->number, ACL_ERROR, 0, "no memory");
 		free_check(check);
 	}
 }

@@ -36,7 +36,7 @@ enum link_type {
 	LINK_FASTPATH, /* may be opened now; the answer has its descriptors, or there is none */
 	/* keeper -> worker */
 	LINK_LISTENING, /* with a descriptor, or text says why not */
-	LINK_CHECKED,	/* number: of the check; answer; text says why */
+	LINK_CHECKED,	/* number: of the check; answer; count: which command; text says why */
 	LINK_CHANGE,	/* a letter with the new configuration is attached */
 	LINK_LOG,	/* the log's new descriptor */
 	LINK_GRANTED,	/* fast path: with a descriptor, or text says why not */

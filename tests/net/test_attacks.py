@@ -540,7 +540,7 @@ def test_so_many_connections_of_a_source():
             stream.expect_end()
             stream.close()
             attack.inputs += 1
-        world.log.wait(r"refused: 5 connections of 10\.1\.0\.10 already \(--max-per-source\)", 10, count=50)
+        world.log.wait(r"refused: limit: 5 connections of 10\.1\.0\.10 already \(--max-per-source\)", 10, count=50)
         for session in sessions:
             session.check()
         for _ in range(3):
@@ -585,7 +585,7 @@ def test_so_many_new_connections_a_second():
         assert took > 1.8, f"30 connections within {took:.2f} s"
         assert refused > 0
         world.session(client=1)
-        world.log.wait(r"refused: more than 10 new connections a second of 10\.1\.0\.10 \(--max-rate-per-source\)", 10)
+        world.log.wait(r"refused: rate: more than 10 new connections a second of 10\.1\.0\.10 \(--max-rate-per-source\)", 10)
 
 
 def test_so_many_connections_in_all():
@@ -596,7 +596,7 @@ def test_so_many_connections_in_all():
         attack.inputs = len(crowd)
         for stream in crowd[9:]:  # nine beside the bystander
             stream.expect_end()
-            assert world.lines(stream, "refused: no room")
+            assert world.lines(stream, "refused: limit: no room")
         world.session(client=1)
         crowd[0].expect_end()
         world.wait_line(crowd[0], PUT_OUT)

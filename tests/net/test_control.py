@@ -532,7 +532,7 @@ def _put_out(world, waited_for):
     client.send(build(SCCRQ))
     client.expect_end()
     assert time.monotonic() - began > 0.9
-    world.wait_line(client, f"{CLOSED}waited 1 s for {waited_for}")
+    world.wait_line(client, f"{CLOSED}deadline: waited 1 s for {waited_for}")
     assert len(world.lines(client, CLOSED)) == 1
 
 

@@ -130,7 +130,7 @@ def test_stalled_readers_are_given_up():
         wait_until(given_up, 3 + 10 * tap.slowdown(), "both to be given up")
         assert time.monotonic() - began > 2.5, "too soon"
         for session, who in ((deaf_server, "server"), (deaf_client, "client")):
-            world.wait_line(session.client, rf"closed: {who} failed: Connection timed out$")
+            world.wait_line(session.client, rf"closed: failed: {who}: Connection timed out$")
         for stream in rest:
             stream.expect_end()
         bystander.check()
@@ -168,7 +168,7 @@ def test_exhausted_descriptors():
         session = world.session(client=1)
         call = session.call(5, 7)
         crowd = [world.dial() for _ in range(300)]
-        proc.wait_line(r": (put out for a newcomer: |refused: no room)", 10)
+        proc.wait_line(r": (put out for a newcomer: |refused: limit: no room)", 10)
         assert watch.descriptors(watch.worker(proc.pid)) <= 120
         call.check()
         session.check()

@@ -668,7 +668,7 @@ def test_reload_log():
         proxy.proc.signal(signal.SIGHUP)
         wait_until(lambda: str(log) in two.read_text(), 10, "a line about the log that cannot be opened")
         session.close()
-        wait_until(lambda: two.read_text().count("client closed the connection") == 1, 10, "a line in the old log")
+        wait_until(lambda: two.read_text().count(": closed: client closed") == 1, 10, "a line in the old log")
 
 
 def test_reload_of_a_broken_file():

@@ -445,6 +445,26 @@ def test_warnings():
     assert not missing, f"the page does not explain: {missing}"
 
 
+REASON = re.compile(rf"X\(REASON_\w+, ({LITERAL}),\s*({LITERAL})\)")
+
+
+def reasons():
+    """Families of (name, meaning), as the program has them."""
+    text = (ROOT / "reason.h").read_text().replace("\\\n", "\n")
+    tables = re.findall(r"#define REASON_[A-Z]+\(X\)(.*?)\n\n", text, re.S)
+    return [[(joined(name), joined(meaning)) for name, meaning in REASON.findall(table)] for table in tables]
+
+
+def test_reasons():
+    "the page's tables of reasons have the program's names, in their order, each with its meaning first"
+    lists = re.findall(r"^\.Bl -tag[^\n]*\n(.*?)^\.El$", section("Reasons"), re.M | re.S)
+    found = [re.findall(r'^\.It Li "(.*)"\n(.*)$', text, re.M) for text in lists]
+    known = [[(name, f"{meaning[0].upper()}{meaning[1:]}.") for name, meaning in table] for table in reasons()]
+    assert len(known) == 4 and all(len(table) > 4 for table in known), known
+    for page_has, program_has in zip(found, known, strict=True):
+        assert page_has == program_has, f"the page has {page_has}, the program {program_has}"
+
+
 def test_options():
     "the page has each option of --help, with its default, and no other"
     help_text = Proc([program(), "--help"])

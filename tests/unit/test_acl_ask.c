@@ -25,6 +25,7 @@ static uint32_t cancelled;
 struct waiter {
 	unsigned answers;
 	enum acl_answer answer;
+	size_t which;
 	char why[32];
 };
 
@@ -42,11 +43,12 @@ static void on_cancel(void *arg, uint32_t number)
 	cancelled = number;
 }
 
-static void on_done(void *arg, enum acl_answer answer, const char *why)
+static void on_done(void *arg, enum acl_answer answer, size_t which, const char *why)
 {
 	struct waiter *waiter = arg;
 	waiter->answers++;
 	waiter->answer = answer;
+	waiter->which = which;
 	strncpy(waiter->why, why, sizeof(waiter->why) - 1);
 }
 
@@ -85,12 +87,13 @@ static void an_answer_reaches_who_asked(void **state)
 	assert_int_equal(asked[1].client.connection, 12);
 	assert_int_equal(asked[1].client.pair, 3);
 	assert_int_equal(asked[1].client.addr, 0x0A000002);
-	acl_ask_answered(ask, asked[1].number, ACL_ALLOW, "true said yes");
+	acl_ask_answered(ask, asked[1].number, ACL_ALLOW, 3, "true said yes");
 	assert_int_equal(first.answers, 0);
 	assert_int_equal(second.answers, 1);
 	assert_int_equal(second.answer, ACL_ALLOW);
+	assert_int_equal(second.which, 3);
 	assert_string_equal(second.why, "true said yes");
-	acl_ask_answered(ask, asked[0].number, ACL_ERROR, "no");
+	acl_ask_answered(ask, asked[0].number, ACL_ERROR, 0, "no");
 	assert_int_equal(first.answer, ACL_ERROR);
 }
 
@@ -99,9 +102,9 @@ static void an_answer_counts_once(void **state)
 	(void)state;
 	struct waiter waiter = {0};
 	start(&waiter);
-	acl_ask_answered(ask, asked[0].number, ACL_DENY, "no");
-	acl_ask_answered(ask, asked[0].number, ACL_ALLOW, "yes");
-	acl_ask_answered(ask, asked[0].number + 1, ACL_ALLOW, "yes");
+	acl_ask_answered(ask, asked[0].number, ACL_DENY, 0, "no");
+	acl_ask_answered(ask, asked[0].number, ACL_ALLOW, 0, "yes");
+	acl_ask_answered(ask, asked[0].number + 1, ACL_ALLOW, 0, "yes");
 	assert_int_equal(waiter.answers, 1);
 	assert_int_equal(waiter.answer, ACL_DENY);
 }
@@ -114,8 +117,8 @@ static void who_has_gone_is_not_told(void **state)
 	assert_int_equal(cancelled, asked[0].number);
 	start(&waiter);
 	assert_int_not_equal(asked[1].number, asked[0].number);
-	acl_ask_answered(ask, asked[0].number, ACL_ALLOW, "yes");
-	acl_ask_answered(ask, asked[1].number, ACL_ALLOW, "yes");
+	acl_ask_answered(ask, asked[0].number, ACL_ALLOW, 0, "yes");
+	acl_ask_answered(ask, asked[1].number, ACL_ALLOW, 0, "yes");
 	assert_int_equal(gone.answers, 0);
 	assert_int_equal(waiter.answers, 1);
 	acl_ask_cancel(NULL);

@@ -140,16 +140,18 @@ static int remove_directory(void **state)
 struct result {
 	int calls;
 	enum acl_answer answer;
+	size_t which;
 	char why[400];
 	struct acl_cmd_check *cancel; /* done cancels it */
 	bool free_runner;	      /* done does it */
 };
 
-static void on_done(void *arg, enum acl_answer answer, const char *why)
+static void on_done(void *arg, enum acl_answer answer, size_t which, const char *why)
 {
 	struct result *result = arg;
 	result->calls++;
 	result->answer = answer;
+	result->which = which;
 	snprintf(result->why, sizeof(result->why), "%s", why);
 	acl_cmd_cancel(result->cancel);
 	if (result->free_runner) {

@@ -4,6 +4,7 @@
  */
 #include "control_conn.h"
 
+#include "host/log.h"
 #include "host/monotonic.h"
 #include "tests/unit/asker.h"
 #include "tests/unit/loopback.h"
@@ -27,6 +28,8 @@
 enum { HANDSHAKE_S = 30 };
 
 static struct control_env env;
+static struct control_counts counts;
+static unsigned came;
 static struct acl acl;
 static struct pair pairs[2], *pair; /* the one that clients come for now */
 static int entrance, server;	    /* listeners: where clients come in, and the pair's peer */
@@ -88,6 +91,7 @@ static int set_up(void **state)
 	if (stage_set_up(state) != 0)
 		return -1;
 	gone = settled = opened = 0;
+	came = 0;
 	forbid = false;
 	env = (struct control_env){
 	    .base = stage_base,
@@ -109,6 +113,11 @@ static int set_up(void **state)
 	    .arg = &env,
 	};
 	control_conn_prepare(&env);
+	counts = (struct control_counts){0};
+	env.counts = &counts;
+	env.pairs = control_pairs_new(NULL);
+	env.rules = control_rules_new(NULL);
+	assert_true(env.pairs && env.rules);
 	env.sources =
 	    control_sources_new(&(struct control_sources_config){.limited = &env.limited});
 	entrance = loopback_listen(1, 0);
@@ -123,6 +132,27 @@ static size_t calls(void)
 	return totals.calls;
 }
 
+/* Each connection has come to one end, which the log names, unless there were too many lines. */
+static void check_counts(void)
+{
+	uint64_t all = 0;
+	char line[80];
+	for (int i = 0; i < REASON_END_COUNT; i++) {
+		all += counts.ends[i];
+		snprintf(line, sizeof(line), ": closed: %s", reason_end_name((enum reason_end)i));
+		if (log_wants(LOG_LEVEL_DEBUG))
+			assert_int_equal(stage_log_count(line), counts.ends[i]);
+	}
+	for (int i = 0; i < REASON_REFUSAL_COUNT; i++) {
+		all += counts.refusals[i];
+		snprintf(line, sizeof(line), ": refused: %s",
+			 reason_refusal_name((enum reason_refusal)i));
+		if (log_wants(LOG_LEVEL_DEBUG))
+			assert_int_equal(stage_log_count(line), counts.refusals[i]);
+	}
+	assert_int_equal(all, came);
+}
+
 static int tear_down(void **state)
 {
 	while (!LIST_EMPTY(&env.conns))
@@ -130,9 +160,12 @@ static int tear_down(void **state)
 	assert_int_equal(env.conn_count, 0);
 	assert_int_equal(calls(), 0);
 	assert_int_equal(pair_users, 0);
+	check_counts();
 	asker_close();
 	assert_null(control_sources_oldest(env.sources));
 	control_sources_free(env.sources);
+	control_pairs_free(env.pairs);
+	control_rules_free(env.rules);
 	acl_clear(&acl);
 	callid_db_free(env.db);
 	return stage_tear_down(state);
@@ -146,6 +179,7 @@ static struct ends come(void)
 	uint64_t before = env.last_number;
 	struct control_socket client = {.fd = loopback_take(entrance)};
 	control_conn_accept(&env, pair, pair, &client);
+	came++;
 	assert_int_equal(env.last_number, before + 1);
 	snprintf(ends.label, sizeof(ends.label), "#%u 127.0.0.1:%u -> 127.0.0.2:%u",
 		 (unsigned)env.last_number, loopback_port(ends.talk.client), pair->peer.port);
@@ -239,16 +273,14 @@ static void the_client_closes(void **state)
 {
 	(void)state;
 	struct ends ends = come_and_connect();
-	ends_with(&ends, &ends.talk.client, &ends.talk.server,
-		  "closed: client closed the connection");
+	ends_with(&ends, &ends.talk.client, &ends.talk.server, "closed: client closed");
 }
 
 static void the_server_closes(void **state)
 {
 	(void)state;
 	struct ends ends = come_and_connect();
-	ends_with(&ends, &ends.talk.server, &ends.talk.client,
-		  "closed: server closed the connection");
+	ends_with(&ends, &ends.talk.server, &ends.talk.client, "closed: server closed");
 }
 
 static void an_end_that_does_not_close_is_left(void **state)
@@ -309,7 +341,9 @@ static void calls_are_told_and_end_with_it(void **state)
 	loopback_close(ends.talk.client);
 	stage_hear_end(ends.talk.server);
 	assert_int_equal(calls(), 0);
-	assert_told(&ends, "call ended: client ID 7, server ID 9: client closed the connection: "
+	assert_int_equal(counts.calls_opened, 1);
+	assert_int_equal(counts.calls_ended, 1);
+	assert_told(&ends, "call ended: client ID 7, server ID 9: client closed: "
 			   "0 s; client sent 0 packets, 0 octets, 0 dropped; "
 			   "server sent 0 packets, 0 octets, 0 dropped");
 }
@@ -331,8 +365,7 @@ static void five_calls_that_never_opened_are_told(void **state)
 	assert_int_equal(calls(), 0);
 	assert_int_equal(opened, 0);
 	assert_int_equal(stage_log_count("call ended before it opened: client ID "), 5);
-	assert_told(&ends, "call ended before it opened: client ID 1: "
-			   "server closed the connection");
+	assert_told(&ends, "call ended before it opened: client ID 1: server closed");
 }
 
 /* ---- deadlines ---- */
@@ -350,11 +383,12 @@ static void the_handshake_has_a_deadline(void **state)
 	stage_hear_end(asking.talk.server);
 	stage_hear_end(waiting.talk.client);
 	stage_hear_end(dialling.talk.client);
-	assert_told(&asking, "closed: waited 2 s for the server's "
+	assert_told(&asking, "closed: deadline: waited 2 s for the server's "
 			     "Start-Control-Connection-Reply");
-	assert_told(&waiting, "closed: waited 2 s for the client's "
+	assert_told(&waiting, "closed: deadline: waited 2 s for the client's "
 			      "Start-Control-Connection-Request");
-	assert_told(&dialling, "closed: waited 2 s for the server to accept the connection");
+	assert_told(&dialling,
+		    "closed: deadline: waited 2 s for the server to accept the connection");
 	talk_pass(established.talk.client, established.talk.server, PPTP_ECHO_REQUEST);
 	assert_false(loopback_is(answering, POLLIN));
 }
@@ -372,7 +406,7 @@ static void an_access_command_counts_as_well(void **state)
 	use_commands(true, ASKER_NOTHING);
 	struct ends ends = come();
 	stage_hear_end(ends.talk.client);
-	assert_told(&ends, "closed: waited 1 s for the access command");
+	assert_told(&ends, "closed: deadline: waited 1 s for the access command");
 	assert_int_equal(asker_asked().questions, 1);
 	assert_int_equal(asker_asked().cancelled, 1);
 	assert_int_equal(gone, 1);
@@ -434,7 +468,7 @@ static void a_decision_is_told(void **state)
 	assert_int_equal(acl_add(&acl, "10.0.0.0/8", &why), 0);
 	struct ends refused = come();
 	assert_told(&allowed, "allowed: rule 127.0.0.0/255.0.0.0");
-	assert_told(&refused, "refused: no access rule allows it");
+	assert_told(&refused, "refused: acl: no access rule allows it");
 	assert_int_equal(gone, 1);
 	stage_hear_end(refused.talk.client);
 	assert_false(loopback_has_ended(allowed.talk.client));
@@ -465,12 +499,13 @@ static void no_good_request(void **state)
 	struct ends ends = come();
 	lie(ends.talk.client);
 	closed_before_the_server_is_asked(&ends,
-					  "closed: client sent a malformed message: magic cookie");
+					  "closed: malformed message from client: magic cookie");
 	stage_hear_end(ends.talk.client);
 	ends = come();
 	talk_say(ends.talk.client, PPTP_ECHO_REQUEST);
-	closed_before_the_server_is_asked(&ends, "closed: client sent Echo-Request before a "
-						 "Start-Control-Connection-Request");
+	closed_before_the_server_is_asked(&ends,
+					  "closed: malformed: client sent Echo-Request before a "
+					  "Start-Control-Connection-Request");
 	stage_hear_end(ends.talk.client);
 }
 
@@ -480,11 +515,12 @@ static void the_client_leaves_before_its_request(void **state)
 	struct ends ends = come();
 	loopback_send(ends.talk.client, (const uint8_t *)"\0", 1);
 	loopback_close(ends.talk.client);
-	closed_before_the_server_is_asked(&ends, "closed: client closed the connection before its "
+	closed_before_the_server_is_asked(&ends, "closed: client closed before its "
 						 "Start-Control-Connection-Request");
 	ends = come();
 	loopback_reset(ends.talk.client);
-	closed_before_the_server_is_asked(&ends, "closed: client failed: Connection reset by peer");
+	closed_before_the_server_is_asked(&ends,
+					  "closed: failed: client: Connection reset by peer");
 }
 
 static void the_client_leaves_while_we_dial(void **state)
@@ -498,7 +534,7 @@ static void the_client_leaves_while_we_dial(void **state)
 	STAGE_UNTIL(stage_descriptors() == descriptors + 3);
 	loopback_close(ends.talk.client);
 	STAGE_UNTIL(gone == 1);
-	assert_told(&ends, "closed: client closed the connection");
+	assert_told(&ends, "closed: client closed");
 	assert_int_equal(stage_descriptors(), descriptors);
 	assert_int_equal(stage_events(), events);
 }
@@ -534,8 +570,8 @@ static void a_lie_closes_both_legs(void **state)
 		assert_int_equal(stage_descriptors(), descriptors - 1); /* the liar's leg */
 		stage_hear_end(liar);
 		assert_told(&ends, side == CALLID_CLIENT
-				       ? "closed: client sent a malformed message: magic cookie"
-				       : "closed: server sent a malformed message: magic cookie");
+				       ? "closed: malformed message from client: magic cookie"
+				       : "closed: malformed message from server: magic cookie");
 		loopback_close(other);
 		STAGE_UNTIL(gone == side + 1);
 	}
@@ -550,7 +586,12 @@ static void dropped_messages_are_counted(void **state)
 	talk_pass(ends.talk.client, ends.talk.server, PPTP_ECHO_REQUEST);
 	loopback_close(ends.talk.client);
 	stage_hear_end(ends.talk.server);
-	assert_told(&ends, "closed: client closed the connection; 2 messages dropped");
+	assert_told(&ends, "closed: client closed; 2 messages dropped");
+	assert_int_equal(stage_log_count(": dropped Call-Clear-Request from client: mismatched ID: "
+					 "it names no call of this connection\n"),
+			 2);
+	assert_int_equal(counts.message_drops[REASON_MISMATCHED_ID], 2);
+	assert_int_equal(counts.messages, 3); /* the two that connect, and the echo */
 }
 
 static void a_descriptor_without_a_peer_is_closed(void **state)
@@ -559,6 +600,8 @@ static void a_descriptor_without_a_peer_is_closed(void **state)
 	size_t descriptors = stage_descriptors();
 	struct control_socket client = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
 	control_conn_accept(&env, pair, pair, &client);
+	came++;
+	assert_int_equal(counts.ends[REASON_CLIENT_CLOSED], 1);
 	assert_int_equal(env.conn_count, 0);
 	assert_int_equal(stage_descriptors(), descriptors);
 	assert_int_equal(gone, 0);
@@ -571,7 +614,8 @@ static void put_out(const struct ends *ends, unsigned of)
 	char told[100];
 	int before = gone;
 	snprintf(told, sizeof(told),
-		 "put out for a newcomer: half open for 0 s, the oldest of %u such connections of "
+		 "closed: put out for a newcomer: half open for 0 s, the oldest of %u such "
+		 "connections of "
 		 "its address",
 		 of);
 	assert_true(control_conn_put_out(&env));
@@ -650,6 +694,95 @@ static void one_that_lingers_goes_without_a_word(void **state)
 	assert_false(stage_logged("put out"));
 }
 
+/* ---- figures of pairs and rules ---- */
+
+static void use_figures(void)
+{
+	pair->place = 0;
+	assert_int_equal(control_pairs_use(env.pairs, pair, 1), 0);
+}
+
+static void a_pair_knows_how_its_server_answers(void **state)
+{
+	(void)state;
+	use_figures();
+	const struct control_pair *figures = control_pairs_at(env.pairs, 0);
+	struct ends ends = come();
+	assert_int_equal(control_pairs_connections(env.pairs, figures), 1);
+	assert_int_equal(figures->state, CONTROL_PAIR_UNTRIED);
+	talk_ask(&ends.talk, server);
+	assert_int_equal(figures->state, CONTROL_PAIR_UP);
+	assert_int_equal(figures->connected, 1);
+	struct control_conn_info info;
+	control_conn_describe(LIST_FIRST(&env.conns), &info);
+	assert_int_equal(info.number, 1);
+	assert_int_equal(info.pair, control_pairs_number(env.pairs, figures));
+	assert_int_equal(info.peer[CALLID_SERVER].port, pair->peer.port);
+	assert_true(info.half_open);
+	loopback_close(ends.talk.client);
+	loopback_close(ends.talk.server);
+	STAGE_UNTIL(gone == 1);
+	assert_int_equal(control_pairs_connections(env.pairs, figures), 0);
+
+	loopback_close(server);
+	ends = come();
+	talk_say(ends.talk.client, PPTP_START_REQUEST);
+	STAGE_UNTIL(gone == 2);
+	assert_int_equal(figures->state, CONTROL_PAIR_DOWN);
+	assert_int_equal(figures->failed, 1);
+	assert_non_null(strstr(figures->last_error, "Connection refused"));
+	assert_int_not_equal(figures->last_error_at, 0);
+}
+
+static void a_server_that_keeps_us_waiting_is_down(void **state)
+{
+	(void)state;
+	set_peer(loopback_listen_silent(2));
+	use_figures();
+	env.handshake_timeout_s = 1;
+	struct ends ends = come();
+	talk_say(ends.talk.client, PPTP_START_REQUEST);
+	STAGE_UNTIL(gone == 1);
+	const struct control_pair *figures = control_pairs_at(env.pairs, 0);
+	assert_int_equal(figures->state, CONTROL_PAIR_DOWN);
+	assert_string_equal(figures->last_error,
+			    "waited 1 s for the server to accept the connection");
+}
+
+/* By a rule, by a command, by both. */
+static void who_lets_in_is_counted(void **state)
+{
+	(void)state;
+	static const char *const text = "/bin/true";
+	struct acl_cmd_words words;
+	struct why why;
+	assert_int_equal(acl_cmd_split(text, &words, &why), 0);
+	assert_int_equal(acl_add(&acl, "10.0.0.0/8", &why), 0);
+	assert_int_equal(acl_add(&acl, "127.0.0.0/8", &why), 0);
+	control_rules_use(env.rules, &acl, &words, 1);
+	come();
+	assert_int_equal(control_rules_allowed(env.rules, 1), 1);
+	use_commands(true, ASKER_YES);
+	struct ends ends = come();
+	STAGE_UNTIL(stage_logged(": allowed: yes said yes"));
+	assert_int_equal(control_rules_allowed(env.rules, 1), 2);
+	assert_int_equal(control_rules_allowed(env.rules, 2), 1);
+	/* Asked by rules that are others by now. */
+	come();
+	control_rules_use(env.rules, &acl, &words, 1);
+	STAGE_UNTIL(stage_log_count(": allowed: yes said yes") == 2);
+	assert_int_equal(control_rules_allowed(env.rules, 0), 0);
+	assert_int_equal(control_rules_allowed(env.rules, 1), 2);
+	assert_int_equal(control_rules_allowed(env.rules, 2), 1);
+	use_commands(true, ASKER_NO);
+	ends = come();
+	stage_hear_end(ends.talk.client);
+	assert_told(&ends, "refused: command: no: exit status 1");
+	assert_int_equal(control_rules_allowed(env.rules, 1), 2);
+	use_commands(false, ASKER_NO);
+	acl_cmd_words_free(&words);
+}
+
 /* ---- what strangers can make the log say ---- */
 
 static void lines_of_strangers_are_limited(void **state)
@@ -663,8 +796,7 @@ static void lines_of_strangers_are_limited(void **state)
 		loopback_close(ends.talk.client);
 		STAGE_UNTIL(gone == i + 1);
 	}
-	assert_int_equal(stage_log_count(": closed: client closed the connection before"),
-			 LOG_LIMIT_LINES);
+	assert_int_equal(stage_log_count(": closed: client closed before"), LOG_LIMIT_LINES);
 	/* Other kinds have their own limits. */
 	assert_int_equal(acl_add(&acl, "10.0.0.0/8", &why), 0);
 	for (int i = 0; i < MANY; i++)
@@ -783,6 +915,9 @@ int main(void)
 	    CASE(a_call_settles_it_as_well),
 	    CASE(a_call_that_is_only_asked_for_does_not),
 	    CASE(one_that_lingers_goes_without_a_word),
+	    CASE(a_pair_knows_how_its_server_answers),
+	    CASE(a_server_that_keeps_us_waiting_is_down),
+	    CASE(who_lets_in_is_counted),
 	    CASE(lines_of_strangers_are_limited),
 	    CASE(lines_of_a_source_are_limited),
 	    CASE(both_ends_hear_that_it_ends),

@@ -25,6 +25,7 @@ static struct event_base *base;
 static struct callid_db *db;
 static struct control_leg legs[2];
 static struct control_pump pump;
+static struct control_counts counts;
 static struct control_pump_failure failure;
 static int far[2];
 
@@ -72,7 +73,9 @@ static int set_up(void **state)
 	db = callid_db_new(NULL);
 	connect_leg(CLIENT);
 	connect_leg(SERVER);
-	pump = (struct control_pump){.legs = legs, .label = label, .label_arg = "#1"};
+	counts = (struct control_counts){0};
+	pump = (struct control_pump){
+	    .legs = legs, .label = label, .label_arg = "#1", .counts = &counts};
 	pump.snoop = call_snoop_new(db, addresses, 1, &events, NULL);
 	return pump.snoop ? 0 : -1;
 }
@@ -131,7 +134,10 @@ static void a_lie_fails_its_sender(void **state)
 		assert_int_equal(control_pump_run(&pump, (enum callid_side)side, &failure),
 				 CONTROL_PUMP_FAILED);
 		assert_int_equal(failure.side, side);
-		assert_string_equal(failure.reason, "sent a malformed message: magic cookie");
+		assert_int_equal(failure.reason, REASON_MALFORMED);
+		assert_string_equal(failure.more, side == CLIENT
+						      ? " message from client: magic cookie"
+						      : " message from server: magic cookie");
 	}
 }
 
@@ -213,7 +219,8 @@ static void a_failed_write_names_the_other_side(void **state)
 	say(CLIENT, message, length);
 	assert_int_equal(control_pump_run(&pump, CLIENT, &failure), CONTROL_PUMP_FAILED);
 	assert_int_equal(failure.side, SERVER);
-	assert_string_equal(failure.reason, "failed: Broken pipe");
+	assert_int_equal(failure.reason, REASON_FAILED);
+	assert_string_equal(failure.more, ": server: Broken pipe");
 }
 
 static enum callid_answer look_up(const struct callid_key *key)

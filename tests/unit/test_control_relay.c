@@ -297,7 +297,7 @@ static void a_command_may_refuse(void **state)
 	open_with(&config);
 	struct talk talk = come();
 	stage_hear_end(talk.client);
-	assert_int_equal(stage_log_count(": refused: no: exit status 1"), 1);
+	assert_int_equal(stage_log_count(": refused: command: no: exit status 1"), 1);
 	close_relay();
 	asker_close();
 }
@@ -406,7 +406,7 @@ static void a_source_puts_its_own_out_after_a_second(void **state)
 	open_limited(&(struct control_limits){.connections = 2});
 	struct talk first = come_accepted(1, 1), second = come_accepted(1, 2);
 	stage_hear_end(come().client);
-	assert_int_equal(stage_log_count(": refused: no room, and its address has the most "
+	assert_int_equal(stage_log_count(": refused: limit: no room, and its address has the most "
 					 "half-open connections\n"),
 			 1);
 	talk_connect(&second, server);
@@ -445,9 +445,10 @@ static void a_source_has_its_own_limit(void **state)
 	struct talk third = come();
 	uint16_t port = loopback_port(third.client);
 	stage_hear_end(third.client);
-	snprintf(line, sizeof(line),
-		 "127.0.0.1:%u: refused: 2 connections of 127.0.0.1 already (--max-per-source)\n",
-		 port);
+	snprintf(
+	    line, sizeof(line),
+	    "127.0.0.1:%u: refused: limit: 2 connections of 127.0.0.1 already (--max-per-source)\n",
+	    port);
 	assert_logged_once(line);
 	/* Others come in. */
 	struct talk other = come_from(4);
@@ -466,7 +467,7 @@ static void a_source_has_its_own_rate(void **state)
 	for (int i = 1; i <= 3; i++)
 		come_accepted(1, i);
 	stage_hear_end(come().client);
-	assert_logged_once(": refused: more than 3 new connections a second of 127.0.0.1 "
+	assert_logged_once(": refused: rate: more than 3 new connections a second of 127.0.0.1 "
 			   "(--max-rate-per-source)\n");
 	come_accepted(4, 4);
 	forward_s += 1;
@@ -485,8 +486,9 @@ static void a_connection_has_its_own_limit_of_calls(void **state)
 	talk_say(talk.client, PPTP_OUTGOING_CALL_REQUEST);
 	stage_hear(talk.client, refusal, length);
 	talk_pass(talk.client, talk.server, PPTP_ECHO_REQUEST);
-	assert_logged_once("dropped Outgoing-Call-Request from client: more than 2 calls on one "
-			   "connection (--max-calls)\n");
+	assert_logged_once(
+	    "dropped Outgoing-Call-Request from client: limit: more than 2 calls on one "
+	    "connection (--max-calls)\n");
 	talk_call(&other, 3, 13);
 }
 
