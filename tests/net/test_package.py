@@ -198,7 +198,8 @@ def test_life():
         call = lab.call(lab.net.workstation, "192.0.2.1", 10)
         lab.enter(Call(lab.net.traveller, "203.0.113.1", name="stranger's call")).wait_gone(30)
         log = "/var/log/pptpproxy/pptpproxy.log"
-        assert re.search("203.0.113.99.*refused: /etc/pptpproxy/allow: exit status 1", machine.read(log))
+        wait_until(lambda: re.search("203.0.113.99.*refused: .*/etc/pptpproxy/allow: exit status 1", machine.read(log)), 10,
+                   "the refusal")
         assert not re.search("warning:|error:", machine.read(log)), machine.read(log)
 
         machine.write("/etc/pptpproxy.conf", f"{conf}nonsense\n")
