@@ -5,12 +5,15 @@
 # make format     formats the C files
 # make bench      what `sudo ./tools/bench` runs; needs clang and libbpf
 # make install    PREFIX, DESTDIR; make uninstall undoes it
+# make deb        a Debian package, in build/deb
 #
 # Objects go to $(B). A variant of everything lives beside the plain one: `make asan`, `make tsan`; V=1 shows commands.
 
 PREFIX  ?= /usr/local
 SBINDIR ?= $(PREFIX)/sbin
 MANDIR  ?= $(PREFIX)/share/man
+BASHDIR ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR  ?= $(PREFIX)/share/zsh/site-functions
 INSTALL ?= install
 PROGRAM ?= pptpproxy
 CFLAGS  ?= -O2 -g
@@ -33,16 +36,23 @@ B ?= build/no-fastpath
 fastpath := fastpath/fastpath_none.c
 endif
 
-sources := pptpproxy.c worker.c worker_status.c options.c options_help.c options_file.c pair.c acl.c acl_ask.c acl_cmd.c acl_cmd_words.c \
+rooms := host wire fastpath keeper status explain
+
+explain := $(addprefix explain/explain,.c _blame_ppp.c _blame_ways.c _case.c _control.c _events.c _findings.c _fragments.c \
+	_index.c _legs.c _link.c _message.c _ppp.c _story.c _stream.c _way.c _words.c)
+
+sources := pptpproxy.c worker.c worker_ask.c worker_status.c options.c options_help.c options_file.c pair.c acl.c acl_ask.c acl_cmd.c acl_cmd_words.c \
 	$(addprefix keeper/,keeper.c keeper_commands.c keeper_fastpath.c keeper_hold.c keeper_spawn.c keeper_trial.c keeper_worker.c \
 		configuration.c letter.c link.c) \
 	control_relay.c control_listen.c control_conn.c control_pump.c control_dial.c control_leg.c control_kept.c \
 	control_graves.c control_sources.c control_pairs.c control_rules.c control_silence.c call_snoop.c \
 	callid_db.c callid_index.c callid_space.c gre_relay.c gre_hold.c gre_socket.c $(fastpath) \
-	wire/pptp_wire.c wire/gre_wire.c reason.c \
-	$(addprefix status/,snapshot.c) \
+	wire/pptp_wire.c wire/gre_wire.c reason.c $(explain) \
+	$(addprefix status/,snapshot.c status_ask.c status_call.c status_lines.c status_text.c \
+		status_query.c status_table.c status_view.c status_show.c status_watch.c \
+		status_http.c status_json.c status_metrics.c status_page.c) \
 	$(addprefix host/,why.c kept.c tcp_progress.c log.c log_queue.c log_limit.c names.c instance.c background.c limits.c file.c \
-		command.c user.c process.c sandbox.c sandbox_calls.c sandbox_files.c)
+		command.c user.c process.c readiness.c sandbox.c sandbox_calls.c sandbox_files.c)
 
 # A unit test links its module and what that stands on, nothing else.
 log   := host/why.o host/log.o host/log_queue.o
@@ -50,7 +60,7 @@ table := callid_db.o callid_index.o callid_space.o host/kept.o host/why.o
 leg   := control_leg.o control_graves.o host/tcp_progress.o host/kept.o host/why.o
 far   := tests/unit/loopback.o
 stage := tests/unit/stage.o $(far) host/names.o $(log)
-conn  := control_conn.o control_sources.o control_pairs.o control_rules.o reason.o host/log_limit.o control_dial.o control_pump.o $(leg) control_kept.o call_snoop.o $(table) \
+conn  := control_conn.o acl_cmd_words.o control_sources.o control_pairs.o control_rules.o reason.o host/log_limit.o control_dial.o control_pump.o $(leg) control_kept.o call_snoop.o $(table) \
 	wire/pptp_wire.o acl_ask.o acl.o pair.o tests/unit/asker.o tests/unit/talk.o $(stage)
 unit_why          := host/why.o
 unit_kept         := host/kept.o host/why.o tests/unit/stepping.o
@@ -59,13 +69,14 @@ unit_log_limit    := host/log_limit.o $(stage)
 unit_names        := host/names.o $(log)
 unit_instance     := host/instance.o host/why.o
 unit_background   := host/background.o host/why.o
+unit_readiness    := host/readiness.o host/why.o
 unit_pair         := pair.o host/why.o
 unit_acl_ask      := acl_ask.o
 unit_file         := host/file.o host/why.o
 unit_options_file := options_file.o host/why.o
 unit_acl          := acl.o tests/unit/no_memory.o host/why.o
 unit_acl_cmd      := acl_cmd.o acl_cmd_words.o acl.o host/command.o host/user.o tests/unit/no_memory.o $(log)
-unit_options      := options.o options_help.o options_file.o pair.o acl.o acl_cmd_words.o host/why.o
+unit_options      := options.o options_help.o options_file.o pair.o acl.o acl_cmd_words.o status/status_call.o host/why.o
 unit_pptp_wire    := wire/pptp_wire.o
 unit_gre_wire     := wire/gre_wire.o
 unit_callid_index := callid_index.o tests/unit/no_memory.o
@@ -80,6 +91,9 @@ unit_control_pump := control_pump.o reason.o host/log_limit.o $(leg) call_snoop.
 unit_control_dial := control_dial.o host/log_limit.o $(leg) pair.o $(stage)
 unit_control_conn := $(conn)
 unit_control_relay := control_relay.o control_silence.o control_listen.o $(conn)
+unit_control_silence := control_silence.o host/log_limit.o $(table) $(stage)
+unit_control_pairs := control_pairs.o pair.o host/kept.o host/why.o
+unit_control_rules := control_rules.o acl.o acl_cmd_words.o host/kept.o host/why.o
 unit_control_kept := $(unit_control_relay)
 unit_control_restore := $(unit_control_relay)
 unit_control_graves := control_graves.o
@@ -95,9 +109,28 @@ unit_keeper_hold  := keeper/keeper_hold.o keeper/letter.o gre_socket.o host/inst
 unit_keeper_worker := $(addprefix keeper/,keeper_worker.o keeper_spawn.o letter.o link.o) host/why.o
 unit_keeper_trial := $(addprefix keeper/,keeper_trial.o keeper_spawn.o letter.o) $(log)
 unit_keeper_commands := keeper/keeper_commands.o pair.o acl_cmd.o acl_cmd_words.o acl.o host/command.o host/user.o $(log)
+unit_worker_status := worker_status.o status/snapshot.o fastpath/fastpath_none.o gre_relay.o gre_hold.o gre_socket.o wire/gre_wire.o \
+	options.o options_help.o options_file.o $(unit_control_relay)
 unit_configuration := keeper/configuration.o keeper/letter.o host/file.o $(unit_options)
+unit_explain      := $(explain:.c=.o) tests/unit/frames.o wire/pptp_wire.o wire/gre_wire.o host/why.o
+unit_explain_link := explain/explain_link.o
+unit_explain_fragments := explain/explain_fragments.o explain/explain_index.o
+unit_explain_stream := explain/explain_stream.o wire/pptp_wire.o
+unit_explain_way  := explain/explain_way.o
+unit_explain_words := $(addprefix explain/explain_,words.o events.o index.o ppp.o)
 unit_letter       := keeper/letter.o host/why.o
 unit_link         := keeper/link.o
+unit_status_ask   := status/status_ask.o host/instance.o host/why.o
+figures := status/snapshot.o status/status_text.o reason.o
+unit_status_text    := status/status_text.o
+unit_status_json    := status/status_json.o tests/unit/a_snapshot.o $(figures)
+unit_status_metrics := status/status_metrics.o tests/unit/a_snapshot.o $(figures)
+unit_status_page    := status/status_page.o tests/unit/a_snapshot.o $(figures)
+unit_status_http    := $(addprefix status/status_,http.o page.o metrics.o json.o) tests/unit/a_snapshot.o $(figures) $(log)
+unit_status_call  := status/status_call.o
+unit_status_query := status/status_query.o host/instance.o host/why.o
+unit_status_table := status/status_table.o
+unit_status_view  := status/status_view.o status/status_table.o status/status_lines.o status/snapshot.o reason.o
 ifeq ($(WITH_FASTPATH),yes)
 unit_fastpath_golden  := fastpath/fastpath_maps.o fastpath/fastpath_memory.o $(log)
 unit_fastpath_maps    := fastpath/fastpath_maps.o $(log)
@@ -113,10 +146,11 @@ units := $(sort $(patsubst unit_%,%,$(filter unit_%,$(.VARIABLES))))
 fuzz_pair          := pair.c host/why.c
 fuzz_acl           := acl.c host/why.c
 fuzz_acl_cmd_split := acl_cmd_words.c host/why.c
-fuzz_options       := options.c options_file.c pair.c acl.c acl_cmd_words.c host/why.c
+fuzz_options       := options.c options_file.c pair.c acl.c acl_cmd_words.c status/status_call.c host/why.c
 fuzz_stream        := call_snoop.c reason.c callid_db.c callid_index.c callid_space.c host/kept.c host/why.c wire/pptp_wire.c
 fuzz_gre           := wire/gre_wire.c
 fuzz_letter        := keeper/letter.c host/why.c
+fuzz_explain       := $(explain) wire/pptp_wire.c wire/gre_wire.c host/why.c
 fuzzers := $(sort $(patsubst fuzz_%,%,$(filter fuzz_%,$(.VARIABLES))))
 
 quiet = @echo '  $(1)	$@';
@@ -124,7 +158,7 @@ ifdef V
 quiet =
 endif
 
-.PHONY: all units fuzzers tools bench asan tsan check coverage coverage_programs lint format install uninstall clean
+.PHONY: all deb units fuzzers tools bench asan tsan check coverage coverage_programs lint format install uninstall clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SECONDEXPANSION:
@@ -152,6 +186,9 @@ build/bpf/%.bpf.o: fastpath/%.bpf.c fastpath/fastpath_shared.h wire/gre_wire.h M
 $(B)/fastpath/fastpath_maps.o: $(fastpath_object)
 $(B)/fastpath/fastpath_maps.o: CPPFLAGS += -DFASTPATH_OBJECT='"$(fastpath_object)"'
 
+# The status page lies within it, too.
+$(B)/status/status_page.o: $(addprefix status/page,.html .js .css)
+
 $(B)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(call quiet,CC)$(CC) $(LANGUAGE) $(WARNINGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
@@ -159,7 +196,7 @@ $(B)/%.o: %.c Makefile
 # ---- tests ----
 
 $(B)/tests/unit/test_gre_relay.o: CPPFLAGS += $(LIBNET)
-$(B)/tests/unit/test_gre_relay: LDLIBS += $(LIBNET_LIBS)
+$(B)/tests/unit/test_gre_relay: LDLIBS += $(LIBNET_LIBS) -Wl,--wrap=sendmmsg
 steps := send recv shutdown close kept_begin kept_save kept_commit control_leg_take control_leg_write callid_db_release
 no_memory := malloc calloc realloc strdup strndup asprintf
 $(addprefix $(B)/tests/unit/test_,acl acl_cmd callid_index callid_space): LDLIBS += $(no_memory:%=-Wl,--wrap=%)
@@ -213,17 +250,19 @@ tsan:
 	$(call variant,thread,,-Wno-tsan)
 comma := ,
 
-build/fuzz/%: tests/fuzz/fuzz_%.c $$(fuzz_$$*) $(wildcard *.h host/*.h wire/*.h keeper/*.h)
+build/fuzz/%: tests/fuzz/fuzz_%.c $$(fuzz_$$*) $(wildcard *.h host/*.h wire/*.h keeper/*.h explain/*.h)
 	@mkdir -p $(@D)
 	$(call quiet,FUZZ)clang $(LANGUAGE) $(call sanitize,fuzzer$(comma)address$(comma)undefined) \
-		-fno-sanitize-recover=all -o $@ $(filter %.c,$^)
+		-fno-sanitize-recover=all -o $@ $(filter %.c,$^) $(FUZZ_LIBS)
+build/fuzz/explain: FUZZ_LIBS := -lpcap
+build/coverage/replay_explain: FUZZ_LIBS := -lpcap
 
 fuzzers: $(fuzzers:%=build/fuzz/%)
 
 # ---- coverage ----
 
 # Of what needs no network: parsers, table, snoop. tests/coverage says how much must be covered.
-covered_units := $(filter options options_file pair acl acl_cmd names pptp_wire gre_wire \
+covered_units := $(filter options options_file pair acl acl_cmd names pptp_wire gre_wire explain% \
 	callid_index callid_space callid_db call_snoop call_model,$(units))
 covered = build/coverage/tests/unit/test_
 covered_objects = $(1:%.c=build/coverage/%.o)
@@ -237,7 +276,7 @@ coverage_programs:
 
 build/coverage/replay_%: build/coverage/tests/fuzz/fuzz_%.o build/coverage/tests/fuzz/replay.o \
 		$$(call covered_objects,$$(fuzz_$$*))
-	$(call quiet,LD)$(CC) -pthread --coverage -o $@ $^
+	$(call quiet,LD)$(CC) -pthread --coverage -o $@ $^ $(FUZZ_LIBS)
 
 # ---- benchmark ----
 
@@ -258,17 +297,27 @@ lint: $(PROGRAM)
 	@tests/run tests/lint
 
 format:
-	clang-format -i $(wildcard *.[ch] host/*.[ch] wire/*.[ch] fastpath/*.[ch] keeper/*.[ch] status/*.[ch] bench/*.[ch] tests/*/*.[ch])
+	clang-format -i $(wildcard *.[ch] $(rooms:%=%/*.[ch]) bench/*.[ch] tests/*/*.[ch])
 
 # ---- installing ----
 
+# man/NAME.8 goes to man8/NAME.8
+pages := $(foreach page,$(notdir $(wildcard man/*.[1-9])),man$(subst .,,$(suffix $(page)))/$(page))
+
 install: $(PROGRAM)
-	$(INSTALL) -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(MANDIR)/man8
+	$(INSTALL) -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR) $(addprefix $(DESTDIR)$(MANDIR)/,$(sort $(dir $(pages))))
 	$(INSTALL) -m 755 $(PROGRAM) $(DESTDIR)$(SBINDIR)/pptpproxy
-	$(INSTALL) -m 644 man/pptpproxy.8 $(DESTDIR)$(MANDIR)/man8/pptpproxy.8
+	$(foreach page,$(pages),$(INSTALL) -m 644 man/$(notdir $(page)) $(DESTDIR)$(MANDIR)/$(page) && ) true
+	$(INSTALL) -m 644 packaging/completion/pptpproxy.bash $(DESTDIR)$(BASHDIR)/pptpproxy
+	$(INSTALL) -m 644 packaging/completion/_pptpproxy $(DESTDIR)$(ZSHDIR)/_pptpproxy
 
 uninstall:
-	rm -f $(DESTDIR)$(SBINDIR)/pptpproxy $(DESTDIR)$(MANDIR)/man8/pptpproxy.8
+	rm -f $(DESTDIR)$(SBINDIR)/pptpproxy $(addprefix $(DESTDIR)$(MANDIR)/,$(pages)) \
+		$(DESTDIR)$(BASHDIR)/pptpproxy $(DESTDIR)$(ZSHDIR)/_pptpproxy
+
+# Debian's own kind of package, in build/deb.
+deb:
+	@tools/deb
 
 clean:
 	rm -rf build pptpproxy

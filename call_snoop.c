@@ -18,6 +18,7 @@
 #include <sys/queue.h>
 
 enum { NOTE_OUTGOING, NOTE_INCOMING }; /* in the table, of the Request */
+enum { CLEAR_MS = 30000 };	       /* for a PAC to answer our Call-Clear-Request */
 
 struct snoop_id {
 	uint16_t value;
@@ -166,6 +167,74 @@ static bool names_ended(const struct call_snoop *snoop, enum callid_side side, u
 	return false;
 }
 
+/* ---- calls that we have cleared ourselves ---- */
+
+typedef bool is_wanted(const struct call_snoop_cleared *cleared, uint16_t id);
+
+static bool is_own(const struct call_snoop_cleared *cleared, uint16_t id)
+{
+	return cleared->own_known && cleared->own == id;
+}
+
+static bool is_shown(const struct call_snoop_cleared *cleared, uint16_t id)
+{
+	return cleared->shown == id;
+}
+
+static bool is_any(const struct call_snoop_cleared *cleared, uint16_t id)
+{
+	(void)cleared, (void)id;
+	return true;
+}
+
+/* The oldest one that is still waited for, or NULL. */
+static struct call_snoop_cleared *find_cleared(const struct call_snoop *snoop, enum callid_side pac,
+					       uint64_t now, is_wanted *wanted, uint16_t id)
+{
+	struct call_snoop_record *record = snoop->record;
+	for (uint32_t i = 0; i < CALL_SNOOP_CLEARED_KEPT; i++) {
+		struct call_snoop_cleared *cleared =
+		    &record->cleared[(record->cleared_count + i) % CALL_SNOOP_CLEARED_KEPT];
+		if (cleared->until > now && cleared->side == pac && wanted(cleared, id))
+			return cleared;
+	}
+	return NULL;
+}
+
+static void set_cleared(struct call_snoop *snoop, struct call_snoop_cleared *cleared,
+			struct call_snoop_cleared value)
+{
+	kept_save(snoop->kept, cleared, sizeof(*cleared));
+	*cleared = value;
+}
+
+static void remember_cleared(struct call_snoop *snoop, const struct snoop_call *call,
+			     enum callid_side pac, uint64_t now)
+{
+	uint32_t *count = &snoop->record->cleared_count;
+	set_cleared(snoop, &snoop->record->cleared[*count % CALL_SNOOP_CLEARED_KEPT],
+		    (struct call_snoop_cleared){
+			.until = now + CLEAR_MS,
+			.own = call->own[pac].value,
+			.own_known = call->own[pac].call != NULL,
+			.shown = call->shown[pac].value,
+			.side = (uint8_t)pac,
+		    });
+	kept_save(snoop->kept, count, sizeof(*count));
+	++*count;
+}
+
+/* It has assigned the ID anew, so it has done with the call that had it before. */
+static void forget_cleared(struct call_snoop *snoop, enum callid_side pac, uint16_t own,
+			   uint64_t now)
+{
+	struct call_snoop_cleared *cleared = find_cleared(snoop, pac, now, is_own, own);
+	if (cleared)
+		set_cleared(snoop, cleared, (struct call_snoop_cleared){0});
+}
+
+/* ---- an end ---- */
+
 static void forget_call(struct call_snoop *snoop, struct snoop_call *call)
 {
 	for (int side = 0; side < 2; side++) {
@@ -263,6 +332,7 @@ static struct snoop_call *reserve(struct call_snoop *snoop, enum callid_side cal
 	call->caller = caller;
 	call->incoming = incoming;
 	add_call(snoop, call);
+	forget_cleared(snoop, caller, caller_id, now);
 	if (enter(&snoop->own[caller], &call->own[caller], call, caller_id) != 0 ||
 	    enter(&snoop->shown[callee], &call->shown[callee], call, shown) != 0) {
 		end_call(snoop, call, now, reason_message_name(REASON_MESSAGE_MEMORY));
@@ -283,6 +353,7 @@ static int open_call(struct call_snoop *snoop, struct snoop_call *call, uint16_t
 	    enter(&snoop->shown[caller], &call->shown[caller], call, shown) != 0)
 		return -1;
 	call->open = true;
+	forget_cleared(snoop, callee, callee_id, now);
 	return 0;
 }
 
@@ -395,14 +466,29 @@ static void on_accepting_reply(struct snooped *m, struct snoop_call *call)
 	pptp_wire_set14(m->message, call->own[call->caller].value);
 }
 
+/* It was on its way while we ended its call: now the PAC's own ID is known. */
+static void learn_cleared(struct snooped *m)
+{
+	struct call_snoop_cleared *cleared =
+	    find_cleared(m->snoop, m->from, m->now, is_shown, pptp_wire_at14(m->message));
+	if (!cleared || cleared->own_known || pptp_wire_result(m->message) != PPTP_RESULT_OK)
+		return;
+	struct call_snoop_cleared learnt = *cleared;
+	learnt.own = pptp_wire_at12(m->message);
+	learnt.own_known = true;
+	set_cleared(m->snoop, cleared, learnt);
+}
+
 static void on_reply(struct snooped *m)
 {
 	struct snoop_call *call = find_shown(m->snoop, m->from, pptp_wire_at14(m->message));
 
 	if (!call) {
+		learn_cleared(m);
 		drop(m, REASON_MISMATCHED_ID, "it names no call of this connection");
 	} else if (call->caller == m->from ||
 		   call->incoming != (m->type == PPTP_INCOMING_CALL_REPLY)) {
+		learn_cleared(m);
 		drop(m, REASON_OUT_OF_ORDER, "its call waits for no such reply");
 	} else if (pptp_wire_result(m->message) == PPTP_RESULT_OK) {
 		on_accepting_reply(m, call);
@@ -436,12 +522,32 @@ static struct snoop_call *find_disconnected(const struct call_snoop *snoop, enum
 	return call;
 }
 
+/* The answer to a Call-Clear-Request of ours, in the same order of likelihood as above; of what
+ * names nothing at all it is more likely than any other. */
+static struct call_snoop_cleared *find_answered(const struct snooped *m, uint16_t id)
+{
+	const struct call_snoop *snoop = m->snoop;
+	struct call_snoop_cleared *cleared = find_cleared(snoop, m->from, m->now, is_own, id);
+	if (cleared || find_own(snoop, m->from, id) || find_shown(snoop, m->from, id))
+		return cleared;
+	cleared = find_cleared(snoop, m->from, m->now, is_shown, id);
+	if (cleared || names_ended(snoop, m->from, id) ||
+	    find_shown(snoop, m->from, swap_octets(id)))
+		return cleared;
+	return find_cleared(snoop, m->from, m->now, is_any, id);
+}
+
 static void on_disconnect(struct snooped *m)
 {
-	struct snoop_call *call = find_disconnected(m->snoop, m->from, pptp_wire_at12(m->message));
+	uint16_t id = pptp_wire_at12(m->message);
+	struct call_snoop_cleared *cleared = find_answered(m, id);
+	struct snoop_call *call = cleared ? NULL : find_disconnected(m->snoop, m->from, id);
 	enum callid_side to = callid_other(m->from);
 
-	if (!call) {
+	if (cleared) {
+		set_cleared(m->snoop, cleared, (struct call_snoop_cleared){0});
+		m->step->verdict = SNOOP_TAKE;
+	} else if (!call) {
 		drop(m, REASON_MISMATCHED_ID, "it names no call of this connection");
 	} else if (!call->shown[to].call) {
 		/* In place of its Reply. The caller has no ID to know the call by but its own, as
@@ -521,14 +627,18 @@ void call_snoop_written(struct call_snoop *snoop, enum callid_side from)
 
 /* ---- farewell ---- */
 
+static bool is_pns(const struct snoop_call *call, enum callid_side side)
+{
+	return (side == call->caller) != call->incoming;
+}
+
 static size_t make_farewell(const struct snoop_call *call, enum callid_side to, uint8_t *message)
 {
-	bool is_pns = (to == call->caller) != call->incoming;
 	uint16_t request = call->incoming ? PPTP_INCOMING_CALL_REQUEST : PPTP_OUTGOING_CALL_REQUEST;
 
 	if (to == call->caller && !call->open)
 		return pptp_wire_make_refusal(message, request, call->own[to].value);
-	if (is_pns)
+	if (is_pns(call, to))
 		return pptp_wire_make_call_disconnect(message, call->shown[to].value);
 	return pptp_wire_make_call_clear(message, call->shown[to].value);
 }
@@ -546,4 +656,44 @@ size_t call_snoop_farewell(struct call_snoop *snoop, enum callid_side to,
 		return make_farewell(farewell->last, to, message);
 	farewell->stop_said = true;
 	return pptp_wire_make_stop(message, PPTP_STOP_LOCAL_SHUTDOWN);
+}
+
+/* ---- one call's end, by an operator's word ---- */
+
+callid_ref call_snoop_find(const struct call_snoop *snoop, int32_t client_id)
+{
+	const struct snoop_call *call, *found = NULL;
+	if (client_id >= 0) {
+		found = find_own(snoop, CALLID_CLIENT, (uint16_t)client_id);
+		return found ? found->ref : 0;
+	}
+	TAILQ_FOREACH(call, &snoop->calls, in_calls)
+	{
+		if (call->own[CALLID_CLIENT].call)
+			continue;
+		if (found)
+			return 0;
+		found = call;
+	}
+	return found ? found->ref : 0;
+}
+
+void call_snoop_end_one(struct call_snoop *snoop, callid_ref ref, uint64_t now, const char *reason,
+			struct snoop_answer answer[2])
+{
+	struct snoop_call *call;
+	TAILQ_FOREACH(call, &snoop->calls, in_calls)
+	{
+		if (call->ref == ref)
+			break;
+	}
+	assert(call);
+	for (int side = 0; side < 2; side++) {
+		answer[side].length =
+		    make_farewell(call, (enum callid_side)side, answer[side].octets);
+		/* A PAC that asked itself hears a refusal, to which there is no answer. */
+		if (!is_pns(call, (enum callid_side)side) && call->shown[side].call)
+			remember_cleared(snoop, call, (enum callid_side)side, now);
+	}
+	end_call(snoop, call, now, reason);
 }

@@ -18,12 +18,19 @@ struct call_snoop;
 
 /* Of the connection's own, what outlives the process, beside its calls: IDs by which a side knew
  * calls that have ended, as it may still say them. */
-enum { CALL_SNOOP_ENDED_KEPT = 16 };
+enum { CALL_SNOOP_ENDED_KEPT = 16, CALL_SNOOP_CLEARED_KEPT = 8 };
 struct call_snoop_record {
 	struct {
 		uint16_t ids[CALL_SNOOP_ENDED_KEPT];
 		uint32_t count; /* of all that there were; the ring holds the last */
 	} ended[2];
+	/* PACs that have been sent a Call-Clear-Request of our own, and have not answered it. */
+	struct call_snoop_cleared {
+		uint64_t until;	     /* when the answer is not waited for any more; 0: it came */
+		uint16_t own, shown; /* IDs of that call, assigned by the PAC, and shown to it */
+		uint8_t side, own_known; /* the PAC's side; whether own is known */
+	} cleared[CALL_SNOOP_CLEARED_KEPT];
+	uint32_t cleared_count; /* as ended's count */
 };
 
 /* Told from within call_snoop's functions; must not call back into them. */
@@ -58,6 +65,8 @@ void call_snoop_free(struct call_snoop *snoop);
 enum snoop_verdict {
 	SNOOP_PASS, /* pass the message on: its call IDs are now those that the other side knows */
 	SNOOP_DROP, /* never pass it on; kind and reason say why */
+	SNOOP_TAKE, /* it answers a message of our own: it goes no further, and nobody need be told
+		     */
 };
 
 struct snoop_answer {
@@ -91,6 +100,18 @@ void call_snoop_written(struct call_snoop *snoop, enum callid_side from);
  */
 size_t call_snoop_farewell(struct call_snoop *snoop, enum callid_side to,
 			   uint8_t message[static PPTP_ANSWER_MAX]);
+
+/* The call whose ID, assigned by the client, is this one; a negative one: the only call to which
+ * the client has not assigned one yet. 0: there is none, or of these more than one. */
+callid_ref call_snoop_find(const struct call_snoop *snoop, int32_t client_id);
+
+/*
+ * Ends this one, and fills answer with what each side must hear, as in call_snoop_farewell. What
+ * comes about it later is treated as about any call that has ended; the Call-Disconnect-Notify with
+ * which a PAC answers is taken (SNOOP_TAKE), whichever ID it names. Not once a farewell has begun.
+ */
+void call_snoop_end_one(struct call_snoop *snoop, callid_ref call, uint64_t now, const char *reason,
+			struct snoop_answer answer[2]);
 
 /* Frees it; its calls go on in another process. */
 void call_snoop_leave(struct call_snoop *snoop);

@@ -808,6 +808,16 @@ static void refuse_unmade(struct control_env *env, const struct control_socket *
 			 reason_refusal_name(REASON_REFUSAL_MEMORY));
 }
 
+/* One that went before we looked. */
+static void end_unseen(struct control_env *env, const struct control_socket *client)
+{
+	char address[ADDRESS_TEXT];
+	env->counts->ends[REASON_CLIENT_CLOSED]++;
+	if (log_limit_allows(&env->lines[CONTROL_LINE_UNHEARD], monotonic_ms()))
+		log_info("%s: closed: %s at once", address_text(client->peer, address),
+			 reason_end_name(REASON_CLIENT_CLOSED));
+}
+
 void control_conn_accept(struct control_env *env, const struct pair *pair, void *loop_check,
 			 const struct control_socket *client)
 {
@@ -821,7 +831,7 @@ void control_conn_accept(struct control_env *env, const struct pair *pair, void 
 	conn->loop_check = loop_check;
 	env->pair_used(loop_check, true);
 	if (control_leg_open(&conn->legs[CALLID_CLIENT], client, env->base, on_leg, conn) != 0) {
-		env->counts->ends[REASON_CLIENT_CLOSED]++; /* before we looked */
+		end_unseen(env, client);
 		let_go_of_pair(conn);
 		free(conn);
 		return;
@@ -850,6 +860,44 @@ void control_conn_shut_down(struct control_conn *conn)
 	} else if (conn->state < PARTING) {
 		end_conn(conn, REASON_SHUTTING_DOWN, "");
 	}
+}
+
+/* ---- one call's end, by an operator's word ---- */
+
+static int tell_ended(const struct control_conn *conn, const struct callid_info *info,
+		      struct why *told)
+{
+	if (info->open)
+		why_set(told, "call ended: %s: client ID %u, server ID %u", label(conn),
+			info->id[CALLID_CLIENT], info->id[CALLID_SERVER]);
+	else
+		why_set(told, "call ended before it opened: %s: %s ID %u", label(conn),
+			callid_side_name(info->caller), info->id[info->caller]);
+	return 0;
+}
+
+int control_conn_end_call(struct control_conn *conn, int32_t client_id, struct why *told)
+{
+	struct control_pump_failure failure;
+	struct callid_info info;
+	callid_ref call = conn->state == RELAYING ? call_snoop_find(conn->snoop, client_id) : 0;
+
+	if (!call || !callid_db_get(conn->env->db, call, &info))
+		return why_set(told, "no such call");
+	if (!control_pump_has_room(&conn->pump))
+		return why_set(told, "not ended: one end does not read what waits for it already");
+	int result = tell_ended(conn, &info, told);
+	if (control_pump_end_call(&conn->pump, call, "ended by the operator", &failure) ==
+	    CONTROL_PUMP_FAILED)
+		fail_side(conn, &failure);
+	else
+		note_in_record(conn);
+	return result;
+}
+
+uint64_t control_conn_number(const struct control_conn *conn)
+{
+	return conn->number;
 }
 
 /* ---- over the end of a process ---- */

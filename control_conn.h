@@ -23,6 +23,7 @@
 #include "control_pump.h"
 #include "control_rules.h"
 #include "control_sources.h"
+#include "host/why.h"
 #include "pair.h"
 
 #include <sys/queue.h>
@@ -108,6 +109,12 @@ struct control_conn_info {
 	uint32_t pair; /* that it came by: its figures' number, see control_pairs.h */
 };
 void control_conn_describe(const struct control_conn *conn, struct control_conn_info *info);
+
+/* Ends one of its calls in order, the connection goes on; client_id as in call_snoop_find. 0, and
+ * told says what was ended; or -1, and told says why nothing was. */
+int control_conn_end_call(struct control_conn *conn, int32_t client_id, struct why *told);
+
+uint64_t control_conn_number(const struct control_conn *conn);
 
 /* The one behind it in env->conns, NULL at the end. */
 struct control_conn *control_conn_next(const struct control_conn *conn);

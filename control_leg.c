@@ -296,6 +296,16 @@ int control_leg_write(struct control_leg *leg, const uint8_t *octets, size_t len
 	return keep(leg, octets + sent, length - (size_t)sent);
 }
 
+size_t control_leg_room(const struct control_leg *leg)
+{
+	const struct control_leg_record *record = leg->record;
+	if (!record)
+		return CONTROL_OUTBOX_MAX - (leg->outbox ? leg->outbox->length : 0);
+	return record->sent == record->queued
+		   ? CONTROL_OUTBOX_MAX
+		   : CONTROL_OUTBOX_MAX - (record->queued - record->start);
+}
+
 /* How far it has come is one store: a successor asks the system in any case. */
 static int flush_kept(struct control_leg *leg)
 {

@@ -118,6 +118,9 @@ void control_leg_take(struct control_leg *leg, size_t length);
  * control_leg_flush is to be called after that. */
 int control_leg_write(struct control_leg *leg, const uint8_t *octets, size_t length);
 
+/* So many octets control_leg_write takes in any case. */
+size_t control_leg_room(const struct control_leg *leg);
+
 /* Tries again. 0, or -1 with errno: the outbox is forgotten then. Afterwards control_leg_drained
  * tells. */
 int control_leg_flush(struct control_leg *leg);

@@ -104,8 +104,23 @@ static void prepare(struct control_pump *pump, const struct pptp_header *header)
 		pump->before_call(pump->before_call_arg);
 }
 
-/* The message, unless it is dropped, and answers of our own: at most one of all that a side. -1
- * with errno: the leg *failed does not take it. */
+/* A message of our own to each side that gets one. -1 with errno: the leg *failed does not take it.
+ */
+static int say_answers(struct control_pump *pump, const struct snoop_answer answers[2],
+		       enum callid_side *failed)
+{
+	for (int side = 0; side < 2; side++) {
+		const struct snoop_answer *answer = &answers[side];
+		*failed = (enum callid_side)side;
+		if (answer->length > 0 &&
+		    control_pump_say(pump, *failed, answer->octets, answer->length) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* The message, unless it is dropped, and answers of our own: at most one of all that a side. As
+ * say_answers. */
 static int say_all(struct control_pump *pump, enum callid_side from, const uint8_t *message,
 		   size_t length, const struct snoop_step *step, enum callid_side *failed)
 {
@@ -114,14 +129,7 @@ static int say_all(struct control_pump *pump, enum callid_side from, const uint8
 	*failed = to;
 	if (step->verdict == SNOOP_PASS && control_pump_say(pump, to, message, length) != 0)
 		return -1;
-	for (int side = 0; side < 2; side++) {
-		const struct snoop_answer *answer = &step->answer[side];
-		*failed = (enum callid_side)side;
-		if (answer->length > 0 &&
-		    control_pump_say(pump, *failed, answer->octets, answer->length) != 0)
-			return -1;
-	}
-	return 0;
+	return say_answers(pump, step->answer, failed);
 }
 
 /* What a transaction has put into kept legs' outboxes. Nothing where they are not kept. */
@@ -237,5 +245,33 @@ enum control_pump_answer control_pump_flush(struct control_pump *pump, enum call
 		return fail(failure, to, strerror(errno));
 	if (control_leg_drained(&pump->legs[to]))
 		call_snoop_written(pump->snoop, callid_other(to));
+	return CONTROL_PUMP_WAIT;
+}
+
+bool control_pump_has_room(const struct control_pump *pump)
+{
+	return control_leg_room(&pump->legs[CALLID_CLIENT]) >= PPTP_ANSWER_MAX &&
+	       control_leg_room(&pump->legs[CALLID_SERVER]) >= PPTP_ANSWER_MAX;
+}
+
+/* As in pass_message: what is said and that the call is over are one transaction. */
+enum control_pump_answer control_pump_end_call(struct control_pump *pump, callid_ref call,
+					       const char *reason,
+					       struct control_pump_failure *failure)
+{
+	struct snoop_answer answers[2];
+	enum callid_side failed;
+
+	kept_begin(pump->kept);
+	call_snoop_end_one(pump->snoop, call, monotonic_ms(), reason, answers);
+	int said = say_answers(pump, answers, &failed);
+	kept_commit(pump->kept);
+	if (said != 0)
+		return fail(failure, failed, strerror(errno));
+	for (int side = 0; side < 2; side++) {
+		if (control_pump_flush(pump, (enum callid_side)side, failure) ==
+		    CONTROL_PUMP_FAILED)
+			return CONTROL_PUMP_FAILED;
+	}
 	return CONTROL_PUMP_WAIT;
 }

@@ -55,6 +55,16 @@ enum control_pump_answer control_pump_run(struct control_pump *pump, enum callid
 enum control_pump_answer control_pump_flush(struct control_pump *pump, enum callid_side to,
 					    struct control_pump_failure *failure);
 
+/* Whether there is room for what control_pump_end_call says. */
+bool control_pump_has_room(const struct control_pump *pump);
+
+/* Ends one call of the snoop's (see call_snoop_end_one), where there is room: both ends are told,
+ * behind what still waits for them. CONTROL_PUMP_WAIT, or CONTROL_PUMP_FAILED: the call has ended
+ * all the same. */
+enum control_pump_answer control_pump_end_call(struct control_pump *pump, callid_ref call,
+					       const char *reason,
+					       struct control_pump_failure *failure);
+
 /* Writes a message of our own. 0, or -1 with errno. */
 int control_pump_say(struct control_pump *pump, enum callid_side to, const uint8_t *message,
 		     size_t length);

@@ -101,6 +101,12 @@ bool control_relay_silent(const struct control_relay *relay, callid_ref call,
 /* How many a rule or a command has let in; the commands stand behind the rules. */
 uint64_t control_relay_allowed(const struct control_relay *relay, size_t place);
 
+/* Ends one call of the connection with this number: each end is told what its peer would have told
+ * it; the connection and its other calls go on. client_id: what the client assigned, or negative,
+ * as in call_snoop_find. 0, and told says what was ended; or -1, and told says why nothing was. */
+int control_relay_end_call(struct control_relay *relay, uint64_t connection, int32_t client_id,
+			   struct why *told);
+
 /* Takes nobody in any more, says farewell on every connection, and calls done when all have closed,
  * which may be before this returns, or after a second. */
 void control_relay_shut_down(struct control_relay *relay, void (*done)(void *arg), void *arg);

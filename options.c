@@ -1,10 +1,13 @@
 #include "options.h"
 
+#include "status/status_call.h"
+
 #include <getopt.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define VERSION "3.0.0"
 
@@ -25,11 +28,17 @@ enum {
 	OPT_MAX_WAITING_CHECKS,
 	OPT_MAX_EARLY_PACKETS,
 	OPT_PID_FILE,
+	OPT_READY_FD,
 	OPT_CONTROL,
 	OPT_USER,
 	OPT_FASTPATH,
 	OPT_FASTPATH_INTERFACE,
 	OPT_CHECK,
+	OPT_SHOW,
+	OPT_JSON,
+	OPT_WATCH,
+	OPT_END,
+	OPT_EXPLAIN,
 };
 
 /* '-': words that are no options come as the value 1, where they stand; ':': a missing value is
@@ -41,6 +50,7 @@ static const struct option long_options[] = {
     {"proxy", required_argument, NULL, 'p'},
     {"config", required_argument, NULL, 'c'},
     {"check", no_argument, NULL, OPT_CHECK},
+    {"explain", required_argument, NULL, OPT_EXPLAIN},
     {"acl", required_argument, NULL, 'a'},
     {"aclCmd", required_argument, NULL, 'x'},
     {"acl-cmd", required_argument, NULL, 'x'},
@@ -60,8 +70,13 @@ static const struct option long_options[] = {
     {"fastpath-interface", required_argument, NULL, OPT_FASTPATH_INTERFACE},
     {"log", required_argument, NULL, 'l'},
     {"pid-file", required_argument, NULL, OPT_PID_FILE},
+    {"ready-fd", required_argument, NULL, OPT_READY_FD},
     {"control", required_argument, NULL, OPT_CONTROL},
     {"user", required_argument, NULL, OPT_USER},
+    {"show", required_argument, NULL, OPT_SHOW},
+    {"json", no_argument, NULL, OPT_JSON},
+    {"watch", no_argument, NULL, OPT_WATCH},
+    {"end", required_argument, NULL, OPT_END},
     {"nofork", no_argument, NULL, 'n'},
     {"debug", no_argument, NULL, 'd'},
     {"extensive", no_argument, NULL, 'e'},
@@ -142,6 +157,21 @@ static int set_text(char **text, const struct given *given, struct why *why)
 	return 0;
 }
 
+/* What the first three are for is known; and the number is a supervisor's, so it is small. */
+static int set_ready_fd(struct options *options, const struct given *given, struct why *why)
+{
+	enum { FIRST = STDERR_FILENO + 1, LAST = 1023 };
+	size_t length = strlen(given->value);
+	unsigned long value = 0;
+	if (length <= 9 && strspn(given->value, "0123456789") == length)
+		value = strtoul(given->value, NULL, 10);
+	if (value < FIRST || value > LAST)
+		return why_set(why, "%s %.100s: must be %d to %d", given->name, given->value, FIRST,
+			       LAST);
+	options->ready_fd = (int)value;
+	return 0;
+}
+
 static int set_acl_mode(struct options *options, const struct given *given, struct why *why)
 {
 	options->acl_any = strcmp(given->value, "any") == 0;
@@ -167,6 +197,25 @@ static int set_fastpath(struct options *options, const struct given *given, stru
 	}
 	return why_set(why, "%s %.100s: must be off, auto, native or generic", given->name,
 		       given->value);
+}
+
+static int set_show(struct options *options, const struct given *given, struct why *why)
+{
+	if (strcmp(given->value, "calls") != 0 && strcmp(given->value, "pairs") != 0 &&
+	    strcmp(given->value, "totals") != 0)
+		return why_set(why, "%s %.100s: must be calls, pairs or totals", given->name,
+			       given->value);
+	return set_text(&options->show, given, why);
+}
+
+static int set_end(struct options *options, const struct given *given, struct why *why)
+{
+	uint64_t connection;
+	int32_t client_id;
+	if (!status_call_parse(given->value, &connection, &client_id))
+		return why_set(why, "%s %.100s: no call's name; as --show calls has it: 12:49750",
+			       given->name, given->value);
+	return set_text(&options->end_call, given, why);
 }
 
 static int add_interface(struct options *options, const struct given *given, struct why *why)
@@ -233,6 +282,8 @@ static int take_text(struct options *options, const struct given *given, struct 
 		return set_text(&options->control, given, why);
 	case OPT_USER:
 		return set_text(&options->user, given, why);
+	case OPT_EXPLAIN:
+		return set_text(&options->explain, given, why);
 	default:
 		return why_set(why, "unexpected word '%.100s'", given->value);
 	}
@@ -263,6 +314,18 @@ static int take(struct options *options, const struct given *given, struct why *
 	case OPT_CHECK:
 		options->check = true;
 		return 0;
+	case OPT_SHOW:
+		return set_show(options, given, why);
+	case OPT_JSON:
+		options->json = true;
+		return 0;
+	case OPT_WATCH:
+		options->watch = true;
+		return 0;
+	case OPT_END:
+		return set_end(options, given, why);
+	case OPT_READY_FD:
+		return set_ready_fd(options, given, why);
 	case OPT_ACL_MODE:
 		return set_acl_mode(options, given, why);
 	case OPT_FASTPATH:
@@ -359,14 +422,23 @@ static bool matters_to_errors(int option)
 	return option == 'l' || option == OPT_CHECK;
 }
 
+/* Those that a question to a running instance may have beside it. */
+static bool goes_with_questions(int option)
+{
+	return option == 'c' || option == OPT_CONTROL || option == OPT_SHOW || option == OPT_JSON ||
+	       option == OPT_WATCH || option == OPT_END;
+}
+
+/* other: the first option that does not go with questions. */
 static enum options_answer take_words(struct options *options, int argc, char **argv,
-				      struct why *why)
+				      struct given *other, struct why *why)
 {
 	struct why ignored;
 	bool bad = false;
 	int option, at;
 	start_over();
 	while ((option = next_option(argc, argv, &at)) != -1) {
+		options->asks = options->asks || option == OPT_SHOW || option == OPT_END;
 		if (bad) {
 			if (matters_to_errors(option))
 				take_option(options, option, &ignored);
@@ -381,6 +453,9 @@ static enum options_answer take_words(struct options *options, int argc, char **
 			bad = true;
 		} else if (take_option(options, option, why) < 0) {
 			bad = true;
+		} else if (other->option == 0 && !goes_with_questions(option)) {
+			other->option = option;
+			name_given(other);
 		}
 	}
 	if (!bad && optind < argc) {
@@ -389,6 +464,22 @@ static enum options_answer take_words(struct options *options, int argc, char **
 		bad = true;
 	}
 	return bad ? OPTIONS_BAD : OPTIONS_RUN;
+}
+
+/* Of good words: is there any but this option, which does something of its own? */
+static int check_alone(int alone, int argc, char **argv, struct why *why)
+{
+	struct given own = {.option = alone}, given;
+	int at;
+	name_given(&own);
+	start_over();
+	while ((given.option = next_option(argc, argv, &at)) != -1) {
+		if (given.option == alone)
+			continue;
+		name_given(&given);
+		return why_set(why, "%s: %s cannot stand beside it", own.name, given.name);
+	}
+	return 0;
 }
 
 /* The file. */
@@ -411,10 +502,18 @@ static int reject_name(const char *name, struct why *why)
 	return why_set(why, "unknown option '%.100s'", name);
 }
 
+/* What is asked of this one process, or of a running one. */
+static const int words_only[] = {
+    'c', 'h', 'v', OPT_CHECK, OPT_READY_FD, OPT_SHOW, OPT_JSON, OPT_WATCH, OPT_END, OPT_EXPLAIN,
+};
+
 static bool is_for_words_only(const struct option *option)
 {
-	return option->val == 'c' || option->val == OPT_CHECK || option->val == 'h' ||
-	       option->val == 'v';
+	for (size_t i = 0; i < sizeof(words_only) / sizeof(*words_only); i++) {
+		if (words_only[i] == option->val)
+			return true;
+	}
+	return false;
 }
 
 static int check_value(const struct option *option, const struct given *given, struct why *why)
@@ -473,6 +572,9 @@ static int take_file(struct options *options, const struct options_file *file, s
 static int check_whole(const struct options *options, const struct options_file *file,
 		       struct why *why)
 {
+	if (options->json || options->watch)
+		return why_set(why, "%s: it goes with --show only",
+			       options->json ? "--json" : "--watch");
 	/* With an off that was asked for they may stay where they are. */
 	if (options->interface_count > 0 && !options->fastpath_given)
 		return why_set(
@@ -488,10 +590,29 @@ static int check_whole(const struct options *options, const struct options_file 
 	return 0;
 }
 
+/* Of what asks a running instance. */
+static enum options_answer check_question(const struct options *options, const struct given *other,
+					  struct why *why)
+{
+	const char *question = options->show ? "--show" : "--end";
+	if (options->show && options->end_call)
+		why_set(why, "--end: it does not go with --show");
+	else if (other->option != 0)
+		why_set(why, "%s: it does not go with %s", other->name, question);
+	else if (options->show && options->json && options->watch)
+		why_set(why, "--watch: it does not go with --json");
+	else if (!options->show && (options->json || options->watch))
+		why_set(why, "%s: it does not go with --end", options->json ? "--json" : "--watch");
+	else
+		return options->show ? OPTIONS_SHOW : OPTIONS_END;
+	return OPTIONS_BAD;
+}
+
 static int set_defaults(struct options *options, struct why *why)
 {
 	*options = (struct options){
 	    .log_level = LOG_LEVEL_INFO,
+	    .ready_fd = -1,
 	    .control = strdup("@pptpproxy"),
 	};
 	for (int i = 0; i < NUMBERS; i++)
@@ -502,15 +623,21 @@ static int set_defaults(struct options *options, struct why *why)
 enum options_answer options_parse(struct options *options, int argc, char **argv,
 				  const struct options_file *file, struct why *why)
 {
+	struct given other = {0};
 	struct why file_why;
 	if (set_defaults(options, why) < 0)
 		return OPTIONS_BAD;
 	bool file_bad = file && take_file(options, file, &file_why) < 0;
-	enum options_answer answer = take_words(options, argc, argv, why);
+	enum options_answer answer = take_words(options, argc, argv, &other, why);
 	if (answer != OPTIONS_RUN)
 		return answer;
+	if (options->explain)
+		return check_alone(OPT_EXPLAIN, argc, argv, why) < 0 ? OPTIONS_BAD
+								     : OPTIONS_EXPLAIN;
 	if (file_bad)
 		*why = file_why;
+	if (!file_bad && (options->show || options->end_call))
+		return check_question(options, &other, why);
 	if (file_bad || check_whole(options, file, why) < 0)
 		return OPTIONS_BAD;
 	return options->check ? OPTIONS_CHECK : OPTIONS_RUN;
@@ -531,5 +658,8 @@ void options_clear(struct options *options)
 	free(options->pid_file);
 	free(options->control);
 	free(options->user);
+	free(options->show);
+	free(options->end_call);
+	free(options->explain);
 	*options = (struct options){0};
 }

@@ -17,7 +17,16 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum options_answer { OPTIONS_RUN, OPTIONS_CHECK, OPTIONS_HELP, OPTIONS_VERSION, OPTIONS_BAD };
+enum options_answer {
+	OPTIONS_RUN,
+	OPTIONS_CHECK,
+	OPTIONS_SHOW,
+	OPTIONS_END,
+	OPTIONS_EXPLAIN,
+	OPTIONS_HELP,
+	OPTIONS_VERSION,
+	OPTIONS_BAD,
+};
 
 /* Everything that a pointer leads to is the struct's own. */
 struct options {
@@ -26,15 +35,21 @@ struct options {
 	struct acl acl;
 	struct acl_cmd_words *commands; /* split, not yet looked up */
 	size_t command_count;
-	bool acl_any;	 /* --acl-mode any: a rule or a command is enough; else both where both are
-			    given */
-	bool check;	 /* --check was given */
-	bool foreground; /* -n, -d or -e */
+	bool acl_any;	  /* --acl-mode any: a rule or a command is enough; else both where both are
+			     given */
+	bool check;	  /* --check was given */
+	bool asks;	  /* --show or --end was among the words, good or bad */
+	char *show;	  /* --show: "calls", "pairs" or "totals"; else NULL */
+	bool json, watch; /* with --show, not both */
+	char *end_call;	  /* --end: a call's name, see status_call.h; else NULL */
+	bool foreground;  /* -n, -d or -e */
 	enum log_level log_level;     /* info; debug with -d; dump with -e */
 	char *config;		      /* path of the configuration file, or NULL */
 	char *log_file;		      /* NULL: standard output in the foreground, else syslog */
 	char *pid_file;		      /* or NULL */
+	int ready_fd;		      /* descriptor to write a newline to, 3 to 1023; -1: none */
 	char *control;		      /* "@NAME" or a path; default "@pptpproxy" */
+	char *explain;		      /* path of a capture to tell of, and nothing else; or NULL */
 	char *user;		      /* whom to become; NULL: the default of whoever does it */
 	unsigned acl_timeout_s;	      /* 1 to 3600, default 10 */
 	unsigned acl_parallel;	      /* 1 to 1024, default 16 */
@@ -62,15 +77,17 @@ const char *options_config(int argc, char **argv);
 /* Fills *options with the defaults, then what the file says (NULL: there is none), then what the
  * words say: lists go on, of single values the words' counts, switches count wherever they stand.
  *
- * OPTIONS_CHECK: as OPTIONS_RUN, but --check was given. OPTIONS_BAD: the sentence about the first
- * bad word is in why, or if all words are good, about the file's first bad line; log_file and check
- * are set all the same if they were given. OPTIONS_HELP, OPTIONS_VERSION: whatever the file says.
- * In every case options_clear is called afterwards by the caller. */
+ * OPTIONS_CHECK: as OPTIONS_RUN, but --check was given. OPTIONS_SHOW, OPTIONS_END: questions to a
+ * running instance; what counts beside show, json, watch and end_call is control. OPTIONS_EXPLAIN:
+ * explain was given, and nothing else. OPTIONS_BAD: the sentence about the first bad word is in
+ * why, or if all words are good, about the file's first bad line; log_file, check and asks are set
+ * all the same if they were given. OPTIONS_HELP, OPTIONS_VERSION: whatever the file says. In every
+ * case options_clear is called afterwards by the caller. */
 enum options_answer options_parse(struct options *options, int argc, char **argv,
 				  const struct options_file *file, struct why *why);
 void options_clear(struct options *options);
 
-extern const char options_help[];    /* the text of --help, under one screen of 80 columns */
+extern const char options_help[];    /* the text of --help, no line of which has 80 columns */
 extern const char options_version[]; /* "pptpproxy X.Y.Z" */
 
 #endif

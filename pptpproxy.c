@@ -3,22 +3,26 @@
  * once. Decides nothing else.
  */
 #include "control_listen.h"
+#include "explain/explain.h"
 #include "host/log.h"
 #include "host/user.h"
 #include "keeper/configuration.h"
 #include "keeper/keeper.h"
 #include "keeper/letter.h"
+#include "status/status_show.h"
 #include "worker.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static int say_what_is_bad(const struct options *options, const struct why *why)
 {
 	struct why no_log;
 	const struct log_config log = {
 	    .target = LOG_TO_FILE, .path = options->log_file, .level = LOG_LEVEL_INFO};
-	if (options->log_file && !options->check && log_open(&log, &no_log) == 0) {
+	if (options->log_file && !options->check && !options->asks &&
+	    log_open(&log, &no_log) == 0) {
 		log_error("%s", why->text);
 		log_close();
 	}
@@ -43,6 +47,31 @@ static int check(const struct options *options)
 	return say("OK\n");
 }
 
+/* What a running instance is asked for. */
+static int ask(const struct options *options)
+{
+	const struct status_show show = {.control = options->control,
+					 .what = options->show,
+					 .json = options->json,
+					 .watch = options->watch};
+	struct why why = {""};
+	int result = options->show ? status_show_print(&show, &why)
+				   : status_show_end(options->control, options->end_call, &why);
+	if (result != 0 && why.text[0] != '\0')
+		fprintf(stderr, "pptpproxy: %s\n", why.text);
+	return result == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static int explain(const struct options *options)
+{
+	struct why why;
+	FILE *progress = isatty(STDERR_FILENO) ? stderr : NULL;
+	if (explain_file(options->explain, stdout, progress, &why) == 0)
+		return EXIT_SUCCESS;
+	fprintf(stderr, "pptpproxy: %s\n", why.text);
+	return EXIT_FAILURE;
+}
+
 /* As whoever typed this wants it. */
 static int start(int argc, char **argv)
 {
@@ -55,6 +84,13 @@ static int start(int argc, char **argv)
 		return keeper_run(argv, &configuration, NULL);
 	case OPTIONS_CHECK:
 		status = check(&configuration.options);
+		break;
+	case OPTIONS_SHOW:
+	case OPTIONS_END:
+		status = ask(&configuration.options);
+		break;
+	case OPTIONS_EXPLAIN:
+		status = explain(&configuration.options);
 		break;
 	case OPTIONS_HELP:
 		status = say(options_help);

@@ -8,7 +8,6 @@
 #include "control_relay.h"
 #include "fastpath/fastpath.h"
 #include "gre_relay.h"
-#include "host/instance.h"
 #include "host/kept.h"
 #include "host/log.h"
 #include "host/names.h"
@@ -17,6 +16,8 @@
 #include "host/user.h"
 #include "keeper/configuration.h"
 #include "keeper/link.h"
+#include "status/snapshot.h"
+#include "worker_ask.h"
 #include "worker_status.h"
 
 #include <errno.h>
@@ -52,7 +53,7 @@ struct worker {
 	struct acl_ask *ask;
 	struct control_relay *control;
 	struct fastpath *fastpath;
-	struct event *instance;
+	struct worker_ask *callers; /* at the control socket */
 	struct listening *listening;
 	size_t listening_count;
 	struct link_message answer; /* to a wish that is waited for */
@@ -161,12 +162,6 @@ static void on_keeper_gone(void *arg)
 	struct worker *worker = arg;
 	worker->alone = true;
 	event_base_loopbreak(worker->base);
-}
-
-static void on_instance(evutil_socket_t fd, short what, void *arg)
-{
-	(void)what, (void)arg;
-	instance_turn_away(fd);
 }
 
 /* ---- what we ask of the keeper ---- */
@@ -474,13 +469,40 @@ static int open_ask(struct worker *worker, struct why *why)
 	return worker->ask ? 0 : why_set(why, "access commands: no memory");
 }
 
-static int open_instance(struct worker *worker, struct why *why)
+/* ---- who asks ---- */
+
+static void use_sources(const struct worker *worker, struct worker_status_sources *from)
 {
-	worker->instance = event_new(worker->base, worker->letter->instance,
-				     EV_READ | EV_ET | EV_PERSIST, on_instance, NULL);
-	if (!worker->instance || event_add(worker->instance, NULL) != 0)
-		return why_set(why, "control socket: no memory");
-	return 0;
+	*from = (struct worker_status_sources){
+	    .options = options_of(worker),
+	    .keeper = (uint32_t)worker->letter->keeper,
+	    .past = worker->past,
+	    .control = worker->control,
+	    .db = worker->db,
+	    .gre = worker->gre,
+	    .fastpath = worker->fastpath,
+	};
+}
+
+static int look(void *arg, struct snapshot *snapshot, struct why *why)
+{
+	struct worker_status_sources from;
+	use_sources(arg, &from);
+	return worker_status_fill(snapshot, &from, why);
+}
+
+/* Last, as there is something to tell of then; so long callers wait in the socket's queue. */
+static int open_callers(struct worker *worker, struct why *why)
+{
+	const struct worker_ask_config config = {
+	    .base = worker->base,
+	    .fd = worker->letter->instance,
+	    .control = worker->control,
+	    .look = look,
+	    .arg = worker,
+	};
+	worker->callers = worker_ask_open(&config, why);
+	return worker->callers ? 0 : -1;
 }
 
 static void configure_control(struct worker *worker, const struct options *options,
@@ -660,8 +682,7 @@ static int open_all(struct worker *worker, struct why *why)
 	worker->db = callid_db_new(worker->kept);
 	if (!worker->db)
 		return why_set(why, "table of calls: %s", strerror(errno));
-	if (open_gre(worker, why) != 0 || open_ask(worker, why) != 0 ||
-	    open_instance(worker, why) != 0)
+	if (open_gre(worker, why) != 0 || open_ask(worker, why) != 0)
 		return -1;
 	/* First of all, as packets of calls that go on may be waiting. */
 	if (gre_relay_start(worker->gre, why) != 0 || open_control(worker, why) != 0 ||
@@ -669,7 +690,7 @@ static int open_all(struct worker *worker, struct why *why)
 		return -1;
 	close_unasked(worker);
 	drop_idle_sockets(worker);
-	return 0;
+	return open_callers(worker, why);
 }
 
 static void tell_ready(struct worker *worker)
@@ -752,26 +773,6 @@ static void change(struct worker *worker)
 
 /* ---- death, in order; any half-born state ---- */
 
-static void use_sources(const struct worker *worker, struct worker_status_sources *from)
-{
-	*from = (struct worker_status_sources){
-	    .options = options_of(worker),
-	    .keeper = (uint32_t)worker->letter->keeper,
-	    .past = worker->past,
-	    .control = worker->control,
-	    .db = worker->db,
-	    .gre = worker->gre,
-	    .fastpath = worker->fastpath,
-	};
-}
-
-int worker_snapshot(const struct worker *worker, struct snapshot *snapshot, struct why *why)
-{
-	struct worker_status_sources from;
-	use_sources(worker, &from);
-	return worker_status_fill(snapshot, &from, why);
-}
-
 static const char *packet_name(unsigned reason)
 {
 	return reason_packet_name((enum reason_packet)reason);
@@ -829,8 +830,7 @@ static void tell_totals(const struct worker *worker)
 
 static void close_all(struct worker *worker)
 {
-	if (worker->instance)
-		event_free(worker->instance);
+	worker_ask_close(worker->callers);
 	control_relay_close(worker->control);
 	acl_ask_free(worker->ask);
 	gre_relay_close(worker->gre);

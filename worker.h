@@ -13,15 +13,6 @@
 #include "keeper/letter.h"
 
 /* Runs until the keeper says that it may end, or is gone. Returns the exit status. */
-struct snapshot;
-struct why;
-struct worker;
-
-/* For what runs in the worker, on its control thread, from a callback of the event base: fills
- * *snapshot (which its owner clears) with the figures of this moment. 0, or -1 with a sentence:
- * there is no memory. */
-int worker_snapshot(const struct worker *worker, struct snapshot *snapshot, struct why *why);
-
 int worker_run(const struct letter *letter);
 
 #endif

@@ -162,13 +162,30 @@ void instance_close(int fd, const char *name)
 	close(fd);
 }
 
-void instance_turn_away(int fd)
+static int fail_call(int fd, const char *name, struct why *why)
 {
-	enum { AT_ONCE = 64 }; /* the queue's length */
-	for (int i = 0; i < AT_ONCE; i++) {
-		int caller = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
-		if (caller < 0)
-			return;
-		close(caller);
-	}
+	int reason = errno;
+	if (fd >= 0)
+		close(fd);
+	if (reason == ECONNREFUSED || reason == ENOENT)
+		return why_set(why, "no instance at control socket %s", name);
+	if (reason == EAGAIN)
+		return why_set(why, "control socket %s: too many wait for an answer", name);
+	return why_set(why, "control socket %s: %s", name, strerror(reason));
+}
+
+int instance_call(const char *name, unsigned seconds, struct why *why)
+{
+	const struct timeval limit = {.tv_sec = seconds};
+	struct sockaddr_un address;
+	socklen_t length;
+
+	if (fill_address(&address, &length, name, why) < 0)
+		return -1;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) != 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) != 0 ||
+	    connect(fd, (const struct sockaddr *)&address, length) != 0)
+		return fail_call(fd, name, why);
+	return fd;
 }

@@ -1,6 +1,6 @@
 /*
- * instance: one running daemon a network namespace (or a path), and where later questions are
- * asked: a local stream socket.
+ * instance: one running daemon a network namespace (or a path), and where questions are asked: a
+ * local stream socket.
  *
  * Thread: main.
  */
@@ -17,10 +17,10 @@
  */
 int instance_open(const char *name, struct why *why);
 
-/* Accepts whoever waits at the socket and lets go of him again: there is nothing to ask yet, but a
- * second instance that looks for our pid must find room in the queue. Call it edge-triggered:
- * without a descriptor to spare they wait until the next one comes. */
-void instance_turn_away(int fd);
+/* Connects to the instance there; waits so many seconds where too many wait already, and leaves the
+ * same limit on each later reading and writing. The descriptor (CLOEXEC), or -1 with a sentence:
+ * "no instance at control socket @pptpproxy". */
+int instance_call(const char *name, unsigned seconds, struct why *why);
 
 /* Closes, and removes the file if the name is a path. A descriptor of -1 is fine. */
 void instance_close(int fd, const char *name);

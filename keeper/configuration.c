@@ -49,7 +49,7 @@ enum options_answer configuration_read(struct configuration *configuration, int 
 		}
 	}
 	enum options_answer answer = parse(configuration, argc, argv, why);
-	bool wanted = answer == OPTIONS_RUN || answer == OPTIONS_CHECK || answer == OPTIONS_BAD;
+	bool wanted = answer != OPTIONS_HELP && answer != OPTIONS_VERSION;
 	if (wanted && path && !configuration->file) {
 		*why = unreadable;
 		return OPTIONS_BAD;

@@ -9,6 +9,7 @@
 #include "host/limits.h"
 #include "host/log.h"
 #include "host/monotonic.h"
+#include "host/readiness.h"
 #include "host/user.h"
 #include "keeper/keeper_commands.h"
 #include "keeper/keeper_fastpath.h"
@@ -53,6 +54,8 @@ struct keeper {
 	/* Descriptors for workers, -1: none; of the wanted configuration. */
 	int log_file, wanted_log_file;
 	bool log_open, pid_written, announced, upgraded, failed;
+	int ready_fd;			   /* who started us waits there; -1: nobody */
+	unsigned pairs;			   /* that the worker serves */
 	uint64_t unkept_told;		   /* when; 0: never */
 	bool end_told, last_chance;	   /* at the end: to the worker; it is the second one */
 	bool failure_told, fastpath_asked; /* by this worker */
@@ -77,6 +80,20 @@ static void give_up(struct keeper *keeper)
 {
 	keeper->failed = true;
 	event_base_loopbreak(keeper->base);
+}
+
+/* That all is well, unless a change of the configuration is still to come, whose end is told.
+ * trouble: what people should know besides, or NULL. */
+static void tell_supervisor(struct keeper *keeper, const char *trouble)
+{
+	char status[sizeof(struct why) + 64];
+	if (keeper->change_again)
+		return;
+	snprintf(status, sizeof(status), "%u %s%s%s", keeper->pairs,
+		 keeper->pairs == 1 ? "pair" : "pairs", trouble ? "; " : "",
+		 trouble ? trouble : "");
+	readiness_ready(keeper->ready_fd, status);
+	keeper->ready_fd = -1;
 }
 
 /* ---- the log ---- */
@@ -248,6 +265,7 @@ static void on_worker_ended(void *arg, pid_t pid, int status, bool was_ready)
 		return;
 	}
 	log_warning("the next worker starts in %u s", pause);
+	readiness_status("no worker; the next one is about to start");
 	start_later(keeper, pause);
 }
 
@@ -297,10 +315,13 @@ static void on_ready(struct keeper *keeper, const struct link_message *message)
 			 message->count[1]);
 	else
 		announce(keeper, message);
+	keeper->pairs = message->number;
 	if (keeper->state == ENDING)
 		end_worker(keeper);
 	else if (keeper->change_again)
 		begin_change(keeper);
+	else if (!keeper->failed)
+		tell_supervisor(keeper, NULL);
 }
 
 static void on_failed(struct keeper *keeper, const struct link_message *message)
@@ -529,7 +550,10 @@ static void forget_change(struct keeper *keeper)
 
 static void refuse_change(struct keeper *keeper, const char *reason)
 {
+	struct why trouble;
 	log_error("SIGHUP: the configuration stays as it was: %s", reason);
+	why_set(&trouble, "the last SIGHUP changed nothing: %s", reason);
+	tell_supervisor(keeper, trouble.text);
 	forget_change(keeper);
 }
 
@@ -582,6 +606,8 @@ static void on_changed(struct keeper *keeper, const struct link_message *message
 		use_wanted(keeper);
 		log_info("SIGHUP: new configuration in use, %u %s", message->number,
 			 message->number == 1 ? "pair" : "pairs");
+		keeper->pairs = message->number;
+		tell_supervisor(keeper, NULL);
 	}
 	if (keeper->change_again)
 		begin_change(keeper);
@@ -610,10 +636,11 @@ static void on_hangup(evutil_socket_t number, short what, void *arg)
 		keeper->change_again = true;
 		return;
 	}
+	readiness_reloading();
 	reopen_log(keeper);
 	if (!keeper->configuration.file)
-		return;
-	if (keeper->changing || !keeper_worker_is_ready(keeper->worker))
+		tell_supervisor(keeper, NULL);
+	else if (keeper->changing || !keeper_worker_is_ready(keeper->worker))
 		keeper->change_again = true;
 	else
 		begin_change(keeper);
@@ -730,6 +757,7 @@ static void on_end(evutil_socket_t number, short what, void *arg)
 	if (keeper->state == ENDING)
 		return;
 	log_info("%s: ending", number == SIGINT ? "SIGINT" : "SIGTERM");
+	readiness_stopping();
 	bool was_running = keeper->state == RUNNING;
 	keeper->state = ENDING;
 	if (keeper_worker_pid(keeper->worker) == 0 && !keeper->announced && !keeper->upgraded)
@@ -814,6 +842,8 @@ static int open_all(struct keeper *keeper, const struct letter *letter, struct w
 	    .received = on_message, .ended = on_worker_ended, .arg = keeper};
 
 	keeper->descriptors = limits_raise_descriptors();
+	if (keeper->ready_fd >= 0 && readiness_take_descriptor(keeper->ready_fd, why) != 0)
+		return -1;
 	if (!letter && !options->foreground && background_begin(why) != 0)
 		return -1;
 	find_path(keeper);
@@ -932,6 +962,7 @@ int keeper_run(char **argv, struct configuration *configuration, const struct le
 	    .log_file = letter ? letter->log : -1,
 	    .wanted_log_file = -1,
 	    .trial_letter = -1,
+	    .ready_fd = letter ? -1 : configuration->options.ready_fd,
 	    .upgraded = letter != NULL,
 	    .pid_written = letter && configuration->options.pid_file,
 	};

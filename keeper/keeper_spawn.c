@@ -1,24 +1,34 @@
 #include "keeper/keeper_spawn.h"
 
+#include "host/readiness.h"
 #include "keeper/letter.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-/* Our environment with one entry more, which points to entry. NULL: no memory. */
-static char **environment_with(char *entry)
+static bool is_for_keeper_only(const char *entry)
 {
-	size_t count = 0;
-	while (environ[count])
-		count++;
-	char **copy = calloc(count + 2, sizeof(*copy));
+	return strncmp(entry, READINESS_VARIABLE "=", sizeof(READINESS_VARIABLE)) == 0;
+}
+
+/* Our environment with one entry more, which points to entry. NULL: no memory. */
+static char **environment_with(char *entry, bool for_keeper)
+{
+	size_t size = 2, count = 0;
+	for (char **one = environ; *one; one++)
+		size++;
+	char **copy = calloc(size, sizeof(*copy));
 	if (!copy)
 		return NULL;
-	memcpy(copy, environ, count * sizeof(*copy));
+	for (char **one = environ; *one; one++) {
+		if (for_keeper || !is_for_keeper_only(*one))
+			copy[count++] = *one;
+	}
 	copy[count] = entry;
 	return copy;
 }
@@ -36,7 +46,7 @@ static int set_output(posix_spawn_file_actions_t *actions, int output)
 int keeper_spawn(pid_t *pid, const char *path, char **words, int letter_fd, int output)
 {
 	char entry[LETTER_ENTRY_MAX];
-	char **environment = environment_with(letter_entry(letter_fd, entry));
+	char **environment = environment_with(letter_entry(letter_fd, entry), false);
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
 	sigset_t none, all;
@@ -62,7 +72,7 @@ int keeper_spawn(pid_t *pid, const char *path, char **words, int letter_fd, int 
 int keeper_spawn_in_place(const char *path, char **words, int letter_fd)
 {
 	char entry[LETTER_ENTRY_MAX];
-	char **environment = environment_with(letter_entry(letter_fd, entry));
+	char **environment = environment_with(letter_entry(letter_fd, entry), true);
 	if (!environment)
 		return ENOMEM;
 	execve(path, words, environment);

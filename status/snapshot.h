@@ -98,4 +98,6 @@ struct snapshot {
 
 void snapshot_clear(struct snapshot *snapshot);
 
+const char *snapshot_state_name(enum snapshot_state state); /* "untried", "up", ... */
+
 #endif

@@ -7,6 +7,7 @@
 #ifndef WIRE_GRE_WIRE_H
 #define WIRE_GRE_WIRE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,6 +29,17 @@ enum gre_answer {
 /* Checks the header and its lengths; GRE_OK puts the call ID (assigned by the packet's receiver)
  * into *call_id. Octets behind the payload are legal. */
 enum gre_answer gre_wire_check(const uint8_t *octets, size_t length, uint16_t *call_id);
+
+struct gre_header {
+	uint16_t call_id;	 /* assigned by the packet's receiver */
+	uint16_t payload_length; /* as it says: what is there may be less */
+	bool has_sequence, has_acknowledgement;
+	uint32_t sequence, acknowledgement; /* 0 where it has none */
+	size_t length;			    /* of the header */
+};
+
+/* Reads a header, of a packet that need not be all there: GRE_OK as soon as the header is. */
+enum gre_answer gre_wire_read(const uint8_t *octets, size_t length, struct gre_header *header);
 
 /* Of a packet that is GRE_OK. No checksum covers it. */
 void gre_wire_set_call_id(uint8_t *octets, uint16_t call_id);

@@ -47,9 +47,23 @@ static void check_rewrite(const uint8_t *octets, size_t length, uint16_t call_id
 	free(copy);
 }
 
+/* A header is read as soon as it is there, and a packet that is taken has one. */
+static void check_header(const uint8_t *octets, size_t length, enum gre_answer taken)
+{
+	struct gre_header header;
+	enum gre_answer answer = gre_wire_read(octets, length, &header);
+	assert(taken != GRE_OK || answer == GRE_OK);
+	assert((taken == GRE_NOT_ENHANCED) == (answer == GRE_NOT_ENHANCED));
+	if (answer != GRE_OK)
+		return;
+	assert(header.call_id == bytes_get16(octets + 6));
+	assert(header.length + header.payload_length == needed(octets) && header.length <= length);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t length)
 {
 	uint16_t call_id = 0;
+	check_header(octets, length, gre_wire_check(octets, length, &call_id));
 	switch (gre_wire_check(octets, length, &call_id)) {
 	case GRE_OK:
 		assert(length >= GRE_HEADER_MIN);

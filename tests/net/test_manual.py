@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""The manual page's own words, tried: its command lines with real calls, its firewall rules, its lists.
+"""The manual pages' own words, tried: their command lines with real calls, firewall rules, lists.
 
-Everything that is run here is read from man/pptpproxy.8 as it stands there. The networks are those
+Everything that is run here is read from man/pptpproxy.8 and the two pages beside it as it stands there. The networks are those
 that the page's examples use; lab/examples.py draws them.
 """
 
@@ -27,7 +27,11 @@ COMMAND = "Addresses from a file"
 DAEMON = "A daemon with a log file"
 FILE = "A configuration file"
 WATCH = "To see what happens"
+ACL_PAGE, CONF_PAGE = "pptpproxy-acl.7", "pptpproxy.conf.5"
+LISTS = "A list for each pair"
+BY_HAND = "To try a command"
 TRIED = {SCENARIO_1: 1, SCENARIO_2: 1, SCENARIO_3: 2, CHAIN: 2, COMMAND: 1, DAEMON: 1, FILE: 2, WATCH: 1}
+TRIED_BESIDE = {ACL_PAGE: {LISTS: 1}, CONF_PAGE: {"WHEN IT COUNTS": 1}}
 
 
 # ---- the page ----
@@ -37,13 +41,13 @@ def unescape(text):
     return text.replace(r"\e", "\\").replace(r"\(dq", '"').replace(r"\-", "-")
 
 
-def page():
-    return (ROOT / "man/pptpproxy.8").read_text()
+def page(name="pptpproxy.8"):
+    return (ROOT / "man" / name).read_text()
 
 
-def section(title):
+def section(title, name="pptpproxy.8"):
     """The source of a section, or of a subsection."""
-    found = re.search(rf"^\.S[hs] {re.escape(title)}\n(.*?)(?=^\.S[hs] |\Z)", page(), re.M | re.S)
+    found = re.search(rf"^\.S[hs] {re.escape(title)}\n(.*?)(?=^\.S[hs] |\Z)", page(name), re.M | re.S)
     assert found, f"the page has no section '{title}'"
     return found[1]
 
@@ -54,9 +58,9 @@ def displays(text):
         yield unescape(one[1] or one[2])
 
 
-def commands(title, name="pptpproxy"):
+def commands(title, page_name="pptpproxy.8", name="pptpproxy"):
     """The words, without the first, of each command line in a section."""
-    joined = (display.replace("\\\n", " ") for display in displays(section(title)))
+    joined = (display.replace("\\\n", " ") for display in displays(section(title, page_name)))
     lines = (line for display in joined for line in display.splitlines())
     return [shlex.split(line)[1:] for line in lines if line.startswith(name + " ")]
 
@@ -65,14 +69,15 @@ def commands(title, name="pptpproxy"):
 
 
 def test_every_example_is_tried():
-    "each of the page's command lines has a test here"
-    titles = re.findall(r"^\.S[hs] (.*)$", page(), re.M)
-    found = {}
-    for title in titles:
-        count = len(commands(title))
-        if count and title != "EXAMPLES":
-            found[title] = count
-    assert found == TRIED, f"the page has {found}, tried are {TRIED}"
+    "each of the pages' command lines has a test here"
+    for name, tried in {"pptpproxy.8": TRIED, **TRIED_BESIDE}.items():
+        titles = re.findall(r"^\.S[hs] (.*)$", page(name), re.M)
+        found = {}
+        for title in titles:
+            count = len(commands(title, name))
+            if count and title != "EXAMPLES":
+                found[title] = count
+        assert found == tried, f"{name} has {found}, tried are {tried}"
 
 
 def test_scenario_1():
@@ -143,6 +148,57 @@ def test_external_command():
         lab.call(lab.net.traveller, "203.0.113.20", 27).hang_up()
 
 
+def test_command_with_lists():
+    "the script of pptpproxy-acl(7) has a list for each pair; without a list nobody is let in"
+    [words] = commands(LISTS, ACL_PAGE)
+    [script] = [display for display in displays(section(LISTS, ACL_PAGE)) if display.startswith("#!")]
+    one, two = re.findall(r"^\.Pa (/etc/pptpproxy/allowed-\S+)", section(LISTS, ACL_PAGE), re.M)
+    with Lab() as lab:
+        room = lab.machine()
+        directory = room.etc / "pptpproxy"
+        directory.mkdir()
+        (directory / "allow").write_text(script)
+        (directory / "allow").chmod(0o755)
+        (directory / Path(one).name).write_text("203.0.113.99\n")
+        for server, number in zip(lab.net.servers, (27, 28)):
+            lab.pptpd(server, number)
+        proxy = lab.proxy(lab.net.office, words, room=room)
+        second = lab.proxy(lab.net.home, ["-p", "192.0.2.1,203.0.113.20:1724"])
+        lab.call(lab.net.traveller, "203.0.113.20", 27).hang_up()
+        mark = proxy.log.mark()
+        lab.enter(Call(lab.net.workstation, "192.0.2.1")).wait_gone(30)
+        proxy.log.wait("refused", after=mark)
+        assert proxy.log.matching("status 2", mark), proxy.log.all(mark)
+        (directory / Path(two).name).write_text("203.0.113.1\n")
+        lab.call(lab.net.workstation, "192.0.2.1", 28).hang_up()
+        lab.refused(lab.net.vpn, "203.0.113.20", proxy)
+        second.stop()
+
+
+def test_command_by_hand():
+    "the line of pptpproxy-acl(7) that tries a command prints its status, and runs it with what the program gives it"
+    [line] = displays(section(BY_HAND, ACL_PAGE))
+    [script] = [display for display in displays(section(LISTS, ACL_PAGE)) if display.startswith("#!")]
+    with Machine() as machine:
+        directory = machine.etc / "pptpproxy"
+        directory.mkdir()
+        allow = directory / "allow"
+        for text, expected in ((script, "0\n"), ("#!/bin/sh\nenv | cut -d= -f1 | sort | tr '\\n' ' '; id -un\n", None)):
+            allow.write_text(text)
+            allow.chmod(0o755)
+            (directory / "allowed-203.0.113.20:1723").write_text("203.0.113.99\n")
+            process = Proc(["sh", "-c", line], room=machine)
+            assert process.wait() == 0
+            if expected:
+                assert process.text() == expected, process.text()
+        given = set(re.findall(r"^\.(?:It )?Ev (\w+)", section("WHAT A COMMAND GETS", ACL_PAGE), re.M))
+        assert given == {"PATH", "PPTPPROXY_CLIENT", "PPTPPROXY_LISTEN", "PPTPPROXY_PEER"}
+        # What a shell adds by itself is not ours.
+        names, status = process.text().splitlines()
+        assert set(names.split()) - {"PWD", "OLDPWD", "SHLVL", "_", "nobody"} == given, names
+        assert names.endswith("nobody") and status == "0", process.text()
+
+
 def test_daemon():
     "the daemon with a log file: the command ends with 0 when calls are accepted; log rotation; a new version; the end"
     [words] = commands(DAEMON)
@@ -203,6 +259,51 @@ def test_configuration_file_error():
         process = Proc([program(), "-c", path], room=machine)
         assert process.wait() == 1
         assert process.text() == f"pptpproxy: {line.strip()}\n", process.text()
+
+
+def test_configuration_page():
+    "the example of pptpproxy.conf(5) is good, and does what its lines say"
+    [text] = [display for display in displays(section("EXAMPLES", CONF_PAGE)) if display.startswith("proxy ")]
+    [check] = commands("WHEN IT COUNTS", CONF_PAGE)
+    with Lab() as lab:
+        room = lab.machine()
+        (room.etc / "pptpproxy").mkdir()
+        allow = room.etc / "pptpproxy/allow"
+        allow.write_text('#!/bin/sh\n[ "$1" = "#1 office" ] && [ "$2" = 203.0.113.1 ]\n')
+        allow.chmod(0o755)
+        (room.etc / "pptpproxy.conf").write_text(text)
+        checked = Proc([program(), *check], ns=lab.net.office, room=room)
+        assert checked.wait(30) == 0 and checked.text() == "OK\n", checked.text()
+        for server, number in zip(lab.net.servers, (27, 28)):
+            lab.pptpd(server, number)
+        proxy = lab.proxy(lab.net.office, check[:-1], room=room, log_file=room.log / "pptpproxy.log")
+        lab.call(lab.net.vpn, "203.0.113.20", 27).hang_up()
+        lab.call(lab.net.home, "203.0.113.20", 27).hang_up()
+        lab.proxy(lab.net.home, ["-p", "192.0.2.1,203.0.113.20:1724"])
+        lab.call(lab.net.workstation, "192.0.2.1", 28).hang_up()
+        lab.refused(lab.net.traveller, "203.0.113.20", proxy)
+
+
+def test_configuration_page_options():
+    "pptpproxy.conf(5) lists each option that the file takes, what adds up, what needs a new start, and its default"
+    rows = re.findall(r"^\.It Cm ([\w-]+)(?: Ns ([*+]+))? Ta (.*?) ?Ta (.*)$", section("OPTIONS", CONF_PAGE), re.M)
+    listed = {name: (marks, value, default) for name, marks, value, default in rows}
+    items = re.findall(r"^\.It (Fl .*)$", section("OPTIONS"), re.M)
+    names = {name for item in items for name in re.findall(r"(?:Fl|,) -([\w-]+)", item)}
+    [excepted] = re.findall(r"^The options\n(.*?)\nare not for the file", section("CONFIGURATION FILE"), re.M | re.S)
+    assert set(listed) == names - set(re.findall(r"[\w-]{3,}", excepted.replace("and\n", ""))) - {"aclCmd"}
+    fixed = set(re.findall(r'\? "([\w-]+)"', re.search(r"fixed_option\(.*?^}", (ROOT / "keeper/keeper.c").read_text(),
+                                                     re.M | re.S)[0]))
+    assert {name for name, (marks, _, _) in listed.items() if "+" in marks} == fixed
+    adding = re.search(r"; but\n(.*?)\nadd up", section("OPTIONS"), re.S)[1]
+    repeatable = {name for item in items for letter in [re.match(r"Fl (\w)?", item)[1]]
+                  for name in re.findall(r"(?:Fl|,) -([\w-]+)", item)
+                  if f"Fl -{name}\n" in f"{adding}\n" or letter and re.search(rf"Fl {letter}\b", adding)}
+    assert {name for name, (marks, _, _) in listed.items() if "*" in marks} == repeatable - {"aclCmd"}
+    ranges = re.findall(r"^\.It Fl -([\w-]+) Ar \w+\n(?:(?!^\.It).*\n)*?Range \d+ to \d+, default ([\w ]+)\.$",
+                        section("OPTIONS"), re.M)
+    assert {name: listed[name][2] for name, _ in ranges if name in listed} == {
+        name: default for name, default in ranges if name in listed}
 
 
 def test_watching():
@@ -387,7 +488,7 @@ def test_ranges():
     help_text.wait()
     found = re.findall(r"^\.It Fl -([\w-]+) Ar \w+\n(?:(?!^\.It).*\n)*?Range (\d+) to (\d+), default ([\w ]+)\.$",
                        section("OPTIONS"), re.M)
-    assert len(found) == 11, found
+    assert len(found) == 12, found
     for name, low, high, default in found:
         for value in (int(low) - 1, int(high) + 1):
             process = Proc([program(), f"--{name}", str(value), "-p", "192.0.2.1"])
@@ -399,7 +500,7 @@ def test_ranges():
 def test_configuration_file_options():
     "the file takes each option of the page but those that it excepts"
     items = re.findall(r"^\.It (Fl .*)$", section("OPTIONS"), re.M)
-    excepted = {"config", "check", "help", "version"}
+    excepted = {"config", "check", "ready-fd", "help", "version"}
     with Machine() as machine:
         for item in items:
             for name in re.findall(r"(?:Fl|,) -([\w-]+)", item):

@@ -5,9 +5,9 @@
  * side assigned and was shown, which ways there are, held, open or in quarantine. It has no index,
  * no tree and no hash; IDs are an array for each pair of addresses. A step is a message of either
  * side with IDs that are right, nearly right or wrong, a Reply that has been written on, some time,
- * packets, the end of a connection and a new one. After each one: verdict, each octet of what
- * passes, answers, what observers and events were told, totals, and ways of the calls concerned; at
- * times, each ID between each pair of addresses.
+ * packets, a call that we end ourselves, the end of a connection and a new one. After each one:
+ * verdict, each octet of what passes, answers, what observers and events were told, totals, and
+ * ways of the calls concerned; at times, each ID between each pair of addresses.
  *
  * Connections share addresses of ours and peers, and in some rounds nearly all IDs of an address
  * are taken, so that IDs are doubled, taken from quarantine, or refused. At times an allocation
@@ -56,6 +56,8 @@ enum {
 	POOL = 90000,	  /* calls that are there or in quarantine, the crowd's too */
 	ROUND = 20000,	  /* steps with one table */
 	ENDED_NAMED = 16, /* IDs of ended calls that a side may name again */
+	CLEARED = 8,	  /* of a connection's calls that we have ended, the last ones */
+	CLEARED_MS = 30000,
 	TOLD_MAX = 64,
 };
 
@@ -75,6 +77,14 @@ struct call {
 	struct callid_counts from[2];
 };
 
+/* A call that we have ended, whose PAC is to say so. */
+struct cleared {
+	bool waits, own_known;
+	uint64_t since;
+	int pac;
+	uint16_t own, shown;
+};
+
 struct connection {
 	struct call_snoop *snoop;
 	uint64_t number;
@@ -85,6 +95,7 @@ struct connection {
 	bool unwritten[2];	 /* that side's last message passed, and is not written on yet */
 	uint16_t ended[2][ENDED_NAMED];
 	unsigned ended_count[2];
+	struct cleared cleared[CLEARED]; /* the oldest first */
 };
 
 /* What observers and events were told in a step, or should have been. */
@@ -123,7 +134,7 @@ static struct {
 	bool failed_one; /* an allocation, in this step */
 	struct {
 		unsigned passed[16], dropped[16];
-		unsigned opened, refused, doubled, hurried, short_of_memory;
+		unsigned opened, refused, doubled, hurried, short_of_memory, taken;
 	} seen;
 } model;
 
@@ -556,6 +567,7 @@ struct message {
 	const uint8_t *passed;	  /* as it left; NULL: dropped */
 	const char *drop;	  /* why it must be dropped; NULL: it must pass */
 	enum reason_message kind; /* of the drop */
+	bool take;		  /* it must go no further without a word */
 	struct snoop_answer answer[2];
 };
 
@@ -628,6 +640,46 @@ static void drop_for_want(struct message *m, bool full)
 		drop(m, REASON_MESSAGE_COUNT, "either");
 }
 
+/* ---- calls that we have ended ---- */
+
+static void clear_call(struct connection *connection, const struct call *call, int pac)
+{
+	memmove(&connection->cleared[0], &connection->cleared[1],
+		(CLEARED - 1) * sizeof(connection->cleared[0]));
+	connection->cleared[CLEARED - 1] = (struct cleared){
+	    .waits = true,
+	    .own_known = call->has_own[pac],
+	    .since = model.now,
+	    .pac = pac,
+	    .own = call->own[pac],
+	    .shown = call->shown[pac],
+	};
+}
+
+enum kind { BY_OWN, BY_SHOWN, BY_ANY };
+
+static struct cleared *cleared_of(const struct message *m, enum kind kind, uint16_t id)
+{
+	for (int i = 0; i < CLEARED; i++) {
+		struct cleared *cleared = &m->connection->cleared[i];
+		if (!cleared->waits || cleared->pac != (int)m->from ||
+		    model.now - cleared->since >= CLEARED_MS)
+			continue;
+		if (kind == BY_ANY || (kind == BY_SHOWN && cleared->shown == id) ||
+		    (kind == BY_OWN && cleared->own_known && cleared->own == id))
+			return cleared;
+	}
+	return NULL;
+}
+
+/* The PAC assigns this ID to a call. */
+static void assigned(const struct message *m, uint16_t id)
+{
+	struct cleared *cleared = cleared_of(m, BY_OWN, id);
+	if (cleared)
+		cleared->waits = false;
+}
+
 /* Where memory was short after a call had got its way: it is there for a moment. */
 static void want_request_without_memory(struct message *m, struct call *call)
 {
@@ -675,6 +727,7 @@ static void want_request(struct message *m)
 	expect_event(call->ref, CALLID_RESERVED);
 	connection->calls[connection->count++] = call;
 	put16(m->octets + 12, chosen);
+	assigned(m, id);
 }
 
 /* The callee agreed, and nothing can be shown to the caller. */
@@ -726,6 +779,7 @@ static void want_opening(struct message *m, struct call *call)
 	expect_event(call->ref, CALLID_OPENED);
 	tell(&model.want, SNOOP_OPENED, call->ref);
 	model.seen.opened++;
+	assigned(m, id);
 }
 
 static void want_reply(struct message *m)
@@ -733,6 +787,13 @@ static void want_reply(struct message *m)
 	struct call *call = by_shown(m->connection, m->from, get16(m->octets + 14));
 	char reason[64];
 
+	struct cleared *cleared = NULL;
+	if (!call || call->caller == m->from || call->incoming != (m->type == ICRP))
+		cleared = cleared_of(m, BY_SHOWN, get16(m->octets + 14));
+	if (cleared && !cleared->own_known && m->octets[16] == 1) {
+		cleared->own = get16(m->octets + 12);
+		cleared->own_known = true;
+	}
 	if (!call) {
 		drop(m, REASON_MISMATCHED_ID, "it names no call of this connection");
 		return;
@@ -778,11 +839,37 @@ static struct call *disconnected(const struct message *m)
 	return call || connection->count != 1 ? call : connection->calls[0];
 }
 
+/* It answers us, if by the sender's own ID; or by its peer's, if that names no call that there is;
+ * or, if its ID names nothing at all. */
+static struct cleared *answers_us(const struct message *m)
+{
+	const struct connection *connection = m->connection;
+	uint16_t id = get16(m->octets + 12), swapped = (uint16_t)(id % 256 * 256 + id / 256);
+	struct cleared *cleared = cleared_of(m, BY_OWN, id);
+	if (cleared)
+		return cleared;
+	if (by_own(connection, m->from, id) || by_shown(connection, m->from, id))
+		return NULL;
+	cleared = cleared_of(m, BY_SHOWN, id);
+	if (cleared)
+		return cleared;
+	if (names_ended(m, id) || by_shown(connection, m->from, swapped))
+		return NULL;
+	return cleared_of(m, BY_ANY, id);
+}
+
 static void want_disconnect(struct message *m)
 {
+	struct cleared *cleared = answers_us(m);
 	struct call *call = disconnected(m);
 	char reason[64];
 
+	if (cleared) {
+		cleared->waits = false;
+		m->take = true;
+		model.seen.taken++;
+		return;
+	}
 	if (!call) {
 		drop(m, REASON_MISMATCHED_ID, "it names no call of this connection");
 		return;
@@ -1054,18 +1141,28 @@ static void open_connection(struct connection *connection)
 	open_connection_between(connection, (int)draw(SPACES), (int)draw(SPACES));
 }
 
+/* An outgoing call is asked for by the PNS, an incoming one by the PAC. */
+static bool is_pns(const struct call *call, int side)
+{
+	bool is_caller = side == (int)call->caller;
+	return call->incoming ? !is_caller : is_caller;
+}
+
+/* What that side is told of the call's end by us. */
+static void answer_end(struct message *m, const struct call *call, int to)
+{
+	if (!call->has_shown[to])
+		answer_refusal(m, to, call->incoming, call->own[to]);
+	else
+		answer(m, to, is_pns(call, to) ? CDN : CCRQ, call->shown[to], 0, 3, 0);
+}
+
 static void check_farewell(struct connection *connection, enum callid_side to)
 {
 	uint8_t octets[PPTP_ANSWER_MAX];
 	struct message m = {.connection = connection};
 	for (size_t i = 0; i < connection->count; i++) {
-		const struct call *call = connection->calls[i];
-		/* An outgoing call is asked for by the PNS, an incoming one by the PAC. */
-		bool is_pns = call->incoming ? to != call->caller : to == call->caller;
-		if (!call->has_shown[to])
-			answer_refusal(&m, to, call->incoming, call->own[to]);
-		else
-			answer(&m, to, is_pns ? CDN : CCRQ, call->shown[to], 0, 3, 0);
+		answer_end(&m, connection->calls[i], to);
 		EXPECT(call_snoop_farewell(connection->snoop, to, octets) == m.answer[to].length);
 		EXPECT(memcmp(octets, m.answer[to].octets, m.answer[to].length) == 0);
 	}
@@ -1093,14 +1190,49 @@ static void close_connection(struct connection *connection)
 	end_step();
 }
 
+/* As an operator ends one. */
+static void ending_step(struct connection *connection)
+{
+	struct call *call = (struct call *)any_call(connection);
+	struct message m = {.connection = connection};
+	struct snoop_answer answers[2];
+	unsigned unassigned = 0;
+
+	if (!call)
+		return;
+	begin_step();
+	DOING("an end by us of a call of %td", connection - model.connections);
+	for (size_t i = 0; i < connection->count; i++)
+		unassigned += !connection->calls[i]->has_own[CALLID_CLIENT];
+	bool named = call->has_own[CALLID_CLIENT];
+	callid_ref found =
+	    call_snoop_find(connection->snoop, named ? call->own[CALLID_CLIENT] : -1);
+	EXPECT(found == (named || unassigned == 1 ? call->ref : 0));
+	if (!found)
+		return;
+	call_snoop_end_one(connection->snoop, found, model.now, "by us", answers);
+	for (int side = 0; side < 2; side++) {
+		answer_end(&m, call, side);
+		EXPECT(answers[side].length == m.answer[side].length);
+		EXPECT(memcmp(answers[side].octets, m.answer[side].octets, m.answer[side].length) ==
+		       0);
+		if (!is_pns(call, side) && call->has_shown[side])
+			clear_call(connection, call, side);
+	}
+	end_call(connection, call, "by us");
+	end_step();
+	check_connection(connection);
+}
+
 static void check_message(struct message *m, const struct snoop_step *step)
 {
 	EXPECT((step->verdict == SNOOP_DROP) == (m->drop != NULL));
+	EXPECT((step->verdict == SNOOP_TAKE) == m->take);
 	if (m->kind == REASON_MESSAGE_COUNT && m->drop)
 		EXPECT(step->kind == REASON_NO_ID || step->kind == REASON_MESSAGE_MEMORY);
 	else if (m->drop)
 		EXPECT(step->kind == m->kind && step->reason && strcmp(step->reason, m->drop) == 0);
-	else
+	else if (!m->take)
 		EXPECT(memcmp(m->octets, m->passed, m->length) == 0);
 	for (int side = 0; side < 2; side++) {
 		EXPECT(step->answer[side].length == m->answer[side].length);
@@ -1132,7 +1264,7 @@ static void message_step(void)
 	m.passed = step.verdict == SNOOP_PASS ? octets : NULL;
 	want(&m);
 	check_message(&m, &step);
-	m.connection->unwritten[m.from] = !m.drop;
+	m.connection->unwritten[m.from] = !m.drop && !m.take;
 	end_step();
 	check_connection(m.connection);
 	if (model.failed_one) {
@@ -1199,6 +1331,8 @@ static void step(void)
 		if (draw(8) == 0) {
 			close_connection(connection);
 			open_connection(connection);
+		} else {
+			ending_step(connection);
 		}
 	}
 }
@@ -1339,6 +1473,7 @@ static void check_seen(uint64_t steps)
 		EXPECT(type == ICRQ || model.seen.dropped[type] > steps / 2000);
 	EXPECT(model.seen.opened > steps / 100);
 	EXPECT(model.seen.refused > steps / 2000);
+	EXPECT(model.seen.taken > steps / 2000);
 	/* Not every crowd is met. */
 	EXPECT(steps < 20 * ROUND || (model.seen.doubled > 100 && model.seen.hurried > 100));
 	EXPECT(!OWN_MALLOC || model.seen.short_of_memory > steps / 2000);

@@ -192,8 +192,13 @@ struct row {
 
 #define FROM_CLIENT CALLID_CLIENT
 #define FROM_SERVER CALLID_SERVER
-#define PASS	    SNOOP_PASS
-#define DROP	    SNOOP_DROP
+/* We end the call with these two IDs of its ends (NONE: not assigned yet), who hear of it by those.
+ */
+#define BY_US ((enum callid_side)2)
+enum { NONE = 0x30000 };
+#define PASS SNOOP_PASS
+#define DROP SNOOP_DROP
+#define TAKE SNOOP_TAKE
 
 /* clang-format off */
 
@@ -423,6 +428,84 @@ static const struct row disconnect_said_twice[] = {
     {FROM_SERVER,  DISCONNECT, {10, 0, 3},  PASS, {C2, 0},  0, "ended: disconnected: result 3; "},
 };
 
+/* We end one of two calls; what comes about it later reaches nobody. */
+static const struct row ended_by_us[] = {
+    {FROM_CLIENT,  OUT_RQ,     {7, 0, 0},   PASS, {S1, 0},  1, ""},
+    {FROM_SERVER,  OUT_RP,     {9, S1, 1},  PASS, {C1, 7},  1, "opened; "},
+    {FROM_CLIENT,  OUT_RQ,     {8, 0, 0},   PASS, {S2, 0},  2, ""},
+    {FROM_SERVER,  OUT_RP,     {10, S2, 1}, PASS, {C2, 8},  2, "opened; "},
+    {BY_US,        0,          {7, 9, 0},   PASS, {C1, S1}, 1, "ended: by us; "},
+    {FROM_CLIENT,  LINK_INFO,  {C1, 0, 0},  DROP, {0, 0},   1, ""},
+    {FROM_SERVER,  WAN_ERROR,  {S1, 0, 0},  DROP, {0, 0},   1, ""},
+    {FROM_CLIENT,  CLEAR,      {7, 0, 0},   DROP, {0, 0},   1, ""},
+    {FROM_SERVER,  DISCONNECT, {9, 0, 1},   TAKE, {0, 0},   1, ""},
+    {FROM_SERVER,  DISCONNECT, {9, 0, 1},   DROP, {0, 0},   1, ""},
+    {FROM_CLIENT,  LINK_INFO,  {C2, 0, 0},  PASS, {10, 0},  1, ""},
+    {FROM_SERVER,  DISCONNECT, {10, 0, 4},  PASS, {C2, 0},  0, "ended: disconnected: result 4; "},
+};
+/* The PAC's answer, by whichever ID; what is left over is nobody's. */
+static const struct row ended_by_us_notified_by_the_pnss_id[] = {
+    {FROM_CLIENT,  OUT_RQ,     {0x1234, 0, 0},  PASS, {0x1234, 0},  1, ""},
+    {FROM_SERVER,  OUT_RP,     {9, 0x1234, 1},  PASS, {C1, 0x1234}, 1, "opened; "},
+    {FROM_CLIENT,  OUT_RQ,     {8, 0, 0},   PASS, {S2, 0},  2, ""},
+    {FROM_SERVER,  OUT_RP,     {10, S2, 1}, PASS, {C2, 8},  2, "opened; "},
+    {FROM_CLIENT,  OUT_RQ,     {11, 0, 0},  PASS, {S3, 0},  3, ""},
+    {BY_US,        0,          {0x1234, 9, 0}, PASS, {C1, 0x1234}, 2, "ended: by us; "},
+    {FROM_SERVER,  DISCONNECT, {0x1234, 0, 1}, TAKE, {0, 0}, 2, ""},
+    {FROM_SERVER,  DISCONNECT, {0x1234, 0, 1}, DROP, {0, 0}, 2, ""},
+    {BY_US,        0,          {11, NONE, 0}, PASS, {NONE, S3}, 1, "ended: by us; "},
+    {FROM_SERVER,  DISCONNECT, {STRAY, 0, 1}, TAKE, {0, 0}, 1, ""},
+    {FROM_SERVER,  DISCONNECT, {STRAY, 0, 1}, PASS, {C2, 0}, 0, "ended: disconnected: result 1; "},
+};
+/* The PAC's own ID of the one call is what it is shown for the other. */
+static const struct row ended_by_us_with_equal_ids[] = {
+    {FROM_CLIENT,  OUT_RQ,     {7, 0, 0},   PASS, {S1, 0},  1, ""},
+    {FROM_CLIENT,  OUT_RQ,     {8, 0, 0},   PASS, {S2, 0},  2, ""},
+    {FROM_SERVER,  OUT_RP,     {S2, S1, 1}, PASS, {S2, 7},  2, "opened; "},
+    {FROM_SERVER,  OUT_RP,     {10, S2, 1}, PASS, {C2, 8},  2, "opened; "},
+    {BY_US,        0,          {7, S2, 0},  PASS, {S2, S1}, 1, "ended: by us; "},
+    {FROM_SERVER,  DISCONNECT, {S2, 0, 1},  TAKE, {0, 0},   1, ""},
+    {FROM_SERVER,  DISCONNECT, {S2, 0, 1},  PASS, {C2, 0},  0, "ended: disconnected: result 1; "},
+};
+/* A PAC that does not answer, and uses its ID again: that is an answer, too. */
+static const struct row ended_by_us_and_used_again[] = {
+    {FROM_CLIENT,  OUT_RQ,     {7, 0, 0},   PASS, {S1, 0},  1, ""},
+    {FROM_SERVER,  OUT_RP,     {9, S1, 1},  PASS, {C1, 7},  1, "opened; "},
+    {BY_US,        0,          {7, 9, 0},   PASS, {C1, S1}, 0, "ended: by us; "},
+    {FROM_CLIENT,  OUT_RQ,     {7, 0, 0},   PASS, {S2, 0},  1, ""},
+    {FROM_SERVER,  OUT_RP,     {9, S2, 1},  PASS, {C2, 7},  1, "opened; "},
+    {FROM_SERVER,  DISCONNECT, {9, 0, 1},   PASS, {C2, 0},  0, "ended: disconnected: result 1; "},
+};
+static const struct row ended_by_us_and_asked_anew[] = {
+    {FROM_SERVER,  IN_RQ,      {5, 0, 0},   PASS, {C1, 0},  1, ""},
+    {FROM_CLIENT,  IN_RP,      {6, C1, 1},  PASS, {S1, 5},  1, "opened; "},
+    {BY_US,        0,          {6, 5, 0},   PASS, {C1, S1}, 0, "ended: by us; "},
+    {FROM_SERVER,  IN_RQ,      {5, 0, 0},   PASS, {C2, 0},  1, ""},
+    {FROM_CLIENT,  IN_RP,      {6, C2, 1},  PASS, {S2, 5},  1, "opened; "},
+    {FROM_SERVER,  DISCONNECT, {5, 0, 1},   PASS, {C2, 0},  0, "ended: disconnected: result 1; "},
+};
+/* The PAC says yes while we end the call: the Reply goes no further, but tells its ID. */
+static const struct row ended_by_us_before_its_reply[] = {
+    {FROM_CLIENT,  OUT_RQ,     {7, 0, 0},   PASS, {S1, 0},  1, ""},
+    {FROM_CLIENT,  OUT_RQ,     {8, 0, 0},   PASS, {S2, 0},  2, ""},
+    {FROM_SERVER,  OUT_RP,     {10, S2, 1}, PASS, {C2, 8},  2, "opened; "},
+    {BY_US,        0,          {7, NONE, 0}, PASS, {NONE, S1}, 1, "ended: by us; "},
+    {FROM_SERVER,  OUT_RP,     {S2, S1, 1}, DROP, {0, 0},   1, ""},
+    {FROM_SERVER,  DISCONNECT, {S2, 0, 1},  TAKE, {0, 0},   1, ""},
+    {FROM_CLIENT,  OUT_RQ,     {11, 0, 0},  PASS, {S3, 0},  2, ""},
+    {BY_US,        0,          {11, NONE, 0}, PASS, {NONE, S3}, 1, "ended: by us; "},
+    {FROM_SERVER,  OUT_RP,     {0, S3, 2},  DROP, {0, 0},   1, ""},
+};
+/* The PAC asked itself, so it has heard a refusal, and answers nothing. */
+static const struct row ended_by_us_before_the_pnss_reply[] = {
+    {FROM_SERVER,  IN_RQ,      {5, 0, 0},   PASS, {C1, 0},  1, ""},
+    {BY_US,        0,          {NONE, 5, 0}, PASS, {C1, NONE}, 0, "ended: by us; "},
+    {FROM_CLIENT,  IN_RP,      {6, C1, 1},  DROP, {0, 0},   0, ""},
+    {FROM_CLIENT,  OUT_RQ,     {7, 0, 0},   PASS, {S1, 0},  1, ""},
+    {FROM_SERVER,  OUT_RP,     {9, S1, 1},  PASS, {C2, 7},  1, "opened; "},
+    {FROM_SERVER,  DISCONNECT, {STRAY, 0, 1}, PASS, {C2, 0}, 0, "ended: disconnected: result 1; "},
+};
+
 /* With two calls there; each ID names none, or one in another role. */
 static const struct row ids_that_name_no_call[] = {
     {FROM_CLIENT,  OUT_RQ,     {7, 0, 0},   PASS, {S1, 0},  1, ""},
@@ -487,6 +570,13 @@ static const struct script {
     SCRIPT(disconnect_by_the_pnss_id_swapped, true),
     SCRIPT(disconnect_of_the_only_call, true),
     SCRIPT(disconnect_said_twice, true),
+    SCRIPT(ended_by_us, true),
+    SCRIPT(ended_by_us_notified_by_the_pnss_id, true),
+    SCRIPT(ended_by_us_with_equal_ids, true),
+    SCRIPT(ended_by_us_and_used_again, true),
+    SCRIPT(ended_by_us_and_asked_anew, true),
+    SCRIPT(ended_by_us_before_its_reply, true),
+    SCRIPT(ended_by_us_before_the_pnss_reply, true),
     SCRIPT(ids_that_name_no_call, true),
     SCRIPT(unknown_types, true),
 };
@@ -517,9 +607,43 @@ static bool matches(uint32_t symbol, uint16_t value)
 	return value_of(symbol) == value;
 }
 
+/* Which ID each end hears is in the last two octets of a refusal, else where a call's ID is. */
+static bool is_told(const struct snoop_answer *answer, uint32_t symbol)
+{
+	struct pptp_header header;
+	const char *why;
+	assert_int_equal(pptp_wire_parse(answer->octets, answer->length, &header, &why), WIRE_OK);
+	assert_int_equal(header.length, answer->length);
+	bool is_refusal = header.type == OUT_RP || header.type == IN_RP;
+	assert_int_equal(is_refusal, symbol == NONE);
+	return is_refusal || matches(symbol, pptp_wire_at12(answer->octets));
+}
+
+static void play_our_end(const struct script *script, size_t number, bool mirrored)
+{
+	const struct row *row = &script->rows[number];
+	uint32_t symbol = mirrored ? row->in.at14 : row->in.at12;
+	struct snoop_answer answer[2];
+
+	callid_ref call = call_snoop_find(snoop, symbol == NONE ? -1 : value_of(symbol));
+	events.text[0] = '\0';
+	if (call)
+		call_snoop_end_one(snoop, call, 1, "by us", answer);
+	if (!call || call_snoop_calls(snoop) != row->calls || strcmp(events.text, row->told) != 0 ||
+	    !is_told(&answer[mirrored], row->out.at12) ||
+	    !is_told(&answer[!mirrored], row->out.at14))
+		fail_msg("%s%s, row %zu: %s, %zu calls", script->name,
+			 mirrored ? " (mirrored)" : "", number, events.text,
+			 call_snoop_calls(snoop));
+}
+
 static void play_row(const struct script *script, size_t number, bool mirrored)
 {
 	const struct row *row = &script->rows[number];
+	if (row->from == BY_US) {
+		play_our_end(script, number, mirrored);
+		return;
+	}
 	enum callid_side from = mirrored ? callid_other(row->from) : row->from;
 	struct fields in = {row->type, value_of(row->in.at12), value_of(row->in.at14),
 			    row->in.result};
@@ -548,7 +672,7 @@ static void play_row(const struct script *script, size_t number, bool mirrored)
 	if (call_snoop_calls(snoop) != row->calls)
 		fail_msg("%s%s, row %zu: %zu calls", script->name, where, number,
 			 call_snoop_calls(snoop));
-	if (step.verdict == SNOOP_DROP)
+	if (step.verdict != SNOOP_PASS)
 		return;
 	call_snoop_written(snoop, from);
 
@@ -1086,6 +1210,148 @@ static void a_disconnect_instead_of_a_reply_refuses_the_call(void **state)
 		assert_int_equal(call_snoop_calls(snoop), 0);
 		tear_down(NULL);
 	}
+}
+
+/* ---- one call's end, by our word ---- */
+
+static void ending(int32_t client_id, struct snoop_answer answer[2])
+{
+	callid_ref call = call_snoop_find(snoop, client_id);
+	assert_int_not_equal(call, 0);
+	call_snoop_end_one(snoop, call, 1, "by us", answer);
+}
+
+/* As octets: what the PNS and the PAC of an outgoing and of an incoming call are told. */
+static void each_role_is_told_of_our_end(void **state)
+{
+	(void)state;
+	static const uint8_t clear[16] = {0, 16, 0, 1, 0x1A, 0x2B, 0x3C, 0x4D, 0, 12, 0, 0, 0, 7};
+	static const uint8_t disconnect[148] = {0, 148, 0, 1, 0x1A, 0x2B, 0x3C, 0x4D,
+						0, 13,	0, 0, 0,    9,	  3};
+	static const uint8_t out_refusal[32] = {0, 32, 0, 1, 0x1A, 0x2B, 0x3C, 0x4D, 0,
+						8, 0,  0, 0, 0,	   0,	 7,    2,    4};
+	static const uint8_t in_refusal[24] = {0,  24, 0, 1, 0x1A, 0x2B, 0x3C, 0x4D, 0,
+					       10, 0,  0, 0, 0,	   0,	 7,    2,    4};
+	static const struct {
+		uint16_t request, reply;
+		struct {
+			const uint8_t *octets;
+			size_t length;
+		} open[2], reserved[2]; /* to the caller, to the callee */
+	} cases[] = {
+	    {OUT_RQ,
+	     OUT_RP,
+	     {{disconnect, sizeof(disconnect)}, {clear, sizeof(clear)}},
+	     {{out_refusal, sizeof(out_refusal)}, {clear, sizeof(clear)}}},
+	    /* The callee, a PNS, is shown the 7; the caller, a PAC, the 9. */
+	    {IN_RQ, IN_RP, {{NULL, 0}, {NULL, 0}}, {{in_refusal, sizeof(in_refusal)}, {NULL, 0}}},
+	};
+	for (size_t i = 0; i < 8; i++) {
+		enum callid_side caller = (enum callid_side)(i & 1), callee = callid_other(caller);
+		bool opened = i & 2, incoming = i & 4;
+		uint8_t clear_9[16], disconnect_7[148];
+		struct snoop_answer answer[2];
+		memcpy(clear_9, clear, sizeof(clear));
+		memcpy(disconnect_7, disconnect, sizeof(disconnect));
+		clear_9[13] = 9;
+		disconnect_7[13] = 7;
+
+		set_up(NULL);
+		passed(caller, (struct fields){.type = cases[incoming].request, .at12 = 7});
+		if (opened)
+			passed(callee, (struct fields){cases[incoming].reply, 9, 7, 1});
+		ending(caller == CLIENT ? 7 : opened ? 9 : -1, answer);
+		const uint8_t *to_caller = opened ? cases[incoming].open[0].octets
+						  : cases[incoming].reserved[0].octets,
+			      *to_callee = cases[incoming].open[1].octets;
+		size_t caller_length = opened ? cases[incoming].open[0].length
+					      : cases[incoming].reserved[0].length,
+		       callee_length = cases[incoming].open[1].length;
+		if (incoming && opened) {
+			to_caller = clear_9;
+			caller_length = sizeof(clear_9);
+		}
+		if (incoming) {
+			to_callee = disconnect_7;
+			callee_length = sizeof(disconnect_7);
+		}
+		assert_int_equal(answer[caller].length, caller_length);
+		assert_memory_equal(answer[caller].octets, to_caller, caller_length);
+		assert_int_equal(answer[callee].length, callee_length);
+		assert_memory_equal(answer[callee].octets, to_callee, callee_length);
+		assert_int_equal(events.ended, 1);
+		assert_int_equal(packet_from(callee, 7, 1, 1), CALLID_NONE);
+		tear_down(NULL);
+	}
+}
+
+static void calls_are_found_by_the_clients_id(void **state)
+{
+	(void)state;
+	struct callid_info info;
+	assert_int_equal(call_snoop_find(snoop, 7), 0);
+	assert_int_equal(call_snoop_find(snoop, -1), 0);
+	passed(CLIENT, (struct fields){.type = OUT_RQ, .at12 = 7});
+	assert_int_equal(call_snoop_find(snoop, -1), 0);
+	uint16_t shown = passed(SERVER, (struct fields){.type = IN_RQ, .at12 = 5}).at12;
+	assert_true(callid_db_get(db, call_snoop_find(snoop, 7), &info));
+	assert_int_equal(info.id[CLIENT], 7);
+	assert_true(callid_db_get(db, call_snoop_find(snoop, -1), &info));
+	assert_int_equal(info.id[SERVER], 5);
+	assert_int_equal(call_snoop_find(snoop, 5), 0);
+	/* Of two it might be either. */
+	passed(SERVER, (struct fields){.type = IN_RQ, .at12 = 6});
+	assert_int_equal(call_snoop_find(snoop, -1), 0);
+	passed(CLIENT, (struct fields){IN_RP, 8, shown, PPTP_RESULT_OK});
+	assert_true(callid_db_get(db, call_snoop_find(snoop, -1), &info));
+	assert_int_equal(info.id[SERVER], 6);
+	assert_true(callid_db_get(db, call_snoop_find(snoop, 8), &info));
+	assert_int_equal(info.id[SERVER], 5);
+}
+
+static enum snoop_verdict disconnected_at(uint16_t id, uint64_t now)
+{
+	uint8_t message[PPTP_MESSAGE_MAX];
+	struct snoop_step step;
+	struct fields in = {.type = DISCONNECT, .at12 = id, .result = 1};
+	call_snoop_message(snoop, SERVER, message, make(message, &in), now, &step);
+	return step.verdict;
+}
+
+/* Who has not answered for half a minute means something else. */
+static void an_answer_is_not_waited_for_for_ever(void **state)
+{
+	(void)state;
+	struct snoop_answer answer[2];
+	for (int late = 0; late < 2; late++) {
+		set_up(NULL);
+		for (uint16_t id = 1; id <= 2; id++) {
+			passed(CLIENT, (struct fields){.type = OUT_RQ, .at12 = id});
+			passed(SERVER, (struct fields){OUT_RP, (uint16_t)(20 + id), id, 1});
+		}
+		ending(1, answer);
+		assert_int_equal(disconnected_at(STRAY, late ? 30001 : 30000),
+				 late ? SNOOP_PASS : SNOOP_TAKE);
+		assert_int_equal(call_snoop_calls(snoop), late ? 0 : 1);
+		tear_down(NULL);
+	}
+}
+
+/* Of more than are remembered the first ones count as any ended call. */
+static void many_answers_are_waited_for(void **state)
+{
+	(void)state;
+	enum { MANY = CALL_SNOOP_CLEARED_KEPT + 2 };
+	struct snoop_answer answer[2];
+	for (uint16_t id = 0; id < MANY; id++) {
+		passed(CLIENT, (struct fields){.type = OUT_RQ, .at12 = 100 + id});
+		passed(SERVER, (struct fields){OUT_RP, 200 + id, 100 + id, PPTP_RESULT_OK});
+	}
+	for (uint16_t id = 0; id < MANY; id++)
+		ending(100 + id, answer);
+	for (uint16_t id = 2; id < MANY; id++)
+		assert_int_equal(disconnected_at(200 + id, 2), SNOOP_TAKE);
+	assert_int_equal(disconnected_at(200, 2), SNOOP_DROP);
 }
 
 static void farewell_without_calls(void **state)
@@ -1626,6 +1892,10 @@ int main(void)
 	    CASE(the_end_is_told_with_the_counters),
 	    CASE(ending_the_connection_ends_each_call),
 	    cmocka_unit_test(a_disconnect_instead_of_a_reply_refuses_the_call),
+	    cmocka_unit_test(each_role_is_told_of_our_end),
+	    CASE(calls_are_found_by_the_clients_id),
+	    cmocka_unit_test(an_answer_is_not_waited_for_for_ever),
+	    CASE(many_answers_are_waited_for),
 	    CASE(farewell_without_calls),
 	    cmocka_unit_test(farewell_to_each_role),
 	    CASE(a_random_run_agrees_with_the_model),

@@ -1204,6 +1204,59 @@ static void each_call_is_told_of(void **state)
 	check_totals(900, 100);
 }
 
+static bool is_shown(uint32_t proxy_addr, uint16_t call_id)
+{
+	callid_db_read_begin(db);
+	bool answer = callid_db_is_shown(db, proxy_addr, call_id);
+	callid_db_read_end(db);
+	return answer;
+}
+
+/* Whoever the peer: from the Request, or the Reply, to the call's end. */
+static void an_id_is_shown_by_our_address(void **state)
+{
+	(void)state;
+	uint16_t shown;
+	assert_false(is_shown(server_leg.proxy_addr, 7));
+	callid_ref call = reserve(7, 1, &shown);
+	assert_true(is_shown(server_leg.proxy_addr, 7));
+	assert_false(is_shown(client_leg.proxy_addr, 9));
+	assert_int_equal(callid_db_open(db, call, 9, 1, &shown), 0);
+	assert_true(is_shown(client_leg.proxy_addr, 9));
+	assert_false(is_shown(client_leg.proxy_addr, 7));
+	assert_false(is_shown(client_leg.peer_addr, 9));
+	go_on();
+	assert_true(is_shown(client_leg.proxy_addr, 9) && is_shown(server_leg.proxy_addr, 7));
+	callid_db_end(db, call, 2, NULL);
+	assert_false(is_shown(client_leg.proxy_addr, 9) || is_shown(server_leg.proxy_addr, 7));
+	callid_db_expire(db, 2 + CALLID_QUARANTINE_MS);
+	assert_false(is_shown(client_leg.proxy_addr, 9));
+}
+
+static void note_slot(void *arg, callid_ref call, const struct callid_info *info)
+{
+	uint64_t *slots = arg;
+	(void)info;
+	*slots += callid_slot(call);
+}
+
+static void a_part_of_the_table_is_told(void **state)
+{
+	(void)state;
+	uint16_t shown;
+	uint64_t first = 0, rest = 0;
+	for (uint16_t i = 0; i < 300; i++)
+		reserve(i, 1, &shown);
+	assert_int_equal(callid_db_slots(db), 2 * CALLID_SLOTS_A_CHUNK);
+	callid_db_each_in(db, 0, 100, note_slot, &first);
+	assert_int_equal(first, 99 * 100 / 2);
+	callid_db_each_in(db, 100, 412, note_slot, &rest);
+	assert_int_equal(first + rest, 299 * 300 / 2);
+	callid_db_each_in(db, 300, SIZE_MAX, note_slot, &rest);
+	callid_db_each_in(db, 512, 10, note_slot, &rest);
+	assert_int_equal(first + rest, 299 * 300 / 2);
+}
+
 /* As if the process had died in the midst of what a message changes. */
 static void what_was_not_committed_never_was(void **state)
 {
@@ -1272,6 +1325,8 @@ int main(void)
 	    KEPT_CASE(quarantine_goes_on),
 	    KEPT_CASE(an_id_is_not_given_twice_over_a_restart),
 	    KEPT_CASE(each_call_is_told_of),
+	    KEPT_CASE(an_id_is_shown_by_our_address),
+	    KEPT_CASE(a_part_of_the_table_is_told),
 	    KEPT_CASE(what_was_not_committed_never_was),
 	};
 	return cmocka_run_group_tests_name("callid_db", tests, NULL, NULL) != 0;

@@ -4,6 +4,7 @@
  */
 #include "control_conn.h"
 
+#include "host/log.h"
 #include "host/monotonic.h"
 #include "tests/unit/asker.h"
 #include "tests/unit/loopback.h"
@@ -28,6 +29,7 @@ enum { HANDSHAKE_S = 30 };
 
 static struct control_env env;
 static struct control_counts counts;
+static unsigned came;
 static struct acl acl;
 static struct pair pairs[2], *pair; /* the one that clients come for now */
 static int entrance, server;	    /* listeners: where clients come in, and the pair's peer */
@@ -89,6 +91,7 @@ static int set_up(void **state)
 	if (stage_set_up(state) != 0)
 		return -1;
 	gone = settled = opened = 0;
+	came = 0;
 	forbid = false;
 	env = (struct control_env){
 	    .base = stage_base,
@@ -129,6 +132,27 @@ static size_t calls(void)
 	return totals.calls;
 }
 
+/* Each connection has come to one end, which the log names, unless there were too many lines. */
+static void check_counts(void)
+{
+	uint64_t all = 0;
+	char line[80];
+	for (int i = 0; i < REASON_END_COUNT; i++) {
+		all += counts.ends[i];
+		snprintf(line, sizeof(line), ": closed: %s", reason_end_name((enum reason_end)i));
+		if (log_wants(LOG_LEVEL_DEBUG))
+			assert_int_equal(stage_log_count(line), counts.ends[i]);
+	}
+	for (int i = 0; i < REASON_REFUSAL_COUNT; i++) {
+		all += counts.refusals[i];
+		snprintf(line, sizeof(line), ": refused: %s",
+			 reason_refusal_name((enum reason_refusal)i));
+		if (log_wants(LOG_LEVEL_DEBUG))
+			assert_int_equal(stage_log_count(line), counts.refusals[i]);
+	}
+	assert_int_equal(all, came);
+}
+
 static int tear_down(void **state)
 {
 	while (!LIST_EMPTY(&env.conns))
@@ -136,6 +160,7 @@ static int tear_down(void **state)
 	assert_int_equal(env.conn_count, 0);
 	assert_int_equal(calls(), 0);
 	assert_int_equal(pair_users, 0);
+	check_counts();
 	asker_close();
 	assert_null(control_sources_oldest(env.sources));
 	control_sources_free(env.sources);
@@ -154,6 +179,7 @@ static struct ends come(void)
 	uint64_t before = env.last_number;
 	struct control_socket client = {.fd = loopback_take(entrance)};
 	control_conn_accept(&env, pair, pair, &client);
+	came++;
 	assert_int_equal(env.last_number, before + 1);
 	snprintf(ends.label, sizeof(ends.label), "#%u 127.0.0.1:%u -> 127.0.0.2:%u",
 		 (unsigned)env.last_number, loopback_port(ends.talk.client), pair->peer.port);
@@ -315,6 +341,8 @@ static void calls_are_told_and_end_with_it(void **state)
 	loopback_close(ends.talk.client);
 	stage_hear_end(ends.talk.server);
 	assert_int_equal(calls(), 0);
+	assert_int_equal(counts.calls_opened, 1);
+	assert_int_equal(counts.calls_ended, 1);
 	assert_told(&ends, "call ended: client ID 7, server ID 9: client closed: "
 			   "0 s; client sent 0 packets, 0 octets, 0 dropped; "
 			   "server sent 0 packets, 0 octets, 0 dropped");
@@ -559,6 +587,11 @@ static void dropped_messages_are_counted(void **state)
 	loopback_close(ends.talk.client);
 	stage_hear_end(ends.talk.server);
 	assert_told(&ends, "closed: client closed; 2 messages dropped");
+	assert_int_equal(stage_log_count(": dropped Call-Clear-Request from client: mismatched ID: "
+					 "it names no call of this connection\n"),
+			 2);
+	assert_int_equal(counts.message_drops[REASON_MISMATCHED_ID], 2);
+	assert_int_equal(counts.messages, 3); /* the two that connect, and the echo */
 }
 
 static void a_descriptor_without_a_peer_is_closed(void **state)
@@ -567,6 +600,8 @@ static void a_descriptor_without_a_peer_is_closed(void **state)
 	size_t descriptors = stage_descriptors();
 	struct control_socket client = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
 	control_conn_accept(&env, pair, pair, &client);
+	came++;
+	assert_int_equal(counts.ends[REASON_CLIENT_CLOSED], 1);
 	assert_int_equal(env.conn_count, 0);
 	assert_int_equal(stage_descriptors(), descriptors);
 	assert_int_equal(gone, 0);
@@ -657,6 +692,95 @@ static void one_that_lingers_goes_without_a_word(void **state)
 	assert_true(control_conn_put_out(&env));
 	assert_int_equal(gone, 1);
 	assert_false(stage_logged("put out"));
+}
+
+/* ---- figures of pairs and rules ---- */
+
+static void use_figures(void)
+{
+	pair->place = 0;
+	assert_int_equal(control_pairs_use(env.pairs, pair, 1), 0);
+}
+
+static void a_pair_knows_how_its_server_answers(void **state)
+{
+	(void)state;
+	use_figures();
+	const struct control_pair *figures = control_pairs_at(env.pairs, 0);
+	struct ends ends = come();
+	assert_int_equal(control_pairs_connections(env.pairs, figures), 1);
+	assert_int_equal(figures->state, CONTROL_PAIR_UNTRIED);
+	talk_ask(&ends.talk, server);
+	assert_int_equal(figures->state, CONTROL_PAIR_UP);
+	assert_int_equal(figures->connected, 1);
+	struct control_conn_info info;
+	control_conn_describe(LIST_FIRST(&env.conns), &info);
+	assert_int_equal(info.number, 1);
+	assert_int_equal(info.pair, control_pairs_number(env.pairs, figures));
+	assert_int_equal(info.peer[CALLID_SERVER].port, pair->peer.port);
+	assert_true(info.half_open);
+	loopback_close(ends.talk.client);
+	loopback_close(ends.talk.server);
+	STAGE_UNTIL(gone == 1);
+	assert_int_equal(control_pairs_connections(env.pairs, figures), 0);
+
+	loopback_close(server);
+	ends = come();
+	talk_say(ends.talk.client, PPTP_START_REQUEST);
+	STAGE_UNTIL(gone == 2);
+	assert_int_equal(figures->state, CONTROL_PAIR_DOWN);
+	assert_int_equal(figures->failed, 1);
+	assert_non_null(strstr(figures->last_error, "Connection refused"));
+	assert_int_not_equal(figures->last_error_at, 0);
+}
+
+static void a_server_that_keeps_us_waiting_is_down(void **state)
+{
+	(void)state;
+	set_peer(loopback_listen_silent(2));
+	use_figures();
+	env.handshake_timeout_s = 1;
+	struct ends ends = come();
+	talk_say(ends.talk.client, PPTP_START_REQUEST);
+	STAGE_UNTIL(gone == 1);
+	const struct control_pair *figures = control_pairs_at(env.pairs, 0);
+	assert_int_equal(figures->state, CONTROL_PAIR_DOWN);
+	assert_string_equal(figures->last_error,
+			    "waited 1 s for the server to accept the connection");
+}
+
+/* By a rule, by a command, by both. */
+static void who_lets_in_is_counted(void **state)
+{
+	(void)state;
+	static const char *const text = "/bin/true";
+	struct acl_cmd_words words;
+	struct why why;
+	assert_int_equal(acl_cmd_split(text, &words, &why), 0);
+	assert_int_equal(acl_add(&acl, "10.0.0.0/8", &why), 0);
+	assert_int_equal(acl_add(&acl, "127.0.0.0/8", &why), 0);
+	control_rules_use(env.rules, &acl, &words, 1);
+	come();
+	assert_int_equal(control_rules_allowed(env.rules, 1), 1);
+	use_commands(true, ASKER_YES);
+	struct ends ends = come();
+	STAGE_UNTIL(stage_logged(": allowed: yes said yes"));
+	assert_int_equal(control_rules_allowed(env.rules, 1), 2);
+	assert_int_equal(control_rules_allowed(env.rules, 2), 1);
+	/* Asked by rules that are others by now. */
+	come();
+	control_rules_use(env.rules, &acl, &words, 1);
+	STAGE_UNTIL(stage_log_count(": allowed: yes said yes") == 2);
+	assert_int_equal(control_rules_allowed(env.rules, 0), 0);
+	assert_int_equal(control_rules_allowed(env.rules, 1), 2);
+	assert_int_equal(control_rules_allowed(env.rules, 2), 1);
+	use_commands(true, ASKER_NO);
+	ends = come();
+	stage_hear_end(ends.talk.client);
+	assert_told(&ends, "refused: command: no: exit status 1");
+	assert_int_equal(control_rules_allowed(env.rules, 1), 2);
+	use_commands(false, ASKER_NO);
+	acl_cmd_words_free(&words);
 }
 
 /* ---- what strangers can make the log say ---- */
@@ -791,6 +915,9 @@ int main(void)
 	    CASE(a_call_settles_it_as_well),
 	    CASE(a_call_that_is_only_asked_for_does_not),
 	    CASE(one_that_lingers_goes_without_a_word),
+	    CASE(a_pair_knows_how_its_server_answers),
+	    CASE(a_server_that_keeps_us_waiting_is_down),
+	    CASE(who_lets_in_is_counted),
 	    CASE(lines_of_strangers_are_limited),
 	    CASE(lines_of_a_source_are_limited),
 	    CASE(both_ends_hear_that_it_ends),

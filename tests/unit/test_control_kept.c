@@ -35,7 +35,7 @@
 #define CLIENT CALLID_CLIENT
 #define SERVER CALLID_SERVER
 
-enum { DEATHS = 3, EXPECTED_MAX = 1 << 21, HELD = 4, BLOCKED = 700 };
+enum { DEATHS = 3, EXPECTED_MAX = 1 << 21, HELD = 4, BLOCKED = 700, STRAY = 0x4321 };
 
 /* What workers look at; shared with them. */
 struct orders {
@@ -55,7 +55,7 @@ static int kept_fd = -1;
 static int held[HELD][2];
 static struct pair pair;
 
-enum word { WORD_READY, WORD_KEEP, WORD_RELEASE };
+enum word { WORD_READY, WORD_KEEP, WORD_RELEASE, WORD_ENDED };
 struct said {
 	enum word word;
 	uint32_t index;
@@ -164,6 +164,20 @@ static bool give_fds(void *arg, uint32_t index, int fds[2])
 	return fds[0] >= 0 && fds[1] >= 0;
 }
 
+/* The operator's word, as a client's ID. */
+static void on_order(evutil_socket_t fd, short what, void *arg)
+{
+	uint16_t id;
+	struct why told;
+	(void)what;
+	if (read(fd, &id, sizeof(id)) != sizeof(id))
+		_exit(6);
+	step();
+	control_relay_end_call(arg, 1, id, &told);
+	step();
+	tell_keeper(WORD_ENDED, 0, NULL);
+}
+
 /* As the program's. */
 static struct event_base *make_base(void)
 {
@@ -199,9 +213,10 @@ static void work(void)
 	    .descriptors = 1000,
 	    .keeping = {kept, on_keep, on_release, give_fds, NULL},
 	};
-	if (!control_relay_open(&config, &why)) {
+	struct control_relay *relay = control_relay_open(&config, &why);
+	if (!relay)
 		_exit(3);
-	}
+	event_add(event_new(base, keeper_end, EV_READ | EV_PERSIST, on_order, relay), NULL);
 	tell_keeper(WORD_READY, 0, NULL);
 	event_base_dispatch(base);
 	_exit(5);
@@ -227,6 +242,7 @@ static struct far far[2];
 static unsigned losses;
 static bool hurries;	 /* workers behind the first one are impatient */
 static bool may_be_lost; /* the connection, as it is not kept yet */
+static int ordered = -1; /* the call that a worker has been told to end, and has not said so */
 static int listener = -1;
 
 static void start_worker(void)
@@ -276,6 +292,14 @@ static void drop_unasked(void)
 	}
 }
 
+static void pass_order(void)
+{
+	uint16_t id = (uint16_t)ordered;
+	/* One that has just died is noticed later. */
+	if (ordered >= 0 && ready)
+		send(keeper_fd, &id, sizeof(id), MSG_NOSIGNAL);
+}
+
 /* False: nothing more is there. */
 static bool hear_worker(void)
 {
@@ -295,6 +319,7 @@ static bool hear_worker(void)
 	case WORD_READY:
 		ready = true;
 		drop_unasked();
+		pass_order();
 		break;
 	case WORD_KEEP:
 		drop_held(said.index);
@@ -303,6 +328,9 @@ static bool hear_worker(void)
 	case WORD_RELEASE:
 		drop_held(said.index);
 		releases++;
+		break;
+	case WORD_ENDED:
+		ordered = -1;
 		break;
 	}
 	return true;
@@ -518,6 +546,7 @@ static void start_first_worker(void)
 	orders->armed = false;
 	orders->steps = 0;
 	deaths = releases = 0;
+	ordered = -1;
 	reset_far(CLIENT);
 	reset_far(SERVER);
 	kept_fd = kept_create(&why);
@@ -612,6 +641,37 @@ static void talk(void)
 	say(CLIENT, PPTP_INCOMING_CALL_CONNECTED, 31, 0);
 	UNTIL(all_heard(SERVER));
 	end(6);
+}
+
+static void hear_from_us(int side, const uint8_t *octets, size_t length)
+{
+	struct far *mine = &far[side];
+	memcpy(mine->expected + mine->expected_length, octets, length);
+	mine->expected_length += length;
+}
+
+/* One of two calls is ended by an operator: each end is told once. The server's answer names
+ * nothing; whoever had forgotten that it was asked for would take it for the other call's end. */
+static void talk_of_our_end(void)
+{
+	uint8_t octets[PPTP_ANSWER_MAX];
+
+	begin();
+	orders->armed = false;
+	call(8, 20);
+	orders->armed = true;
+	hear_from_us(CLIENT, octets, pptp_wire_make_call_disconnect(octets, 20));
+	hear_from_us(SERVER, octets, pptp_wire_make_call_clear(octets, 8));
+	ordered = 8;
+	pass_order();
+	UNTIL(all_heard(SERVER) && all_heard(CLIENT) && ordered < 0);
+	say_in_vain(SERVER, PPTP_CALL_DISCONNECT_NOTIFY, STRAY);
+	say_in_vain(CLIENT, PPTP_CALL_CLEAR_REQUEST, 8);
+	say_echo(SERVER);
+	say_echo(CLIENT);
+	say(CLIENT, PPTP_SET_LINK_INFO, 9, 0);
+	UNTIL(all_heard(SERVER) && all_heard(CLIENT));
+	end(4);
 }
 
 /* More than all buffers hold waits for an end that does not read; then it reads. */
@@ -735,6 +795,17 @@ static void death_while_an_end_does_not_read(void **state)
 	}
 }
 
+static void death_while_we_end_a_call(void **state)
+{
+	(void)state;
+	long steps = steps_of(talk_of_our_end);
+	assert_true(steps > 50);
+	for (long i = 0; i < steps; i++) {
+		next_steps = i;
+		talk_of_our_end();
+	}
+}
+
 static void death_while_a_connection_becomes_kept(void **state)
 {
 	(void)state;
@@ -780,6 +851,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 	    CASE(death_at_every_step),
 	    CASE(death_while_an_end_does_not_read),
+	    CASE(death_while_we_end_a_call),
 	    CASE(death_while_a_connection_becomes_kept),
 	    CASE(death_behind_the_handshake_that_a_call_came_before),
 	    CASE(death_at_any_time),

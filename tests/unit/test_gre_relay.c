@@ -226,6 +226,21 @@ static callid_ref open_call(uint16_t *to_server, uint16_t *to_client)
 	return call;
 }
 
+/* What sending the next batch fails with, once; 0: it does not. */
+static _Atomic int send_error;
+
+int __real_sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags);
+int __wrap_sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags);
+int __wrap_sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags)
+{
+	int error = send_error;
+	send_error = 0;
+	if (error == 0)
+		return __real_sendmmsg(fd, messages, count, flags);
+	errno = error;
+	return -1;
+}
+
 static uint64_t now_ms(void)
 {
 	struct timespec now;
@@ -917,6 +932,26 @@ static void a_source_that_is_gone_is_a_send_error(void **state)
 	check_nothing_came(at_server);
 }
 
+/* No packet that comes is too large for what leaves: an interface or a tunnel may say so. */
+static void what_the_way_out_does_not_take(void **state)
+{
+	(void)state;
+	NEEDS_NAMESPACE();
+	uint16_t to_server, to_client;
+	callid_ref call = open_call(&to_server, &to_client);
+	open_relay();
+	send_error = EMSGSIZE;
+	start_relay();
+	inject_data(CLIENT, to_client, 0);
+	wait_for((struct gre_totals){.received = 1, .drops = {[REASON_TOO_LARGE] = 1}});
+	inject_data(CLIENT, to_client, 1);
+	receive(at_server);
+	assert_int_equal(got.octets[11], 1);
+	struct callid_info info;
+	assert_true(callid_db_get(db, call, &info));
+	assert_int_equal(info.from[CLIENT].drops, 1);
+}
+
 /* ---- the guard ---- */
 
 static unsigned protocol_unreachables(void)
@@ -1067,6 +1102,7 @@ int main(void)
 	    CASE(drops_are_counted_by_reason),
 	    CASE(a_send_error_is_a_counted_drop),
 	    CASE(a_source_that_is_gone_is_a_send_error),
+	    CASE(what_the_way_out_does_not_take),
 	    CASE(no_icmp_while_the_sockets_are_open),
 	    CASE(closing_in_any_state),
 	    CASE(no_descriptor_is_left),

@@ -226,6 +226,37 @@ static void four_of_all_flags_are_legal(void **state)
 	assert_int_equal(legal, 4);
 }
 
+/* As soon as it is there, whatever of the payload is. */
+static void a_header_is_read(void **state)
+{
+	(void)state;
+	struct gre_header header;
+	const uint8_t *both = packets[0].octets, *ack = packets[2].octets,
+		      *none = packets[3].octets;
+	assert_int_equal(gre_wire_read(both, 15, &header), GRE_TRUNCATED);
+	assert_int_equal(gre_wire_read(both, 16, &header), GRE_OK);
+	assert_int_equal(header.call_id, 0x1234);
+	assert_int_equal(header.payload_length, 4);
+	assert_int_equal(header.length, 16);
+	assert_true(header.has_sequence && header.has_acknowledgement);
+	assert_int_equal(header.sequence, 7);
+	assert_int_equal(header.acknowledgement, 6);
+	assert_int_equal(gre_wire_read(packets[1].octets, 12, &header), GRE_OK);
+	assert_true(header.has_sequence && !header.has_acknowledgement);
+	assert_int_equal(gre_wire_read(ack, 11, &header), GRE_TRUNCATED);
+	assert_int_equal(gre_wire_read(ack, 12, &header), GRE_OK);
+	assert_false(header.has_sequence);
+	assert_int_equal(header.sequence, 0);
+	assert_int_equal(header.acknowledgement, 7);
+	assert_int_equal(gre_wire_read(none, 7, &header), GRE_TRUNCATED);
+	assert_int_equal(gre_wire_read(none, 8, &header), GRE_OK);
+	assert_int_equal(header.length, 8);
+	for (size_t i = 0; i < COUNT(packets); i++)
+		if (packets[i].verdict == GRE_NOT_ENHANCED)
+			assert_int_equal(gre_wire_read(packets[i].octets, 32, &header),
+					 GRE_NOT_ENHANCED);
+}
+
 static void the_call_id_alone_is_rewritten(void **state)
 {
 	(void)state;
@@ -262,6 +293,7 @@ int main(void)
 	    cmocka_unit_test(every_length_of_every_legal_packet),
 	    cmocka_unit_test(each_bit_of_the_mask),
 	    cmocka_unit_test(four_of_all_flags_are_legal),
+	    cmocka_unit_test(a_header_is_read),
 	    cmocka_unit_test(the_call_id_alone_is_rewritten),
 	    cmocka_unit_test(bytes_are_big_endian_at_any_address),
 	};

@@ -1,0 +1,122 @@
+#include "worker_ask.h"
+
+#include "control_relay.h"
+#include "status/snapshot.h"
+#include "status/status_ask.h"
+#include "status/status_call.h"
+#include "status/status_json.h"
+#include "status/status_lines.h"
+
+#include <event2/buffer.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct worker_ask {
+	struct worker_ask_config config;
+	struct status_ask *callers;
+};
+
+/* ---- show ---- */
+
+typedef int write_figures(struct evbuffer *out, const struct snapshot *snapshot);
+
+static const struct view {
+	const char *name;
+	write_figures *text, *json;
+} views[] = {
+    {"calls", status_lines_calls, status_json_calls},
+    {"pairs", status_lines_pairs, status_json_pairs},
+    {"totals", status_lines_totals, status_json_totals},
+    {0},
+};
+
+static void answer_with(struct worker_ask *ask, struct status_caller *caller, write_figures *write)
+{
+	struct snapshot snapshot;
+	struct evbuffer *answer = evbuffer_new();
+	struct why why;
+
+	if (ask->config.look(ask->config.arg, &snapshot, &why) != 0) {
+		status_ask_refuse(caller, "%s", why.text);
+	} else {
+		if (answer && write(answer, &snapshot) == 0)
+			status_ask_answer(caller, answer);
+		else
+			status_ask_refuse(caller, "no memory");
+		snapshot_clear(&snapshot);
+	}
+	if (answer)
+		evbuffer_free(answer);
+}
+
+static void on_show(void *arg, struct status_caller *caller, char *const *words, size_t count)
+{
+	const struct view *view = views;
+	bool json = count == 3 && strcmp(words[2], "json") == 0;
+
+	while (count > 1 && view->name && strcmp(view->name, words[1]) != 0)
+		view++;
+	if (count < 2 || !view->name || (count > 2 && !json))
+		status_ask_refuse(caller, "bad request: show calls|pairs|totals [json]");
+	else
+		answer_with(arg, caller, json ? view->json : view->text);
+}
+
+/* ---- end ---- */
+
+static void on_end(void *arg, struct status_caller *caller, char *const *words, size_t count)
+{
+	struct worker_ask *ask = arg;
+	uint64_t connection;
+	int32_t client_id;
+	struct why told;
+	struct evbuffer *answer;
+
+	if (count != 2 || !status_call_parse(words[1], &connection, &client_id)) {
+		status_ask_refuse(caller, "bad request: end CALL, as in --show calls: 12:49750");
+		return;
+	}
+	/* First what it takes to say so, as an end cannot be taken back. */
+	answer = evbuffer_new();
+	if (!answer || evbuffer_expand(answer, sizeof(told.text) + 1) != 0)
+		status_ask_refuse(caller, "no memory");
+	else if (control_relay_end_call(ask->config.control, connection, client_id, &told) != 0)
+		status_ask_refuse(caller, "%s: %s", words[1], told.text);
+	else if (evbuffer_add_printf(answer, "%s\n", told.text) >= 0)
+		status_ask_answer(caller, answer);
+	if (answer)
+		evbuffer_free(answer);
+}
+
+/* ---- birth and death ---- */
+
+static const struct status_verb verbs[] = {
+    {"show", on_show},
+    {"end", on_end},
+    {0},
+};
+
+struct worker_ask *worker_ask_open(const struct worker_ask_config *config, struct why *why)
+{
+	struct worker_ask *ask = calloc(1, sizeof(*ask));
+	if (!ask) {
+		why_set(why, "control socket: no memory");
+		return NULL;
+	}
+	ask->config = *config;
+	const struct status_ask_config callers = {
+	    .base = config->base, .fd = config->fd, .verbs = verbs, .arg = ask};
+	ask->callers = status_ask_open(&callers, why);
+	if (ask->callers)
+		return ask;
+	free(ask);
+	return NULL;
+}
+
+void worker_ask_close(struct worker_ask *ask)
+{
+	if (!ask)
+		return;
+	status_ask_close(ask->callers);
+	free(ask);
+}

@@ -1,0 +1,35 @@
+/*
+ * worker_ask: what can be asked of the worker at the local socket, and what can be told it: the
+ * table of verbs, and their handlers. How a caller is heard is status_ask's business.
+ *
+ *   show calls|pairs|totals [json]     lines of fields separated by tabs, the first one names
+ *                                      them; or as the status page has it
+ *   end CALL                           ends a call, in order (see control_relay_end_call)
+ *
+ * Thread: control thread.
+ */
+#ifndef WORKER_ASK_H
+#define WORKER_ASK_H
+
+#include "host/why.h"
+
+struct control_relay;
+struct event_base;
+struct snapshot;
+struct worker_ask;
+
+/* Pointers outlive it. */
+struct worker_ask_config {
+	struct event_base *base;
+	int fd; /* the control socket; stays the caller's */
+	struct control_relay *control;
+	/* Fills the snapshot as it is now, for snapshot_clear. 0, or -1 with a sentence. */
+	int (*look)(void *arg, struct snapshot *snapshot, struct why *why);
+	void *arg;
+};
+
+/* NULL with a sentence. */
+struct worker_ask *worker_ask_open(const struct worker_ask_config *config, struct why *why);
+void worker_ask_close(struct worker_ask *ask); /* NULL is fine */
+
+#endif
