@@ -36,10 +36,13 @@ B ?= build/no-fastpath
 fastpath := fastpath/fastpath_none.c
 endif
 
-rooms := host wire fastpath keeper status explain
+rooms := host wire fastpath keeper status explain doctor
 
 explain := $(addprefix explain/explain,.c _blame_ppp.c _blame_ways.c _case.c _control.c _events.c _findings.c _fragments.c \
 	_index.c _legs.c _link.c _message.c _ppp.c _story.c _stream.c _way.c _words.c)
+
+doctor := $(addprefix doctor/doctor,.c _call.c _command.c _firewall.c _host.c _iptables.c _kernel.c _net.c _nft.c _report.c _rules.c \
+	_server.c _sockets.c _talk.c)
 
 sources := pptpproxy.c worker.c worker_ask.c worker_status.c options.c options_help.c options_file.c pair.c acl.c acl_ask.c acl_cmd.c acl_cmd_words.c \
 	$(addprefix keeper/,keeper.c keeper_commands.c keeper_fastpath.c keeper_hold.c keeper_spawn.c keeper_trial.c keeper_worker.c \
@@ -47,10 +50,10 @@ sources := pptpproxy.c worker.c worker_ask.c worker_status.c options.c options_h
 	control_relay.c control_listen.c control_conn.c control_pump.c control_dial.c control_leg.c control_kept.c \
 	control_graves.c control_sources.c control_pairs.c control_rules.c control_silence.c call_snoop.c \
 	callid_db.c callid_index.c callid_space.c gre_relay.c gre_hold.c gre_socket.c $(fastpath) \
-	wire/pptp_wire.c wire/gre_wire.c reason.c $(explain) \
+	wire/pptp_wire.c wire/gre_wire.c wire/probe_wire.c reason.c $(explain) $(doctor) \
 	$(addprefix status/,snapshot.c status_ask.c status_call.c status_lines.c status_text.c \
 		status_query.c status_table.c status_view.c status_show.c status_watch.c \
-		status_http.c status_json.c status_metrics.c status_page.c) \
+		status_http.c status_json.c status_metrics.c status_page.c status_request.c) \
 	$(addprefix host/,why.c kept.c tcp_progress.c log.c log_queue.c log_limit.c names.c instance.c background.c limits.c file.c \
 		command.c user.c process.c readiness.c sandbox.c sandbox_calls.c sandbox_files.c)
 
@@ -126,11 +129,15 @@ unit_status_text    := status/status_text.o
 unit_status_json    := status/status_json.o tests/unit/a_snapshot.o $(figures)
 unit_status_metrics := status/status_metrics.o tests/unit/a_snapshot.o $(figures)
 unit_status_page    := status/status_page.o tests/unit/a_snapshot.o $(figures)
-unit_status_http    := $(addprefix status/status_,http.o page.o metrics.o json.o) tests/unit/a_snapshot.o $(figures) $(log)
+unit_status_http    := $(addprefix status/status_,http.o request.o page.o metrics.o json.o) tests/unit/a_snapshot.o $(figures) $(far) $(log)
 unit_status_call  := status/status_call.o
 unit_status_query := status/status_query.o host/instance.o host/why.o
 unit_status_table := status/status_table.o
 unit_status_view  := status/status_view.o status/status_table.o status/status_lines.o status/snapshot.o reason.o
+unit_probe_wire   := wire/probe_wire.o wire/pptp_wire.o wire/gre_wire.o
+unit_doctor_report := doctor/doctor_report.o
+unit_doctor_command := doctor/doctor_command.o host/command.o host/user.o host/why.o
+unit_doctor_firewall := $(addprefix doctor/doctor_,firewall.o rules.o nft.o iptables.o) $(unit_doctor_report) $(unit_doctor_command)
 ifeq ($(WITH_FASTPATH),yes)
 unit_fastpath_golden  := fastpath/fastpath_maps.o fastpath/fastpath_memory.o $(log)
 unit_fastpath_maps    := fastpath/fastpath_maps.o $(log)
@@ -200,7 +207,7 @@ $(B)/tests/unit/test_gre_relay: LDLIBS += $(LIBNET_LIBS) -Wl,--wrap=sendmmsg
 steps := send recv shutdown close kept_begin kept_save kept_commit control_leg_take control_leg_write callid_db_release
 no_memory := malloc calloc realloc strdup strndup asprintf
 $(addprefix $(B)/tests/unit/test_,acl acl_cmd callid_index callid_space): LDLIBS += $(no_memory:%=-Wl,--wrap=%)
-$(addprefix $(B)/tests/unit/test_,control_relay control_restore keeper_worker): LDLIBS += -Wl,--wrap=clock_gettime
+$(addprefix $(B)/tests/unit/test_,control_relay control_restore keeper_worker status_http): LDLIBS += -Wl,--wrap=clock_gettime
 $(B)/tests/unit/test_control_kept: LDLIBS += $(steps:%=-Wl,--wrap=%)
 $(B)/tests/unit/test_link: LDLIBS += -Wl,--wrap=sendmsg,--wrap=recvmsg
 $(B)/tests/unit/test_call_model: LDLIBS += -Wl,--wrap=getrandom

@@ -39,6 +39,8 @@ enum {
 	OPT_WATCH,
 	OPT_END,
 	OPT_EXPLAIN,
+	OPT_DOCTOR,
+	OPT_DOCTOR_CALL,
 };
 
 /* '-': words that are no options come as the value 1, where they stand; ':': a missing value is
@@ -51,6 +53,8 @@ static const struct option long_options[] = {
     {"config", required_argument, NULL, 'c'},
     {"check", no_argument, NULL, OPT_CHECK},
     {"explain", required_argument, NULL, OPT_EXPLAIN},
+    {"doctor", no_argument, NULL, OPT_DOCTOR},
+    {"doctor-call", no_argument, NULL, OPT_DOCTOR_CALL},
     {"acl", required_argument, NULL, 'a'},
     {"aclCmd", required_argument, NULL, 'x'},
     {"acl-cmd", required_argument, NULL, 'x'},
@@ -326,6 +330,12 @@ static int take(struct options *options, const struct given *given, struct why *
 		return set_end(options, given, why);
 	case OPT_READY_FD:
 		return set_ready_fd(options, given, why);
+	case OPT_DOCTOR_CALL:
+		options->doctor_call = true;
+		/* fall through */
+	case OPT_DOCTOR:
+		options->doctor = true;
+		return 0;
 	case OPT_ACL_MODE:
 		return set_acl_mode(options, given, why);
 	case OPT_FASTPATH:
@@ -419,7 +429,8 @@ static int take_option(struct options *options, int option, struct why *why)
 /* What an error is to be told with, and how; it may stand behind what is bad. */
 static bool matters_to_errors(int option)
 {
-	return option == 'l' || option == OPT_CHECK;
+	return option == 'l' || option == OPT_CHECK || option == OPT_DOCTOR ||
+	       option == OPT_DOCTOR_CALL;
 }
 
 /* Those that a question to a running instance may have beside it. */
@@ -504,7 +515,8 @@ static int reject_name(const char *name, struct why *why)
 
 /* What is asked of this one process, or of a running one. */
 static const int words_only[] = {
-    'c', 'h', 'v', OPT_CHECK, OPT_READY_FD, OPT_SHOW, OPT_JSON, OPT_WATCH, OPT_END, OPT_EXPLAIN,
+    'c',      'h',	 'v',	  OPT_CHECK,   OPT_READY_FD, OPT_SHOW,
+    OPT_JSON, OPT_WATCH, OPT_END, OPT_EXPLAIN, OPT_DOCTOR,   OPT_DOCTOR_CALL,
 };
 
 static bool is_for_words_only(const struct option *option)
@@ -580,6 +592,9 @@ static int check_whole(const struct options *options, const struct options_file 
 		return why_set(
 		    why, "--fastpath-interface %.100s: it needs --fastpath auto, native or generic",
 		    options->interfaces[0]);
+	/* The host can be looked at without. */
+	if (options->pair_count == 0 && options->doctor)
+		return 0;
 	if (options->pair_count == 0 && file)
 		return why_set(why,
 			       "nothing to forward: at least one -p is needed, or a line with "
@@ -640,6 +655,8 @@ enum options_answer options_parse(struct options *options, int argc, char **argv
 		return check_question(options, &other, why);
 	if (file_bad || check_whole(options, file, why) < 0)
 		return OPTIONS_BAD;
+	if (options->doctor)
+		return OPTIONS_DOCTOR;
 	return options->check ? OPTIONS_CHECK : OPTIONS_RUN;
 }
 

@@ -23,6 +23,7 @@ enum options_answer {
 	OPTIONS_SHOW,
 	OPTIONS_END,
 	OPTIONS_EXPLAIN,
+	OPTIONS_DOCTOR,
 	OPTIONS_HELP,
 	OPTIONS_VERSION,
 	OPTIONS_BAD,
@@ -35,14 +36,16 @@ struct options {
 	struct acl acl;
 	struct acl_cmd_words *commands; /* split, not yet looked up */
 	size_t command_count;
-	bool acl_any;	  /* --acl-mode any: a rule or a command is enough; else both where both are
-			     given */
-	bool check;	  /* --check was given */
-	bool asks;	  /* --show or --end was among the words, good or bad */
-	char *show;	  /* --show: "calls", "pairs" or "totals"; else NULL */
-	bool json, watch; /* with --show, not both */
-	char *end_call;	  /* --end: a call's name, see status_call.h; else NULL */
-	bool foreground;  /* -n, -d or -e */
+	bool acl_any; /* --acl-mode any: a rule or a command is enough; else both where both are
+			 given */
+	bool check;   /* --check was given */
+	bool doctor;  /* --doctor or --doctor-call was */
+	bool doctor_call;
+	bool asks;		      /* --show or --end was among the words, good or bad */
+	char *show;		      /* --show: "calls", "pairs" or "totals"; else NULL */
+	bool json, watch;	      /* with --show, not both */
+	char *end_call;		      /* --end: a call's name, see status_call.h; else NULL */
+	bool foreground;	      /* -n, -d or -e */
 	enum log_level log_level;     /* info; debug with -d; dump with -e */
 	char *config;		      /* path of the configuration file, or NULL */
 	char *log_file;		      /* NULL: standard output in the foreground, else syslog */
@@ -79,10 +82,11 @@ const char *options_config(int argc, char **argv);
  *
  * OPTIONS_CHECK: as OPTIONS_RUN, but --check was given. OPTIONS_SHOW, OPTIONS_END: questions to a
  * running instance; what counts beside show, json, watch and end_call is control. OPTIONS_EXPLAIN:
- * explain was given, and nothing else. OPTIONS_BAD: the sentence about the first bad word is in
- * why, or if all words are good, about the file's first bad line; log_file, check and asks are set
- * all the same if they were given. OPTIONS_HELP, OPTIONS_VERSION: whatever the file says. In every
- * case options_clear is called afterwards by the caller. */
+ * explain was given, and nothing else. OPTIONS_DOCTOR: --doctor was; there may be no pair then.
+ * OPTIONS_BAD: the sentence about the first bad word is in why, or if all words are good, about the
+ * file's first bad line; log_file, check and asks are set all the same if they were given.
+ * OPTIONS_HELP, OPTIONS_VERSION: whatever the file says. In every case options_clear is called
+ * afterwards by the caller. */
 enum options_answer options_parse(struct options *options, int argc, char **argv,
 				  const struct options_file *file, struct why *why);
 void options_clear(struct options *options);

@@ -8,6 +8,8 @@ const char options_help[] =
     "                               (listen address 0.0.0.0, ports 1723 by default)\n"
     "  -c, --config FILE            options from a file as well, one a line\n"
     "      --check                  only say whether options and file are good\n"
+    "      --doctor                 look for what would keep calls from passing\n"
+    "      --doctor-call            the same, with a call to each server\n"
     "      --explain FILE           tell what happened in a capture (pcap, pcapng)\n"
     "Access:\n"
     "  -a, --acl SUBNET/MASK        an allowed source; also 10.0.0.0/8, 10.1.2.3\n"

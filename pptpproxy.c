@@ -3,6 +3,7 @@
  * once. Decides nothing else.
  */
 #include "control_listen.h"
+#include "doctor/doctor.h"
 #include "explain/explain.h"
 #include "host/log.h"
 #include "host/user.h"
@@ -21,7 +22,7 @@ static int say_what_is_bad(const struct options *options, const struct why *why)
 	struct why no_log;
 	const struct log_config log = {
 	    .target = LOG_TO_FILE, .path = options->log_file, .level = LOG_LEVEL_INFO};
-	if (options->log_file && !options->check && !options->asks &&
+	if (options->log_file && !options->check && !options->asks && !options->doctor &&
 	    log_open(&log, &no_log) == 0) {
 		log_error("%s", why->text);
 		log_close();
@@ -91,6 +92,9 @@ static int start(int argc, char **argv)
 		break;
 	case OPTIONS_EXPLAIN:
 		status = explain(&configuration.options);
+		break;
+	case OPTIONS_DOCTOR:
+		status = doctor_run(&configuration.options) ? EXIT_FAILURE : EXIT_SUCCESS;
 		break;
 	case OPTIONS_HELP:
 		status = say(options_help);

@@ -66,6 +66,7 @@ struct worker {
 	/* what the keeper has said */
 	int change; /* a letter's descriptor, or -1 */
 	int change_log;
+	bool changing; /* the next configuration is half in use */
 	bool end, hand_over, alone;
 	bool ending, closed;
 };
@@ -486,8 +487,11 @@ static void use_sources(const struct worker *worker, struct worker_status_source
 
 static int look(void *arg, struct snapshot *snapshot, struct why *why)
 {
+	const struct worker *worker = arg;
 	struct worker_status_sources from;
-	use_sources(arg, &from);
+	if (worker->changing)
+		return why_set(why, "a new configuration is being taken up: ask again");
+	use_sources(worker, &from);
 	return worker_status_fill(snapshot, &from, why);
 }
 
@@ -755,7 +759,9 @@ static void change(struct worker *worker)
 	int fd = worker->change;
 
 	worker->change = -1;
+	worker->changing = true;
 	next = use_letter(worker, fd, &why);
+	worker->changing = false;
 	if (next)
 		message.number = (uint32_t)control_relay_pairs(worker->control);
 	else

@@ -79,6 +79,29 @@ int fastpath_keeper_open(struct fastpath_keeper **out, const struct fastpath_kee
 	return 0;
 }
 
+struct seer {
+	fastpath_keeper_seen *seen;
+	void *arg;
+};
+
+static void on_link(void *arg, const struct fastpath_link *link)
+{
+	const struct seer *seer = arg;
+	seer->seen(seer->arg, link->name, link->ethernet, link->sends_native);
+}
+
+int fastpath_keeper_probe(const struct fastpath_keeper_config *config, fastpath_keeper_seen *seen,
+			  void *arg, struct why *why)
+{
+	struct seer seer = {seen, arg};
+	struct fastpath_maps *maps = fastpath_maps_open(why);
+	struct fastpath_netlink *netlink = maps ? fastpath_netlink_open(why) : NULL;
+	int result = netlink ? fastpath_ports_look(config, netlink, on_link, &seer, why) : -1;
+	fastpath_netlink_close(netlink);
+	fastpath_maps_close(maps);
+	return result;
+}
+
 void fastpath_keeper_close(struct fastpath_keeper *keeper)
 {
 	if (!keeper)

@@ -18,6 +18,8 @@
 #include "fastpath/fastpath.h"
 #include "fastpath/fastpath_letter.h"
 
+#include <stdbool.h>
+
 struct fastpath_keeper_config {
 	enum fastpath_mode mode;
 	/* Interfaces to attach to; none: those found from the addresses. */
@@ -36,6 +38,14 @@ struct fastpath_keeper;
  * routes. */
 int fastpath_keeper_open(struct fastpath_keeper **keeper,
 			 const struct fastpath_keeper_config *config, struct why *why);
+
+/* Of each interface that it would use: whether it can, and whether by native XDP. */
+typedef void fastpath_keeper_seen(void *arg, const char *interface, bool ethernet, bool native);
+
+/* Whether fastpath_keeper_open can be hoped for, whatever the mode: the eBPF half is loaded and let
+ * go of again, interfaces are looked at; nothing is attached. 0, or -1 with a sentence. */
+int fastpath_keeper_probe(const struct fastpath_keeper_config *config, fastpath_keeper_seen *seen,
+			  void *arg, struct why *why);
 
 /* Detaches, and ends the hop thread. NULL is fine. */
 void fastpath_keeper_close(struct fastpath_keeper *keeper);

@@ -24,6 +24,15 @@ int fastpath_keeper_open(struct fastpath_keeper **keeper,
 	return 0;
 }
 
+int fastpath_keeper_probe(const struct fastpath_keeper_config *config, fastpath_keeper_seen *seen,
+			  void *arg, struct why *why)
+{
+	(void)config;
+	(void)seen;
+	(void)arg;
+	return why_set(why, "this program was built without it");
+}
+
 void fastpath_keeper_close(struct fastpath_keeper *keeper)
 {
 	(void)keeper;

@@ -273,6 +273,21 @@ void fastpath_ports_close(struct fastpath_ports *ports)
 	free(ports);
 }
 
+int fastpath_ports_look(const struct fastpath_keeper_config *config,
+			struct fastpath_netlink *netlink, fastpath_ports_seen *seen, void *arg,
+			struct why *why)
+{
+	struct fastpath_ports *ports = calloc(1, sizeof(*ports));
+	if (!ports)
+		return why_set(why, "no memory");
+	ports->netlink = netlink;
+	int result = find_ports(ports, config, why);
+	for (size_t i = 0; result == 0 && i < ports->count; i++)
+		seen(arg, &ports->of[i].link);
+	free(ports);
+	return result;
+}
+
 /* ---- later ---- */
 
 int fastpath_ports_find(const struct fastpath_ports *ports, unsigned ifindex,

@@ -22,6 +22,13 @@ struct fastpath_ports *fastpath_ports_open(const struct fastpath_keeper_config *
 					   struct fastpath_netlink *netlink, struct why *why);
 void fastpath_ports_close(struct fastpath_ports *ports); /* NULL is fine */
 
+/* Of each interface that fastpath_ports_open would attach to. */
+typedef void fastpath_ports_seen(void *arg, const struct fastpath_link *link);
+/* Attaches nothing. 0, or -1 with a sentence as fastpath_ports_open. */
+int fastpath_ports_look(const struct fastpath_keeper_config *config,
+			struct fastpath_netlink *netlink, fastpath_ports_seen *seen, void *arg,
+			struct why *why);
+
 /* Into a letter whose descriptors are all -1. */
 void fastpath_ports_describe(const struct fastpath_ports *ports, struct fastpath_letter *letter);
 

@@ -152,6 +152,16 @@ int instance_open(const char *name, struct why *why)
 	return fd;
 }
 
+bool instance_find(const char *name, pid_t *pid)
+{
+	struct sockaddr_un address;
+	socklen_t length;
+	struct why ignored;
+	*pid = 0;
+	return fill_address(&address, &length, name, &ignored) == 0 &&
+	       somebody_listens(&address, length, pid);
+}
+
 void instance_close(int fd, const char *name)
 {
 	if (fd < 0)

@@ -9,6 +9,9 @@
 
 #include "host/why.h"
 
+#include <stdbool.h>
+#include <sys/types.h>
+
 /*
  * Binds and listens on "@NAME" (abstract: gone with its process, one a network namespace) or on a
  * path (mode 0600; a stale file of a dead instance is replaced, a live one's is not). Returns the
@@ -21,6 +24,10 @@ int instance_open(const char *name, struct why *why);
  * same limit on each later reading and writing. The descriptor (CLOEXEC), or -1 with a sentence:
  * "no instance at control socket @pptpproxy". */
 int instance_call(const char *name, unsigned seconds, struct why *why);
+
+/* Whether somebody listens at this name, without binding it; *pid is 0 where the system does not
+ * tell whose it is. */
+bool instance_find(const char *name, pid_t *pid);
 
 /* Closes, and removes the file if the name is a path. A descriptor of -1 is fine. */
 void instance_close(int fd, const char *name);

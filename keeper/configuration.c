@@ -54,8 +54,8 @@ enum options_answer configuration_read(struct configuration *configuration, int 
 		*why = unreadable;
 		return OPTIONS_BAD;
 	}
-	if ((answer == OPTIONS_RUN || answer == OPTIONS_CHECK) &&
-	    find_commands(&configuration->options, why) != 0)
+	bool runs = answer == OPTIONS_RUN || answer == OPTIONS_CHECK || answer == OPTIONS_DOCTOR;
+	if (runs && find_commands(&configuration->options, why) != 0)
 		return OPTIONS_BAD;
 	return answer;
 }

@@ -26,7 +26,6 @@ enum {
 	STATUS_HTTP_CLIENTS = 16,	    /* at once; one more puts out the oldest */
 	STATUS_HTTP_PATIENCE_MS = 10000,    /* for a connection, from accept to the last octet */
 	STATUS_HTTP_HEAD_MAX = 8192,	    /* octets of a request line and its headers */
-	STATUS_HTTP_BODY_MAX = 1024,	    /* of a body, which nobody reads */
 	STATUS_HTTP_WAITING_MAX = 64 << 20, /* octets that clients have not taken yet; more: 503 */
 };
 

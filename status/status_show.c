@@ -49,13 +49,23 @@ static int finish(struct why *why)
 
 static int print_table(const struct status_show *show, char *answer, struct why *why)
 {
-	struct status_lines lines;
+	struct status_fields lines;
 	if (status_view_parse(&lines, answer) != 0)
 		return why_set(why, "control socket %s: answer not understood: %s", show->control,
 			       strerror(errno));
 	int result = status_view_write(stdout, show->what, &lines, NULL, status_show_width(NULL));
 	status_view_clear(&lines);
 	return result == 0 ? finish(why) : why_set(why, "no memory");
+}
+
+/* To a program as it is; to a terminal nothing that would move it. */
+static void print_json(const char *answer)
+{
+	if (status_show_width(NULL) > 0)
+		status_table_print(stdout, answer, strlen(answer));
+	else
+		fputs(answer, stdout);
+	fputc('\n', stdout);
 }
 
 int status_show_print(const struct status_show *show, struct why *why)
@@ -69,7 +79,7 @@ int status_show_print(const struct status_show *show, struct why *why)
 		return -1;
 	if (!show->json)
 		return print_table(show, answer, why);
-	status_table_print(stdout, answer, strlen(answer));
+	print_json(answer);
 	free(answer);
 	return finish(why);
 }

@@ -43,20 +43,18 @@ static size_t width_of(const struct status_table *table, const struct layout *la
 	return width;
 }
 
-/* False: all that are left stay. */
-static bool leave_one_out(const struct status_table *table, struct layout *layout)
+/* Those that matter least. False: all that are left stay. */
+static bool leave_some_out(const struct status_table *table, struct layout *layout)
 {
-	size_t found = 0;
 	unsigned rank = 0;
 	for (size_t column = 0; column < table->column_count; column++) {
-		if (layout->shown[column] && table->columns[column].rank > 0 &&
-		    table->columns[column].rank >= rank) {
+		if (layout->shown[column] && table->columns[column].rank > rank)
 			rank = table->columns[column].rank;
-			found = column;
-		}
 	}
-	if (rank > 0)
-		layout->shown[found] = false;
+	for (size_t column = 0; column < table->column_count; column++) {
+		if (rank > 0 && table->columns[column].rank == rank)
+			layout->shown[column] = false;
+	}
 	return rank > 0;
 }
 
@@ -104,7 +102,7 @@ int status_table_write(FILE *out, const struct status_table *table, size_t width
 
 	assert(table->column_count <= STATUS_TABLE_COLUMNS_MAX);
 	measure(table, &layout);
-	while (width_of(table, &layout) > layout.limit && leave_one_out(table, &layout))
+	while (width_of(table, &layout) > layout.limit && leave_some_out(table, &layout))
 		;
 	char *line = malloc(width_of(table, &layout) + 1);
 	if (!line)

@@ -20,7 +20,7 @@ static size_t count_octets(const char *text, char octet)
 }
 
 /* Each line has as many fields as the first one. */
-static bool split(struct status_lines *lines)
+static bool split(struct status_fields *lines)
 {
 	char *at = lines->text;
 	for (size_t row = 0; row <= lines->rows; row++) {
@@ -36,11 +36,11 @@ static bool split(struct status_lines *lines)
 	return *at == '\0';
 }
 
-int status_view_parse(struct status_lines *lines, char *text)
+int status_view_parse(struct status_fields *lines, char *text)
 {
 	size_t first = strcspn(text, "\n"), all = count_octets(text, '\n');
 
-	*lines = (struct status_lines){.text = text};
+	*lines = (struct status_fields){.text = text};
 	errno = EPROTO;
 	if (all > 0) {
 		text[first] = '\0';
@@ -61,14 +61,14 @@ int status_view_parse(struct status_lines *lines, char *text)
 	return -1;
 }
 
-void status_view_clear(struct status_lines *lines)
+void status_view_clear(struct status_fields *lines)
 {
 	free(lines->fields);
 	free(lines->text);
-	*lines = (struct status_lines){0};
+	*lines = (struct status_fields){0};
 }
 
-const char *status_view_field(const struct status_lines *lines, size_t row, const char *name)
+const char *status_view_field(const struct status_fields *lines, size_t row, const char *name)
 {
 	for (size_t column = 0; column < lines->columns; column++) {
 		if (strcmp(lines->fields[column], name) == 0)
@@ -85,12 +85,12 @@ static uint64_t number_of(const char *text)
 	return *text >= '0' && *text <= '9' && *end == '\0' ? value : UINT64_MAX;
 }
 
-static uint64_t number(const struct status_lines *lines, size_t row, const char *name)
+static uint64_t number(const struct status_fields *lines, size_t row, const char *name)
 {
 	return number_of(status_view_field(lines, row, name));
 }
 
-uint64_t status_view_figure(const struct status_lines *totals, const char *figure)
+uint64_t status_view_figure(const struct status_fields *totals, const char *figure)
 {
 	for (size_t row = 0; row < totals->rows; row++) {
 		if (strcmp(status_view_field(totals, row, "figure"), figure) == 0) {
@@ -191,7 +191,7 @@ static int by_name(const void *a, const void *b)
 }
 
 /* NULL where there are none, or no memory: there are no rates then. */
-static struct entry *sort_calls(const struct status_lines *calls)
+static struct entry *sort_calls(const struct status_fields *calls)
 {
 	struct entry *entries = calls && calls->rows ? calloc(calls->rows, sizeof(*entries)) : NULL;
 	if (!entries)
@@ -203,7 +203,7 @@ static struct entry *sort_calls(const struct status_lines *calls)
 }
 
 /* What the call had sent when it was looked at before; UINT64_MAX: it was not there. */
-static uint64_t old_octets(const struct status_lines *calls, const struct entry *entries,
+static uint64_t old_octets(const struct status_fields *calls, const struct entry *entries,
 			   const char *name, const char *field)
 {
 	const struct entry key = {.name = name};
@@ -215,8 +215,8 @@ static uint64_t old_octets(const struct status_lines *calls, const struct entry 
 static const struct status_column call_columns[] = {
     {"CALL", false, 0},	  {"CLIENT", false, 1},	  {"PORT", true, 11},
     {"SERVER", false, 2}, {"CLIENT ID", true, 9}, {"SERVER ID", true, 9},
-    {"AGE", true, 4},	  {"WAY", false, 8},	  {"CLIENT SENT", true, 3},
-    {"PACKETS", true, 6}, {"RATE", true, 5},	  {"SERVER SENT", true, 3},
+    {"AGE", true, 3},	  {"WAY", false, 8},	  {"CLIENT SENT", true, 4},
+    {"PACKETS", true, 6}, {"RATE", true, 5},	  {"SERVER SENT", true, 4},
     {"PACKETS", true, 6}, {"RATE", true, 5},	  {"DROPPED", true, 7},
     {"NOTE", false, 0},
 };
@@ -239,7 +239,7 @@ static void add_id(struct cells *cells, const char *own, const char *seen)
 }
 
 /* "no GRE from server for 12 s" */
-static void add_note(struct cells *cells, const struct status_lines *calls, size_t row)
+static void add_note(struct cells *cells, const struct status_fields *calls, size_t row)
 {
 	static const char *const sides[] = {"client", "server"};
 	static const char *const silent[] = {"client_silent", "server_silent"};
@@ -262,7 +262,7 @@ static void add_note(struct cells *cells, const struct status_lines *calls, size
 }
 
 struct call_view {
-	const struct status_lines *calls;
+	const struct status_fields *calls;
 	const struct status_before *before; /* NULL: none */
 	const struct entry *old;
 };
@@ -286,7 +286,7 @@ static void add_call(struct cells *cells, const struct call_view *view, size_t r
 {
 	static const char *const client_fields[] = {"client_octets", "client_packets"};
 	static const char *const server_fields[] = {"server_octets", "server_packets"};
-	const struct status_lines *calls = view->calls;
+	const struct status_fields *calls = view->calls;
 	const char *client = status_view_field(calls, row, "client"),
 		   *server = status_view_field(calls, row, "server");
 	uint64_t drops[] = {number(calls, row, "client_drops"), number(calls, row, "server_drops")};
@@ -320,7 +320,7 @@ static const struct status_column pair_columns[] = {
 };
 enum { PAIR_COLUMNS = sizeof(pair_columns) / sizeof(pair_columns[0]) };
 
-static void add_pair(struct cells *cells, const struct status_lines *pairs, size_t row)
+static void add_pair(struct cells *cells, const struct status_fields *pairs, size_t row)
 {
 	static const char *const fields[] = {"listen",	    "peer",	"state",     "calls",
 					     "connections", "accepted", "connected", "failed"};
@@ -339,7 +339,7 @@ static void add_pair(struct cells *cells, const struct status_lines *pairs, size
 static const struct status_column total_columns[] = {{"FIGURE", false, 0}, {"VALUE", true, 0}};
 enum { TOTAL_COLUMNS = sizeof(total_columns) / sizeof(total_columns[0]) };
 
-static void add_total(struct cells *cells, const struct status_lines *totals, size_t row)
+static void add_total(struct cells *cells, const struct status_fields *totals, size_t row)
 {
 	const char *unit = status_view_field(totals, row, "unit");
 	add(cells, "%s", status_view_field(totals, row, "figure"));
@@ -354,7 +354,7 @@ static void add_total(struct cells *cells, const struct status_lines *totals, si
 /* ---- a table ---- */
 
 static void add_row(struct cells *cells, const struct call_view *calls,
-		    const struct status_lines *lines, const struct status_column *columns,
+		    const struct status_fields *lines, const struct status_column *columns,
 		    size_t row)
 {
 	if (columns == call_columns)
@@ -365,7 +365,7 @@ static void add_row(struct cells *cells, const struct call_view *calls,
 		add_total(cells, lines, row);
 }
 
-static int write_table(FILE *out, struct status_table *table, const struct status_lines *lines,
+static int write_table(FILE *out, struct status_table *table, const struct status_fields *lines,
 		       const struct status_before *before, size_t width)
 {
 	struct entry *old = before ? sort_calls(before->calls) : NULL;
@@ -388,7 +388,7 @@ static int write_table(FILE *out, struct status_table *table, const struct statu
 	return result;
 }
 
-int status_view_write(FILE *out, const char *what, const struct status_lines *lines,
+int status_view_write(FILE *out, const char *what, const struct status_fields *lines,
 		      const struct status_before *before, size_t width)
 {
 	struct status_table table = {.columns = total_columns, .column_count = TOTAL_COLUMNS};
@@ -423,13 +423,13 @@ static uint64_t sum_of_rates(const struct status_looks *looks, const struct entr
 	return sum;
 }
 
-static uint64_t packets_of(const struct status_lines *totals)
+static uint64_t packets_of(const struct status_fields *totals)
 {
 	return status_view_figure(totals, "packets received") +
 	       status_view_figure(totals, "packets carried by the fast path");
 }
 
-static uint64_t dropped_of(const struct status_lines *totals)
+static uint64_t dropped_of(const struct status_fields *totals)
 {
 	uint64_t sum = 0;
 	for (size_t row = 0; row < totals->rows; row++) {
@@ -458,7 +458,7 @@ static void write_rates(FILE *out, const struct status_looks *looks, size_t widt
 
 void status_view_head(FILE *out, const struct status_looks *looks, size_t width)
 {
-	const struct status_lines *totals = looks->totals;
+	const struct status_fields *totals = looks->totals;
 	char line[256], up[STATUS_VIEW_TEXT];
 
 	status_view_age(up, status_view_figure(totals, "up"));

@@ -34,7 +34,7 @@ static void on_signal(int number)
 /* ---- looks ---- */
 
 struct look {
-	struct status_lines totals, calls,
+	struct status_fields totals, calls,
 	    table; /* table: what is shown, unless that is one of them */
 	uint64_t at;
 };
@@ -46,7 +46,7 @@ static void forget(struct look *look)
 	status_view_clear(&look->table);
 }
 
-static int ask(const struct status_show *show, const char *what, struct status_lines *lines,
+static int ask(const struct status_show *show, const char *what, struct status_fields *lines,
 	       struct why *why)
 {
 	char request[64];
@@ -72,7 +72,7 @@ static int look_now(const struct status_show *show, struct look *look, struct wh
 	return -1;
 }
 
-static const struct status_lines *shown(const struct status_show *show, const struct look *look)
+static const struct status_fields *shown(const struct status_show *show, const struct look *look)
 {
 	return strcmp(show->what, "calls") == 0	   ? &look->calls
 	       : strcmp(show->what, "totals") == 0 ? &look->totals

@@ -17,6 +17,7 @@ sanitizers.py  their reports, of every process
 faults.py  calls of the program that fail on purpose
 golden.py  the table of packets that both ways must satisfy
 dns.py    a small name server, a private resolv.conf and hosts file; tools.py  runs tests/tools
+doctor.py  what --doctor finds
 examples.py  the networks of the manual page's examples;  demo.py  what tools/demo shows
 supervisor.py  what a supervisor hears;  walls.py  a systemd unit's program behind the walls that the unit sets
 installed.py  a copy of this machine to install packages in

@@ -391,7 +391,7 @@ def test_firewall_lets_no_gre_out():
 # ---- the lists ----
 
 
-FOLDERS = "host|wire|fastpath|keeper"
+FOLDERS = "host|wire|fastpath|keeper|doctor"
 SAYING = ("*.c", "host/*.c", "fastpath/*.c", "keeper/*.c")  # whoever has something to say
 LITERAL = r'"(?:[^"\\\n]|\\.)*"(?:\s*"(?:[^"\\\n]|\\.)*")*'  # a string, of several pieces
 
@@ -465,6 +465,25 @@ def test_reasons():
         assert page_has == program_has, f"the page has {page_has}, the program {program_has}"
 
 
+def findings():
+    """What the doctor can find, as format strings."""
+    text = sources_text("doctor/*.c")
+    found = re.findall(rf"\bdoctor_report_(?:note|warning|error)\(\s*[\w>.&-]+,\s*({LITERAL})", text)
+    assert len(found) == len(re.findall(r"\bdoctor_report_(?:note|warning|error)\((?!struct)", text)), "one whose format is no string"
+    return [joined(literal) for literal in found]
+
+
+def test_findings():
+    "each finding of the doctor is explained in the page's section about it, and each that is explained is one"
+    explained = re.findall(r'^\.It Li "(.*)"$', section("DIAGNOSIS"), re.M)
+    found = findings()
+    assert len(found) > 40, found
+    missing = [text for text in found if not any(key in text for key in explained)]
+    assert not missing, f"the page does not explain: {missing}"
+    unknown = [key for key in explained if not any(key in text for text in found)]
+    assert not unknown, f"the doctor never says: {unknown}"
+
+
 def test_options():
     "the page has each option of --help, with its default, and no other"
     help_text = Proc([program(), "--help"])
@@ -500,7 +519,7 @@ def test_ranges():
 def test_configuration_file_options():
     "the file takes each option of the page but those that it excepts"
     items = re.findall(r"^\.It (Fl .*)$", section("OPTIONS"), re.M)
-    excepted = {"config", "check", "ready-fd", "help", "version"}
+    excepted = {"config", "check", "doctor", "doctor-call", "ready-fd", "help", "version"}
     with Machine() as machine:
         for item in items:
             for name in re.findall(r"(?:Fl|,) -([\w-]+)", item):
@@ -604,7 +623,7 @@ def sources():
 
 
 def test_architecture():
-    "the files and constants that ARCHITECTURE.md names exist, and it names each file of the root, of host/ and of keeper/"
+    "the files and constants that ARCHITECTURE.md names exist, and it names each file of the root, of host/, of keeper/ and of doctor/"
     text = (ROOT / "ARCHITECTURE.md").read_text()
     words = set(re.findall(r"\w+", "".join(path.read_text() for path in sources())))
     named = set(re.findall(r"`(?:struct )?([A-Z_]{3,}|[a-z]+_[a-z_]+)`", text))
@@ -613,7 +632,7 @@ def test_architecture():
     assert not strange, strange
     difference = set(re.findall(r"`(\w+)\.(?:\[ch\]|c)`", text)) ^ {path.stem for path in ROOT.glob("*.[ch]")}
     assert not difference, difference
-    rooms = {path.relative_to(ROOT) for folder in ("host", "keeper") for path in (ROOT / folder).glob("*.h")}
+    rooms = {path.relative_to(ROOT) for folder in ("host", "keeper", "doctor") for path in (ROOT / folder).glob("*.h")}
     missing = [str(room) for room in rooms if not re.search(rf"`{room.with_suffix('')}\.(\[ch\]|h)`", text)]
     assert not missing, missing
 

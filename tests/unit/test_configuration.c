@@ -97,6 +97,7 @@ static void file_is_read_and_commands_are_found(void **state)
 	assert_false(configuration.open_to_all);
 	assert_int_equal(configuration.options.commands[0].words[0][0], '/');
 	assert_int_equal(read_words("-c", path, "--check", NULL), OPTIONS_CHECK);
+	assert_int_equal(read_words("-c", path, "--doctor", NULL), OPTIONS_DOCTOR);
 }
 
 static void what_is_bad_is_named(void **state)
@@ -111,6 +112,7 @@ static void what_is_bad_is_named(void **state)
 	assert_int_equal(read_words("-c", path, NULL), OPTIONS_BAD);
 	assert_non_null(strstr(why.text, "/nonexistent/command"));
 	assert_int_equal(read_words("-c", path, "--check", NULL), OPTIONS_BAD);
+	assert_int_equal(read_words("-c", path, "--doctor", NULL), OPTIONS_BAD);
 }
 
 static void help_needs_no_file(void **state)

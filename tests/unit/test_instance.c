@@ -175,6 +175,24 @@ static void other_file_is_left_alone(void **state)
 	assert_int_equal(unlink(path), 0);
 }
 
+static void one_that_runs_is_found(void **state)
+{
+	(void)state;
+	const char *const names[] = {abstract_name, path};
+	pid_t pid = 1;
+	for (size_t i = 0; i < 2; i++) {
+		assert_false(instance_find(names[i], &pid));
+		assert_int_equal(pid, 0);
+		int fd = opened(names[i]);
+		assert_true(instance_find(names[i], &pid));
+		assert_int_equal(pid, getpid());
+		assert_true(instance_find(names[i], &pid)); /* and is still there */
+		instance_close(fd, names[i]);
+		assert_false(instance_find(names[i], &pid));
+	}
+	assert_false(instance_find("", &pid));
+}
+
 static void bad_names(void **state)
 {
 	(void)state;
@@ -201,6 +219,7 @@ int main(void)
 	    cmocka_unit_test(abstract_socket),		cmocka_unit_test(path_socket),
 	    cmocka_unit_test(another_process_is_named), cmocka_unit_test(stale_file_is_replaced),
 	    cmocka_unit_test(other_file_is_left_alone), cmocka_unit_test(bad_names),
+	    cmocka_unit_test(one_that_runs_is_found),
 	};
 	return cmocka_run_group_tests_name("instance", tests, make_directory, remove_directory) !=
 	       0;

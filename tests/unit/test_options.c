@@ -226,6 +226,26 @@ static void explain_stands_alone(void **state)
 	assert_null(options.explain);
 }
 
+static void the_doctor_does_not_run(void **state)
+{
+	(void)state;
+	assert_int_equal(PARSE("-p", "1.1.1.1"), OPTIONS_RUN);
+	assert_false(options.doctor || options.doctor_call);
+	assert_int_equal(PARSE("-p", "1.1.1.1", "--doctor"), OPTIONS_DOCTOR);
+	assert_true(options.doctor && !options.doctor_call);
+	assert_int_equal(PARSE("--doctor-call", "-p", "1.1.1.1", "--check"), OPTIONS_DOCTOR);
+	assert_true(options.doctor && options.doctor_call);
+	/* The host can be looked at without a pair. */
+	assert_int_equal(PARSE("--doctor"), OPTIONS_DOCTOR);
+	assert_int_equal(options.pair_count, 0);
+	assert_int_equal(PARSE_WITH("proxy 1.1.1.1", "--doctor"), OPTIONS_DOCTOR);
+	assert_int_equal(options.pair_count, 1);
+	assert_int_equal(PARSE("--doctor", "-h"), OPTIONS_HELP);
+	/* Behind what is bad, too: nobody is to write to the log then. */
+	assert_int_equal(PARSE("-p", "1.1.1.1:0", "--doctor-call"), OPTIONS_BAD);
+	assert_true(options.doctor);
+}
+
 static const char *config(const char *const *words)
 {
 	return options_config(word_count(words), (char **)words);
@@ -562,6 +582,8 @@ static const struct {
     {"show calls", LINE "1: option show is for the command line only"},
     {"end 1:2", LINE "1: option end is for the command line only"},
     {"ready-fd 3", LINE "1: option ready-fd is for the command line only"},
+    {"doctor", LINE "1: option doctor is for the command line only"},
+    {"doctor-call", LINE "1: option doctor-call is for the command line only"},
     {"help # me", LINE "1: option help is for the command line only"},
     {"version", LINE "1: option version is for the command line only"},
     {"proxy 1.1.1.1:0", LINE "1: proxy 1.1.1.1:0: port '0' is not a number from 1 to 65535"},
@@ -686,6 +708,7 @@ int main(void)
 	    cmocka_unit_test_teardown(check_alone_does_not_run, clear),
 	    cmocka_unit_test_teardown(questions_to_a_running_instance, clear),
 	    cmocka_unit_test_teardown(explain_stands_alone, clear),
+	    cmocka_unit_test_teardown(the_doctor_does_not_run, clear),
 	    cmocka_unit_test_teardown(config_is_found_among_all_words, clear),
 	    cmocka_unit_test_teardown(fast_path, clear),
 	    cmocka_unit_test_teardown(foreground_and_levels, clear),

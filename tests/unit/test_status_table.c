@@ -64,13 +64,13 @@ static void what_does_not_fit_goes_by_rank(void **state)
 	assert_string_equal(table_of(columns, 4, cells, 2, 1), "~\na\n~\n");
 }
 
-static void of_equal_ranks_the_last_goes_first(void **state)
+static void equal_ranks_go_together(void **state)
 {
 	(void)state;
 	static const struct status_column equal[] = {
 	    {"A", false, 0}, {"B", false, 5}, {"C", false, 5}};
 	static char *const row[] = {"a", "b", "c"};
-	assert_string_equal(table_of(equal, 3, row, 1, 6), "A  B\na  b\n");
+	assert_string_equal(table_of(equal, 3, row, 1, 6), "A\na\n");
 }
 
 static void columns_without_text_are_left_out(void **state)
@@ -135,7 +135,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_teardown(numbers_are_at_the_right, tear_down),
 	    cmocka_unit_test_teardown(what_does_not_fit_goes_by_rank, tear_down),
-	    cmocka_unit_test_teardown(of_equal_ranks_the_last_goes_first, tear_down),
+	    cmocka_unit_test_teardown(equal_ranks_go_together, tear_down),
 	    cmocka_unit_test_teardown(columns_without_text_are_left_out, tear_down),
 	    cmocka_unit_test_teardown(control_characters_are_not_written, tear_down),
 	    cmocka_unit_test_teardown(each_width_is_kept, tear_down),

@@ -1,0 +1,454 @@
+/*
+ * Each chain that drops is told once for each kind of packet, with the first that it would drop.
+ */
+#include "doctor/doctor_firewall.h"
+
+#include "doctor/doctor_addr.h"
+#include "doctor/doctor_command.h"
+#include "doctor/doctor_iptables.h"
+#include "doctor/doctor_nft.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Kinds of packets, in the order in which a call needs them. */
+enum kind {
+	CLIENT_CONNECTS, /* TCP's first, in */
+	CLIENT_TALKS,	 /* later ones, in and out */
+	CLIENT_HEARS,
+	SERVER_CALLED, /* TCP's first, out */
+	SERVER_TALKS,
+	SERVER_HEARS,
+	GRE_IN,
+	GRE_OUT,
+	KINDS
+};
+
+enum { TOLD_MAX = 256 };
+
+struct firewall {
+	struct doctor_report *report;
+	const struct doctor_rules *rules;
+	struct {
+		const struct doctor_chain *chain;
+		enum kind kind;
+		uint16_t port;
+	} told[TOLD_MAX];
+	size_t told_count;
+	unsigned found;
+	bool tracked; /* a GRE packet goes by connection tracking */
+};
+
+/* ---- words ---- */
+
+static void name_chain(const struct firewall *firewall, const struct doctor_chain *chain, char *out,
+		       size_t size)
+{
+	snprintf(out, size, "%s table %s, chain %s:", firewall->rules->program, chain->table,
+		 chain->name);
+}
+
+/* Without what nft adds for us. */
+static void name_rule(const struct doctor_judgement *judgement, char *out, size_t size)
+{
+	const char *rule = judgement->rule ? judgement->rule : "its policy";
+	const char *handle = strstr(rule, " # handle ");
+	size_t length = handle ? (size_t)(handle - rule) : strlen(rule);
+	snprintf(out, size, "%.*s", (int)length, rule);
+}
+
+static void name_packet(enum kind kind, const struct doctor_packet *packet, char *out, size_t size)
+{
+	char addr[DOCTOR_ADDR_TEXT];
+	const char *other = packet->addr ? doctor_addr_text(packet->addr, addr) : "clients";
+	switch (kind) {
+	case CLIENT_CONNECTS:
+		snprintf(out, size, "TCP connections of clients to port %u", packet->local_port);
+		break;
+	case CLIENT_TALKS:
+	case SERVER_TALKS:
+		snprintf(out, size, "what comes by TCP connections of %s", other);
+		break;
+	case CLIENT_HEARS:
+	case SERVER_HEARS:
+		snprintf(out, size, "what goes by TCP connections to %s", other);
+		break;
+	case SERVER_CALLED:
+		snprintf(out, size, "TCP connections to %s port %u", other, packet->port);
+		break;
+	case GRE_IN:
+		snprintf(out, size, "GRE (protocol 47) from %s", other);
+		break;
+	case GRE_OUT:
+		snprintf(out, size, "GRE (protocol 47) to %s", other);
+		break;
+	case KINDS:
+		break;
+	}
+}
+
+static const char *consequence(enum kind kind)
+{
+	switch (kind) {
+	case CLIENT_CONNECTS:
+	case CLIENT_TALKS:
+	case CLIENT_HEARS:
+		return "clients cannot connect";
+	case SERVER_CALLED:
+	case SERVER_TALKS:
+	case SERVER_HEARS:
+		return "the server cannot be reached, and clients are refused";
+	default:
+		return "calls are set up, but nothing passes through them, and they end";
+	}
+}
+
+/* ---- mending ---- */
+
+static void nft_condition(enum kind kind, const struct doctor_packet *packet, char *out,
+			  size_t size)
+{
+	char addr[DOCTOR_ADDR_TEXT];
+	if (kind == CLIENT_CONNECTS)
+		snprintf(out, size, "tcp dport %u", packet->local_port);
+	else if (kind == SERVER_CALLED)
+		snprintf(out, size, "ip daddr %s tcp dport %u",
+			 doctor_addr_text(packet->addr, addr), packet->port);
+	else if (kind == GRE_IN || kind == GRE_OUT)
+		snprintf(out, size, "ip protocol gre");
+	else
+		snprintf(out, size, "ct state established,related");
+}
+
+static void iptables_condition(enum kind kind, const struct doctor_packet *packet, char *out,
+			       size_t size)
+{
+	char addr[DOCTOR_ADDR_TEXT];
+	if (kind == CLIENT_CONNECTS)
+		snprintf(out, size, "-p tcp --dport %u", packet->local_port);
+	else if (kind == SERVER_CALLED)
+		snprintf(out, size, "-p tcp -d %s --dport %u", doctor_addr_text(packet->addr, addr),
+			 packet->port);
+	else if (kind == GRE_IN || kind == GRE_OUT)
+		snprintf(out, size, "-p gre");
+	else
+		snprintf(out, size, "-m conntrack --ctstate ESTABLISHED,RELATED");
+}
+
+static bool is_nft(const struct firewall *firewall)
+{
+	return strcmp(firewall->rules->program, "nft") == 0;
+}
+
+static void mend(const struct firewall *firewall, enum kind kind,
+		 const struct doctor_packet *packet, const struct doctor_chain *chain)
+{
+	char condition[96];
+	if (is_nft(firewall)) {
+		nft_condition(kind, packet, condition, sizeof(condition));
+		doctor_report_mend(firewall->report, "nft insert rule %s %s %s accept",
+				   chain->table, chain->name, condition);
+	} else {
+		iptables_condition(kind, packet, condition, sizeof(condition));
+		doctor_report_mend(firewall->report, "%s -t %s -I %s %s -j ACCEPT",
+				   firewall->rules->program, chain->table, chain->name, condition);
+	}
+}
+
+/* iptables has no handles: the rule's own words with another letter. */
+static void mend_by_deletion(const struct firewall *firewall, const struct doctor_chain *chain,
+			     const char *rule)
+{
+	unsigned long handle = doctor_nft_handle(rule);
+	if (is_nft(firewall) && handle != 0)
+		doctor_report_mend(firewall->report, "nft delete rule %s %s handle %lu",
+				   chain->table, chain->name, handle);
+	else if (!is_nft(firewall))
+		doctor_report_mend(firewall->report, "%s -t %s -D %s", firewall->rules->program,
+				   chain->table, rule + strlen("-A "));
+}
+
+/* ---- findings ---- */
+
+static bool is_told(struct firewall *firewall, const struct doctor_chain *chain, enum kind kind,
+		    uint16_t port)
+{
+	for (size_t i = 0; i < firewall->told_count; i++) {
+		if (firewall->told[i].chain == chain && firewall->told[i].kind == kind &&
+		    firewall->told[i].port == port)
+			return true;
+	}
+	if (firewall->told_count == TOLD_MAX)
+		return true;
+	firewall->told[firewall->told_count].chain = chain;
+	firewall->told[firewall->told_count].kind = kind;
+	firewall->told[firewall->told_count++].port = port;
+	return false;
+}
+
+/* Talking needs one rule in each direction, whoever talks. */
+static enum kind same_mending(enum kind kind)
+{
+	if (kind == SERVER_TALKS)
+		return CLIENT_TALKS;
+	return kind == SERVER_HEARS ? CLIENT_HEARS : kind;
+}
+
+static void tell(struct firewall *firewall, enum kind kind, const struct doctor_packet *packet,
+		 const struct doctor_judgement *judgement)
+{
+	struct doctor_report *report = firewall->report;
+	char chain[192], rule[256], what[96];
+	uint16_t port = kind == CLIENT_CONNECTS ? packet->local_port : packet->port;
+
+	if (kind != CLIENT_CONNECTS && kind != SERVER_CALLED)
+		port = 0;
+	if (is_told(firewall, judgement->chain, same_mending(kind), port))
+		return;
+	firewall->found++;
+	name_chain(firewall, judgement->chain, chain, sizeof(chain));
+	name_rule(judgement, rule, sizeof(rule));
+	name_packet(kind, packet, what, sizeof(what));
+	if (judgement->fate == DOCTOR_MAY_DROP) {
+		doctor_report_note(report, "%s may drop %s: %s", chain, what, rule);
+		doctor_report_why(report,
+				  "not all of its conditions are understood here; --doctor-call "
+				  "shows whether calls pass");
+	} else if (judgement->fate == DOCTOR_STOLEN) {
+		doctor_report_error(report, "%s sends elsewhere %s: %s", chain, what, rule);
+		doctor_report_why(report, "they never come to pptpproxy");
+		mend_by_deletion(firewall, judgement->chain, judgement->rule);
+	} else {
+		doctor_report_error(report, "%s drops %s: %s", chain, what, rule);
+		doctor_report_why(report, "%s", consequence(kind));
+		mend(firewall, kind, packet, judgement->chain);
+	}
+}
+
+static void ask(struct firewall *firewall, enum kind kind, const struct doctor_packet *packet)
+{
+	static const enum doctor_hook order[] = {DOCTOR_HOOK_INGRESS, DOCTOR_HOOK_PREROUTING,
+						 DOCTOR_HOOK_INPUT, DOCTOR_HOOK_OUTPUT,
+						 DOCTOR_HOOK_POSTROUTING};
+	bool notrack = false;
+	for (size_t i = 0; i < sizeof(order) / sizeof(*order); i++) {
+		for (size_t k = 0; k < firewall->rules->chain_count; k++) {
+			const struct doctor_chain *chain = &firewall->rules->chains[k];
+			if (chain->hook != order[i] || !doctor_rules_concerns(chain, packet))
+				continue;
+			/* Of a connection only the first packet comes by a nat chain. */
+			if (chain->nat && packet->established)
+				continue;
+			struct doctor_judgement judgement =
+			    doctor_rules_judge(firewall->rules, chain, packet, notrack);
+			notrack = judgement.notrack;
+			if (judgement.fate != DOCTOR_PASSES)
+				tell(firewall, kind, packet, &judgement);
+		}
+	}
+	if (packet->protocol == DOCTOR_GRE && !notrack)
+		firewall->tracked = true;
+}
+
+/* ---- questions ---- */
+
+static void ask_tcp(struct firewall *firewall, enum kind first, struct doctor_packet packet)
+{
+	packet.protocol = DOCTOR_TCP;
+	packet.in = first == CLIENT_CONNECTS;
+	ask(firewall, first, &packet);
+	packet.established = true;
+	packet.in = true;
+	ask(firewall, first + 1, &packet);
+	packet.in = false;
+	ask(firewall, first + 2, &packet);
+}
+
+static void ask_gre(struct firewall *firewall, struct doctor_packet packet)
+{
+	packet.protocol = DOCTOR_GRE;
+	packet.local_port = packet.port = 0;
+	packet.in = true;
+	ask(firewall, GRE_IN, &packet);
+	packet.in = false;
+	ask(firewall, GRE_OUT, &packet);
+}
+
+static void ask_for_clients(struct firewall *firewall, uint32_t addr, uint16_t port)
+{
+	struct doctor_packet packet = {.local_addr = addr, .local_port = port};
+	ask_tcp(firewall, CLIENT_CONNECTS, packet);
+	ask_gre(firewall, packet);
+}
+
+static void ask_for_server(struct firewall *firewall, const struct doctor_way *way, uint16_t port)
+{
+	struct doctor_packet packet = {
+	    .addr = way->addr, .port = port, .local_addr = way->local_addr};
+	strncpy(packet.interface, way->interface, sizeof(packet.interface) - 1);
+	ask_tcp(firewall, SERVER_CALLED, packet);
+	ask_gre(firewall, packet);
+}
+
+static void ask_all(struct firewall *firewall, const struct doctor_pair *pairs, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct doctor_pair *pair = &pairs[i];
+		if (pair->listens)
+			ask_for_clients(firewall, pair->listen_addr, pair->pair->listen.port);
+		for (size_t k = 0; k < pair->way_count; k++) {
+			if (pair->ways[k].there)
+				ask_for_server(firewall, &pair->ways[k], pair->pair->peer.port);
+		}
+	}
+	if (count == 0)
+		ask_for_clients(firewall, 0, PAIR_PORT_DEFAULT);
+}
+
+/* ---- connection tracking ---- */
+
+/* The rule of a chain that gives our control connections to the helper, or NULL. */
+static const char *find_helper(const struct doctor_rules *rules, const struct doctor_chain *chain,
+			       const struct doctor_packet *packet)
+{
+	for (size_t i = 0; i < chain->rule_count; i++) {
+		struct doctor_effect effect = {0};
+		rules->read(chain->rules[i], packet, false, &effect);
+		if (effect.matches && effect.helper)
+			return chain->rules[i];
+	}
+	return NULL;
+}
+
+static void look_for_helper(struct firewall *firewall, const struct doctor_packet *packet)
+{
+	char chain[192];
+	if (is_nft(firewall) && !firewall->rules->pptp_helper)
+		return;
+	for (size_t i = 0; i < firewall->rules->chain_count; i++) {
+		const struct doctor_chain *at = &firewall->rules->chains[i];
+		const char *rule = find_helper(firewall->rules, at, packet);
+		if (!rule || is_told(firewall, at, KINDS, 0))
+			continue;
+		firewall->found++;
+		name_chain(firewall, at, chain, sizeof(chain));
+		doctor_report_warning(
+		    firewall->report,
+		    "%s gives our control connections to the kernel's PPTP helper", chain);
+		doctor_report_why(
+		    firewall->report,
+		    "with NAT it rewrites call IDs a second time, and packets go astray");
+		mend_by_deletion(firewall, at, rule);
+	}
+}
+
+static void look_for_helpers(struct firewall *firewall, const struct doctor_pair *pairs,
+			     size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct doctor_packet in = {
+		    .in = true, .protocol = DOCTOR_TCP, .local_port = pairs[i].pair->listen.port};
+		struct doctor_packet out = {.protocol = DOCTOR_TCP,
+					    .port = pairs[i].pair->peer.port};
+		look_for_helper(firewall, &in);
+		look_for_helper(firewall, &out);
+	}
+}
+
+static void tell_tracked(const struct firewall *firewall)
+{
+	doctor_report_note(firewall->report, "connection tracking follows GRE packets");
+	doctor_report_why(
+	    firewall->report,
+	    "it costs time for each packet, and its table can fill; the manual's HOST "
+	    "FIREWALL has the rules that keep it away");
+}
+
+/* ---- all programs ---- */
+
+static void tell_unseen(struct doctor_report *report, const char *reason)
+{
+	doctor_report_note(report, "firewall rules could not be looked at: %s", reason);
+	doctor_report_why(report, "there may be some that drop calls");
+}
+
+/* Rules that were parsed; cleared here. */
+static void judge(struct firewall *firewall, struct doctor_rules *rules, bool good,
+		  const struct doctor_pair *pairs, size_t count)
+{
+	firewall->rules = rules;
+	firewall->told_count = 0; /* it has addresses of chains */
+	firewall->tracked = false;
+	if (!good) {
+		tell_unseen(firewall->report, "no memory");
+	} else {
+		ask_all(firewall, pairs, count);
+		look_for_helpers(firewall, pairs, count);
+		if (rules->tracks && firewall->tracked)
+			tell_tracked(firewall);
+	}
+	doctor_rules_clear(rules);
+}
+
+static void judge_iptables(struct firewall *firewall, const char *program, const char *text,
+			   const struct doctor_pair *pairs, size_t count)
+{
+	struct doctor_rules rules = {.program = program};
+	bool good = doctor_iptables_parse(&rules, text);
+	judge(firewall, &rules, good, pairs, count);
+}
+
+void doctor_firewall_judge(struct doctor_report *report, const struct doctor_firewall_texts *texts,
+			   const struct doctor_pair *pairs, size_t count)
+{
+	struct firewall firewall = {.report = report};
+	struct doctor_rules rules = {0};
+	bool in_nft = texts->iptables && doctor_iptables_is_nft(texts->iptables);
+
+	if (texts->nft) {
+		bool good = doctor_nft_parse(&rules, texts->nft, in_nft);
+		judge(&firewall, &rules, good, pairs, count);
+	}
+	/* Where there is only one kind of iptables, both print the same. */
+	if (texts->iptables && (in_nft || !texts->iptables_legacy))
+		judge_iptables(&firewall, "iptables", texts->iptables, pairs, count);
+	if (texts->iptables_legacy)
+		judge_iptables(&firewall, "iptables-legacy", texts->iptables_legacy, pairs, count);
+	if (firewall.found == 0 && (texts->nft || texts->iptables || texts->iptables_legacy))
+		doctor_report_ok(report, "lets calls pass");
+}
+
+static char *ask_program(struct doctor_report *report, const char *const *words)
+{
+	struct why why;
+	char *text;
+	if (doctor_command_run(words, &text, &why) == DOCTOR_COMMAND_FAILED)
+		tell_unseen(report, why.text);
+	return text;
+}
+
+void doctor_firewall_look(struct doctor_report *report, const struct doctor_pair *pairs,
+			  size_t count)
+{
+	static const char *const nft[] = {"nft", "-a", "-s", "list", "ruleset", NULL};
+	static const char *const iptables[] = {"iptables-save", NULL};
+	static const char *const legacy[] = {"iptables-legacy-save", NULL};
+
+	doctor_report_section(report, "Firewall of this host");
+	if (geteuid() != 0) {
+		tell_unseen(report, "it needs root");
+		return;
+	}
+	struct doctor_firewall_texts texts = {
+	    .nft = ask_program(report, nft),
+	    .iptables = ask_program(report, iptables),
+	    .iptables_legacy = ask_program(report, legacy),
+	};
+	doctor_firewall_judge(report, &texts, pairs, count);
+	if (!texts.nft && !texts.iptables && !texts.iptables_legacy)
+		tell_unseen(report, "neither nft nor iptables-save is here");
+	free(texts.nft);
+	free(texts.iptables);
+	free(texts.iptables_legacy);
+}

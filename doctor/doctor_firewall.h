@@ -1,0 +1,25 @@
+/*
+ * doctor_firewall: asks the host's firewall, as nft and iptables show it, what becomes of calls:
+ * TCP and protocol 47, in and out, clients and servers; connection tracking's helper for PPTP.
+ * doctor_rules.h tells how far its answers can be trusted. Thread: main.
+ */
+#ifndef DOCTOR_DOCTOR_FIREWALL_H
+#define DOCTOR_DOCTOR_FIREWALL_H
+
+#include "doctor/doctor_net.h"
+#include "doctor/doctor_report.h"
+
+void doctor_firewall_look(struct doctor_report *report, const struct doctor_pair *pairs,
+			  size_t count);
+
+/* What the programs print; NULL: not to be had. */
+struct doctor_firewall_texts {
+	char *nft, *iptables; /* which may be of rules in nftables, or legacy */
+	char *iptables_legacy;
+};
+
+/* The same of texts that the caller has. */
+void doctor_firewall_judge(struct doctor_report *report, const struct doctor_firewall_texts *texts,
+			   const struct doctor_pair *pairs, size_t count);
+
+#endif

@@ -1,0 +1,730 @@
+#!/usr/bin/python3
+"""--doctor: each finding provoked, its command run, and the finding gone; --doctor-call: which way GRE does not go."""
+
+import os
+import re
+import shutil
+import socket
+import sys
+import tempfile
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from lab import tap
+from lab.dns import Dns, Etc
+from lab.doctor import Examination, examine
+from lab.errors import Skip
+from lab.fake import FakeServer, World
+from lab.messages import (CCRQ, CDN, ECHO_RP, ECHO_RQ, OCRP, OCRQ, SCCRP, SCCRQ, STOP_RP, STOP_RQ, build)
+from lab.netns import RUN_PREFIX, ip, link, need, private_mounts
+from lab.proc import Proc, wait_until
+from lab.proxy import ROOT, Proxy, program
+from lab.real import Pptpd
+from lab.topo import DualHomed, TwoFirewalls
+
+SOON = ["--connect-timeout", str(int(2 * tap.slowdown()))]
+LCP_REQUEST = bytes.fromhex("ff03c02101010004")
+LCP_ECHO = bytes.fromhex("ff03c0210a010004")
+
+
+@contextmanager
+def host():
+    """A firewall in front of a real server."""
+    with DualHomed() as net, Pptpd(net.server):
+        yield net.firewall, ["-p", net.server.ip]
+
+
+@contextmanager
+def fake():
+    """The same with a server that does what it is told: (firewall, words, FakeServer)."""
+    with DualHomed() as net, closing(FakeServer(net.server)) as server:
+        yield net.firewall, ["-p", net.server.ip, *SOON], server
+
+
+class Files:
+    """A private mount namespace, in which /etc is a copy."""
+
+    def __init__(self):
+        self.directory = Path(tempfile.mkdtemp(prefix=RUN_PREFIX))
+        shutil.copytree("/etc", self.directory / "etc", symlinks=True, ignore_dangling_symlinks=True)
+
+    def enter(self):
+        private_mounts({"/etc": self.directory / "etc"})
+
+    def close(self):
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def nft(ns, *rules, hook="input", policy="accept"):
+    text = "\n\t\t".join(rules)
+    ns.run(["nft", "-f", "-"], input=f"table inet filter {{\n\tchain {hook} {{\n\t\ttype filter hook {hook} priority 0; "
+                                     f"policy {policy};\n\t\t{text}\n\t}}\n}}\n")
+
+
+# ---- all is well ----
+
+
+def test_healthy_host():
+    "a host that is well, in front of a real server: nothing is wrong, and the server says who it is"
+    with host() as (firewall, words):
+        report = examine(firewall, words).good()
+        report.one("ok", r"^0\.0\.0\.0:1723: free$")
+        report.one("ok", r"^10\.2\.0\.10: from 10\.2\.0\.1 by outside, MTU 1500$")
+        report.one("ok", r"connected in [\d.]+ ms")
+        report.one("ok", r"PPTP 1\.0, host '.*', vendor 'linux', firmware 1,")
+        report.one("ok", r"Echo-Reply in [\d.]+ ms")
+        report.one("ok", r"^lets calls pass$")
+        assert not report.all("ok", "GRE goes"), "a call was made"
+
+
+def test_healthy_call():
+    "a call to a real server, up to its first LCP packet: GRE goes both ways; nothing of it is left"
+    with DualHomed() as net, Pptpd(net.server) as pptpd:
+        report = examine(net.firewall, ["-p", net.server.ip], call=True).good()
+        report.one("ok", r"GRE goes both ways: the first packet after [\d.]+ ms, ours answered after [\d.]+ ms")
+        wait_until(lambda: not pptpd.children(), 15, "the call's processes at the server to end")
+
+
+def test_chain():
+    "a server behind another proxy is asked by way of that"
+    with TwoFirewalls() as net, Pptpd(net.server), Proxy(net.fw2, ["-p", net.server.ip]):
+        report = examine(net.fw1, ["-p", net.fw2_outside], call=True).good()
+        report.one("ok", "vendor 'linux'")
+        report.one("ok", "GRE goes both ways")
+
+
+def test_beside_an_instance():
+    "a running instance is told of and left alone: its port and its sockets are no fault, and its calls go on"
+    with World() as world:
+        session = world.session()
+        call = session.call(5, 7)
+        started = Examination(world.net.firewall, ["-p", world.server.ip, *SOON])
+        answer(world.server)
+        report = started.report().good()
+        report.one("note", rf"an instance runs already, pid {world.proxy.pid} \(control socket @pptpproxy\)")
+        report.one("ok", rf"0\.0\.0\.0:1723: taken by the running instance \(pid {world.proxy.pid}\)")
+        report.none("takes GRE packets.*pptpproxy")
+        call.check()
+        session.check()
+
+
+def test_without_a_pair():
+    "without a pair the host alone is looked at"
+    with DualHomed() as net:
+        examine(net.firewall, []).good().one("note", "no pair was given")
+
+
+def test_reads_what_a_start_would():
+    "options and file are read as a start reads them: a bad word is one line; the file's pairs are looked at"
+    with DualHomed() as net, tempfile.NamedTemporaryFile("w", prefix=RUN_PREFIX) as conf:
+        done = net.firewall.run([program(), "--doctor", "-p", "10.2.0.10:0"], check=False)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert re.fullmatch(r"pptpproxy: -p 10\.2\.0\.10:0: .*\n", done.stderr), done.stderr
+        conf.write("proxy 10.1.0.1:99,10.2.0.10\nconnect-timeout 1\nuser nobody\n")
+        conf.flush()
+        report = examine(net.firewall, ["-c", conf.name])
+        report.one("ok", r"10\.1\.0\.1:99: free")
+        report.only("error", r"10\.2\.0\.10:1723: connection refused")
+
+
+# ---- rights ----
+
+
+def test_without_the_right_to_raw_sockets():
+    "root without CAP_NET_RAW, as in a container: named, and no call is tried"
+    need("setpriv")
+    with host() as (firewall, words):
+        report = examine(firewall, words, call=True, before=["setpriv", "--bounding-set", "-net_raw", "--inh-caps", "-all"])
+        found = report.only("error", r"raw GRE socket: Operation not permitted \(it needs root or CAP_NET_RAW\)")
+        assert "--cap-add NET_RAW" in found.mend
+        report.one("ok", "Echo-Reply")
+        report.one("note", "no call is made")
+
+
+def test_without_root():
+    "another user learns what he lacks, what could not be looked at, and the rest"
+    need("setpriv")
+    with host() as (firewall, words), tempfile.TemporaryDirectory(prefix=RUN_PREFIX) as place:
+        os.chmod(place, 0o755)
+        copy = shutil.copy(program(), place)
+        process = Proc(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", copy, "--doctor", *words],
+                       ns=firewall)
+        assert process.wait(30) == 1
+        said = process.text()
+        assert "error    packets cannot come and go: raw GRE socket: Operation not permitted" in said, said
+        assert "mend: sudo pptpproxy --doctor" in said
+        assert "firewall rules could not be looked at: it needs root" in said
+        assert "Echo-Reply in" in said and "1 thing is wrong" in said
+
+
+def test_rights_are_given_up_before_a_server_is_read():
+    "while a server is asked the process is not root any more"
+    with fake() as (firewall, words, server):
+        started = Examination(firewall, words)
+        stream = server.accept()
+        stream.expect(SCCRQ)
+        status = Path(f"/proc/{started.proc.pid}/status").read_text()
+        assert re.search(r"^Uid:\t(\d+)\t\1\t\1\t\1$", status, re.M)[1] != "0"
+        assert re.search(r"^CapEff:\t0+$", status, re.M), status
+        stream.close()
+        started.report()
+
+
+def test_user():
+    "a --user that there is not; useradd makes him"
+    need("useradd")
+    with host() as (firewall, words), closing(Files()) as files:
+        words += ["--user", "vpn-worker"]
+        examine(firewall, words, room=files).only("error", "the worker's user: .*no such user").run(firewall, room=files)
+        examine(firewall, words, room=files).good().one("ok", "the worker's user: vpn-worker")
+
+
+def test_nobody():
+    "the default user is nobody where there is no other; useradd makes one"
+    need("useradd")
+    with host() as (firewall, words), closing(Files()) as files:
+        Proc(["sh", "-c", "! id pptpproxy 2>/dev/null || userdel pptpproxy"], room=files).wait()
+        examine(firewall, words, room=files).good().one("note", "user is nobody").run(firewall, room=files)
+        examine(firewall, words, room=files).good().none("nobody")
+
+
+def test_files():
+    "a log file, a pid file or a control socket in a directory that there is not; install -d makes it"
+    with host() as (firewall, words), tempfile.TemporaryDirectory(prefix=RUN_PREFIX) as place:
+        for option, what in (("-l", "log file"), ("--pid-file", "pid file"), ("--control", "control socket")):
+            words += [option, f"{place}/{what}/x".replace(" ", "-")]
+            found = examine(firewall, words).only("error", rf"{what} .* cannot be written: No such file")
+            found.run(firewall)
+            examine(firewall, words).good().one("ok", rf"{what} .* can be written")
+        assert not [name for name in Path(place).glob("*/*")], "the doctor left a file"
+
+
+def test_descriptors():
+    "fewer descriptors than --max-connections needs; ulimit"
+    with host() as (firewall, words):
+        words += ["--max-connections", "1000"]
+        limited = ["sh", "-c", 'ulimit -n 200; exec "$@"', "sh"]
+        found = examine(firewall, words, before=limited).only("warning", "descriptors for 67 connections only")
+        enough = ["sh", "-c", f'{found.mend}; exec "$@"', "sh"]
+        examine(firewall, words, before=enough).good().one("ok", "descriptors for 1000 connections")
+
+
+def test_receive_buffer():
+    "a receive buffer below what is wanted is noted, with the system's setting"
+    need("setpriv")
+    with open("/proc/sys/net/core/rmem_max") as setting:
+        if int(setting.read()) >= 4 << 20:
+            raise Skip("the system's limit is large enough")
+    with host() as (firewall, words):
+        examine(firewall, words).good().none("receive buffer")
+        report = examine(firewall, words, before=["setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-all"])
+        assert report.one("note", r"the GRE receive buffer is \d+ octets, 4194304 are wanted").mend == (
+            "sysctl -w net.core.rmem_max=4194304")
+
+
+# ---- addresses ----
+
+
+def test_port_taken():
+    "a port that another program has, which is named; kill"
+    with host() as (firewall, words):
+        other = Proc([sys.executable, "-c", "import socket; s=socket.create_server(('', 1723)); print('there', flush=1); s.accept()"],
+                     ns=firewall, name="other")
+        other.wait_line("there")
+        found = examine(firewall, words).only("error", rf"0\.0\.0\.0:1723: taken by python3\S* \(pid {other.pid}\)")
+        found.run(firewall)
+        other.wait()
+        examine(firewall, words).good()
+
+
+def test_foreign_listen_address():
+    "a listen address that the host has not; ip address add"
+    with host() as (firewall, _):
+        words = ["-p", "192.0.2.77,10.2.0.10"]
+        examine(firewall, words).only("error", r"192\.0\.2\.77:1723: no address of this host").run(firewall)
+        examine(firewall, words).good()
+
+
+def test_pairs_among_each_other():
+    "a pair whose place another has; a pair that dials itself"
+    with host() as (firewall, words):
+        report = examine(firewall, [*words, "-p", "10.1.0.1,10.2.0.10"])
+        report.only("warning", r"10\.1\.0\.1:1723: ignored, as an earlier pair listens at 0\.0\.0\.0:1723")
+        assert len(report.all("ok", "connected in")) == 1, "a server is called once for each pair"
+        examine(firewall, ["-p", "127.0.0.1", *SOON]).one("error", "a circle of pairs: ")
+
+
+def test_names():
+    "names that do not resolve, of a listen address and of a server; each is found once it has an address"
+    with host() as (firewall, _), Dns(firewall, {}) as dns, Etc() as etc:
+        words = ["-p", "here.example.test,vpn.example.test"]
+        report = examine(firewall, words, room=etc)
+        report.one("error", r"listen address 'here\.example\.test' does not resolve: ")
+        assert report.one("error", r"peer 'vpn\.example\.test' does not resolve: ").mend == "getent ahostsv4 vpn.example.test"
+        dns.names.update({"here.example.test": ["10.1.0.1"], "vpn.example.test": ["10.2.0.10", "10.2.0.11"]})
+        report = examine(firewall, [*words, *SOON], room=etc)
+        report.one("ok", r"vpn\.example\.test is 10\.2\.0\.10 and others")
+        report.one("ok", r"10\.2\.0\.10:1723: connected")
+        report.only("error", r"10\.2\.0\.11:1723: cannot be reached|10\.2\.0\.11:1723: no answer")
+
+
+def test_route():
+    "no route to the server: it is not called; with a route it is"
+    with host() as (firewall, _):
+        words = ["-p", "198.51.100.7", *SOON]
+        report = examine(firewall, words)
+        assert report.only("error", r"198\.51\.100\.7: no route: Network is unreachable").mend == "ip route get 198.51.100.7"
+        firewall.route("198.51.100.0/24", "10.2.0.10")
+        examine(firewall, words).none("no route")
+
+
+def test_mtu():
+    "a small MTU is noted"
+    with host() as (firewall, words):
+        firewall.mtu("outside", 1400)
+        found = examine(firewall, words).good().one("note", "10.2.0.10: MTU 1400 on the way")
+        assert found.mend == "on the server: mtu 1360 in pppd's options"
+
+
+# ---- the kernel ----
+
+
+def test_source_filter():
+    "rp_filter on interfaces with a default route each; sysctl"
+    with host() as (firewall, words):
+        for name in ("all", "inside", "outside"):
+            firewall.sysctl(f"net.ipv4.conf.{name}.rp_filter", int(name == "outside"))
+        firewall.route("default", "10.2.0.10")
+        examine(firewall, words).good().none("rp_filter")
+        ip("-n", firewall.name, "route", "add", "default", "via", "10.1.0.10", "metric", "5")
+        examine(firewall, words).only("warning", "outside drops what comes by another way").run(firewall)
+        examine(firewall, words).good()
+
+
+def test_other_gre_socket():
+    "another program that takes protocol 47 is noted; kill"
+    with host() as (firewall, words):
+        other = Proc([sys.executable, "-c",
+                      "import socket; s=socket.socket(2, 3, 47); print('there', flush=1); s.recv(1)"], ns=firewall)
+        other.wait_line("there")
+        found = examine(firewall, words).good().one("note", rf"\(pid {other.pid}\) takes GRE packets of this host as well")
+        found.run(firewall)
+        other.wait()
+        examine(firewall, words).good().none("takes GRE")
+
+
+def test_fastpath():
+    "the fast path is looked at, and nothing is attached"
+    with host() as (firewall, words):
+        report = examine(firewall, words).good()
+        if report.all("ok", "built without it"):
+            raise Skip("built without it")
+        report.one("ok", r"fast path: off; --fastpath auto would have it \((inside|outside): ")
+        examine(firewall, [*words, "--fastpath", "generic"]).good().one("ok", r"fast path: can be had \(")
+        found = examine(firewall, [*words, "--fastpath", "generic", "--fastpath-interface", "none"])
+        found.only("error", "the fast path that is asked for is not to be had: .*none: No such device")
+        assert "xdp" not in ip("-n", firewall.name, "link")
+
+
+# ---- the host's firewall ----
+
+
+def mend_all(ns, words, expected, **options):
+    """The findings of the firewall, whose commands are run; afterwards a call passes."""
+    wrong = [found for found in examine(ns, [*words, *SOON], **options).all("error") if "chain" in found.text]
+    assert [found for found in wrong if not re.search(expected, found.text)] == [], wrong
+    assert wrong, "nothing was found"
+    for found in wrong:
+        found.run(ns)
+    examine(ns, words, call=True).good().one("ok", "GRE goes both ways")
+    return wrong
+
+
+def test_nft_closed_input():
+    "nft: a chain that lets nothing in; three commands let calls pass"
+    need("nft")
+    with host() as (firewall, words):
+        nft(firewall, "iifname lo accept", policy="drop")
+        found = mend_all(firewall, words, "nft table inet filter, chain input: drops")
+        assert len(found) == 3, found
+
+
+def test_nft_closed_output():
+    "nft: a chain that lets nothing out"
+    need("nft")
+    with host() as (firewall, words):
+        nft(firewall, "oifname lo accept", hook="output", policy="drop")
+        mend_all(firewall, words, "nft table inet filter, chain output: drops (TCP connections to 10.2.0.10|what goes|GRE)")
+
+
+def test_nft_rules():
+    "nft: a rule against protocol 47, in each direction; a rule against clients"
+    need("nft")
+    for hook, rule, what in (("input", "ip protocol gre drop", r"GRE \(protocol 47\) from clients"),
+                             ("output", "meta l4proto gre reject", r"GRE \(protocol 47\) to clients"),
+                             ("prerouting", "tcp dport { 22, 1723 } counter drop", "TCP connections of clients to port 1723")):
+        with host() as (firewall, words):
+            nft(firewall, rule, hook=hook)
+            # What comes by such a rule of connections that are up is the same rule's business.
+            mend_all(firewall, words, rf"nft table inet filter, chain {hook}: drops ({what}|what comes by TCP)")
+
+
+def test_nft_redirection():
+    "nft: clients' connections are sent elsewhere; nft delete"
+    need("nft")
+    with host() as (firewall, words):
+        firewall.run(["nft", "-f", "-"], input="table ip nat {\n\tchain pre {\n\t\ttype nat hook prerouting priority dstnat;\n"
+                                               "\t\ttcp dport 1723 dnat to 10.2.0.10\n\t}\n}\n")
+        found = examine(firewall, words).only("error", "nft table ip nat, chain pre: sends elsewhere TCP connections of clients")
+        found.run(firewall)
+        examine(firewall, words).good()
+
+
+def test_rules_that_are_not_understood():
+    "nft: a rule that may drop is a note, no fault"
+    need("nft")
+    with host() as (firewall, words):
+        nft(firewall, "limit rate over 1000/second drop")
+        assert examine(firewall, words).good().all("note", "may drop .*limit rate over 1000/second")
+
+
+def test_tracked_packets():
+    "nft: connection tracking of GRE is noted; with the manual's rules it is not"
+    need("nft")
+    with host() as (firewall, words):
+        nft(firewall, "ct state invalid drop")
+        examine(firewall, words).good().one("note", "connection tracking follows GRE packets")
+        for hook in ("prerouting", "output"):
+            firewall.run(["nft", "-f", "-"], input=f"table ip raw {{\n\tchain {hook} {{\n\t\ttype filter hook {hook} priority raw;\n"
+                                                   "\t\tip protocol gre notrack\n\t}\n}\n")
+        examine(firewall, words).good().none("tracking")
+
+
+def test_rules_of_the_manual():
+    "the manual's own rules let calls pass, and nothing is noted about them"
+    need("nft")
+    page = (ROOT / "man/pptpproxy.8").read_text()
+    rules = re.search(r"^table ip pptpproxy \{\n.*?^\}\n", page, re.M | re.S)[0]
+    with host() as (firewall, words):
+        firewall.run(["nft", "-f", "-"], input=rules)
+        report = examine(firewall, words, call=True).good()
+        report.one("ok", "^lets calls pass$")
+        report.none("tracking")
+
+
+@tap.deadline(180)
+def test_iptables():
+    "iptables, of both kinds: a closed INPUT, and a rule against protocol 47; commands as they stand"
+    need("iptables-legacy", "iptables-nft", "iptables-legacy-save")
+    for kind, name in (("iptables-legacy", "iptables-legacy"), ("iptables-nft", "iptables")):
+        with host() as (firewall, words):
+            firewall.run([kind, "-P", "INPUT", "DROP"])
+            firewall.run([kind, "-A", "OUTPUT", "-p", "gre", "-j", "REJECT"])
+            mend_all(firewall, words, rf"^{name} table filter, chain (INPUT|OUTPUT): drops")
+
+
+def test_helper():
+    "the kernel's PPTP helper on our port; iptables -D"
+    need("iptables-nft")
+    with host() as (firewall, words):
+        done = firewall.run("iptables-nft -t raw -A PREROUTING -p tcp --dport 1723 -j CT --helper pptp".split(), check=False)
+        if done.returncode:
+            raise Skip(f"the kernel has none: {done.stderr.strip()}")
+        found = examine(firewall, words).only("warning", "gives our control connections to the kernel's PPTP helper")
+        found.run(firewall)
+        examine(firewall, words).good()
+
+
+# ---- the way to the server ----
+
+
+@contextmanager
+def routed(*rules):
+    """A real server behind a router with these rules where it forwards: (client, words, router)."""
+    need("nft")
+    with TwoFirewalls(forward=True) as net, Pptpd(net.server):
+        nft(net.fw2, *rules, hook="forward")
+        yield net.fw1, ["-p", net.server.ip, *SOON], net.fw2
+
+
+FORTH, BACK = ("ip daddr 10.2.0.10 ip protocol gre drop", "ip saddr 10.2.0.10 ip protocol gre drop")
+IN_BETWEEN = "on each firewall in between: "
+
+
+def mended_on_the_way(rules, expected):
+    with routed(*rules) as (client, words, router):
+        examine(client, words).good()
+        found = examine(client, words, call=True).only("error", expected)
+        found.run(router, where=IN_BETWEEN)
+        examine(client, words, call=True).good().one("ok", "GRE goes both ways")
+
+
+def test_gre_does_not_reach_the_server():
+    "GRE dropped on the way to the server: named as that direction; the command on the router mends it"
+    mended_on_the_way([FORTH], "10.2.0.10:1723: GRE comes from it, but ours does not reach it: protocol 47 is dropped")
+
+
+def test_gre_does_not_come_back():
+    "GRE dropped on the way back: named as that; the command on the router mends it"
+    mended_on_the_way([BACK], "10.2.0.10:1723: no GRE comes from it .* dropped on the way back, or on both ways")
+
+
+def test_gre_goes_no_way():
+    "GRE dropped both ways"
+    mended_on_the_way([FORTH, BACK], "10.2.0.10:1723: no GRE comes from it .* dropped on the way back, or on both ways")
+
+
+def test_gre_refused_on_the_way():
+    "GRE that a router refuses by ICMP"
+    mended_on_the_way(["ip daddr 10.2.0.10 ip protocol gre reject with icmp admin-prohibited"],
+                      "10.2.0.10:1723: our GRE is answered by ICMP: ")
+
+
+def test_gre_does_not_leave():
+    "GRE that the host's own firewall does not let out, by a rule that cannot be read beforehand"
+    need("nft")
+    with host() as (firewall, words):
+        nft(firewall, "meta length < 100 ip protocol gre drop", hook="output")
+        found = examine(firewall, words, call=True).only("error", "this host does not let our GRE out: Operation not permitted")
+        found.run(firewall)
+        examine(firewall, words, call=True).good()
+
+
+# ---- servers of all kinds ----
+
+
+def answer(server, started={}, echo=True):
+    """Plays a server up to its echo. Returns the stream."""
+    stream = server.accept()
+    stream.expect(SCCRQ, version=0x0100)
+    stream.send(build(SCCRP, **started))
+    if started.get("result", 1) == 1:
+        request = stream.expect(ECHO_RQ)
+        if echo:
+            stream.send(build(ECHO_RP, identifier=request.identifier))
+    return stream
+
+
+def finish(stream):
+    stream.expect(STOP_RQ)
+    stream.send(build(STOP_RP))
+
+
+def test_server_that_is_down():
+    "a server that refuses, and one that says nothing at all"
+    with DualHomed() as net:
+        examine(net.firewall, ["-p", net.server.ip, *SOON]).only("error", "10.2.0.10:1723: connection refused")
+        net.server.run(["ip", "route", "add", "blackhole", "10.2.0.1/32"])
+        examine(net.firewall, ["-p", net.server.ip, *SOON]).only("error", "10.2.0.10:1723: no answer within 2 s"
+                                                                 if tap.slowdown() == 1 else "no answer within")
+
+
+def test_server_that_is_silent():
+    "a server that takes the connection and says nothing"
+    with fake() as (firewall, words, server):
+        started = Examination(firewall, words)
+        stream = server.accept()
+        started.report().only("error", "our Start-Control-Connection-Request is not answered within")
+        stream.close()
+
+
+def test_server_that_closes():
+    "a server that closes at once"
+    with fake() as (firewall, words, server):
+        started = Examination(firewall, words)
+        stream = server.accept()
+        stream.expect(SCCRQ)
+        stream.close()
+        started.report().only("error", "closed after our Start-Control-Connection-Request")
+
+
+def test_server_that_lies():
+    "something else listens there"
+    with fake() as (firewall, words, server):
+        started = Examination(firewall, words)
+        server.accept().send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        started.report().only("error", "what comes is not PPTP: length above 1024")
+
+
+def test_server_that_refuses():
+    "a server that refuses by a result code, which is told in words"
+    with fake() as (firewall, words, server):
+        started = Examination(firewall, words)
+        answer(server, {"result": 4})
+        started.report().only("error", "refuses the control connection: result 4, not authorized")
+
+
+def test_server_with_a_strange_name():
+    "what a server calls itself is escaped; its own Echo-Request is answered"
+    with fake() as (firewall, words, server):
+        started = Examination(firewall, words)
+        stream = server.accept()
+        stream.expect(SCCRQ)
+        stream.send(build(ECHO_RQ, identifier=77),
+                    build(SCCRP, host=b"a\x1b[2Jb\nerror    c", vendor=b"\xff" * 64, firmware=4369, framing=1))
+        stream.expect(ECHO_RP, identifier=77, result=1)
+        stream.send(build(ECHO_RP, identifier=stream.expect(ECHO_RQ).identifier))
+        finish(stream)
+        report = started.report().good()
+        report.one("ok", re.escape(r"host 'a\x1b[2Jb\x0aerror    c', vendor '" + r"\xff" * 64 +
+                                   "', firmware 4369, framing asynchronous"))
+
+
+def test_server_that_stammers():
+    "messages that come octet by octet, and several at once"
+    with fake() as (firewall, words, server):
+        started = Examination(firewall, words)
+        stream = server.accept()
+        stream.expect(SCCRQ)
+        stream.send(*(bytes([octet]) for octet in build(SCCRP)))
+        request = stream.expect(ECHO_RQ)
+        stream.send(build(ECHO_RQ, identifier=5) + build(ECHO_RP, identifier=request.identifier))
+        stream.expect(ECHO_RP, identifier=5)
+        finish(stream)
+        started.report().good()
+
+
+def test_server_without_echo():
+    "a server that does not answer Echo-Requests, and one that answers another one"
+    with fake() as (firewall, words, server):
+        started = Examination(firewall, words)
+        answer(server, echo=False)
+        started.report().only("error", "our Echo-Request is not answered within")
+        started = Examination(firewall, words)
+        stream = answer(server, echo=False)
+        stream.send(build(ECHO_RP, identifier=1))
+        finish(stream)
+        started.report().only("warning", "its Echo-Reply is for another request")
+
+
+def test_server_that_does_not_stop():
+    "a server that does not answer the end is noted"
+    with fake() as (firewall, words, server):
+        started = Examination(firewall, words)
+        stream = answer(server)
+        stream.expect(STOP_RQ, reason=1)
+        started.report().good().one("note", "our Stop-Control-Connection-Request is not answered")
+
+
+def call(server, **reply):
+    """Plays a server up to its reply to the call: (stream, the client's call ID)."""
+    stream = answer(server)
+    request = stream.expect(OCRQ)
+    stream.send(build(OCRP, call_id=4711, peer_id=request.call_id, **reply))
+    return stream, request.call_id
+
+
+def clear(stream, call_id):
+    stream.expect(CCRQ, call_id=call_id)
+    stream.send(build(CDN, call_id=4711))
+    finish(stream)
+
+
+def test_call_refused():
+    "a call that is refused: the result in words"
+    with fake() as (firewall, words, server):
+        started = Examination(firewall, words, call=True)
+        stream, _ = call(server, result=4, error=0)
+        finish(stream)
+        started.report().only("error", "refuses the call: result 4, busy, none")
+
+
+def test_call_not_answered():
+    "a call that is not answered"
+    with fake() as (firewall, words, server):
+        started = Examination(firewall, words, call=True)
+        stream = answer(server)
+        stream.expect(OCRQ)
+        started.report().only("error", "our Outgoing-Call-Request is not answered within")
+
+
+def test_call_hung_up():
+    "a call that is hung up before a packet comes"
+    with fake() as (firewall, words, server):
+        started = Examination(firewall, words, call=True)
+        stream, _ = call(server)
+        stream.send(build(CDN, call_id=4711, result=3))
+        finish(stream)
+        started.report().only("error", "hangs up before a packet comes: result 3, shut down by its administrator")
+
+
+def test_own_request_proves_one_way_only():
+    "the server's own Configure-Request proves only the way from it"
+    with fake() as (firewall, words, server):
+        started = Examination(firewall, words, call=True)
+        stream, call_id = call(server)
+        server.gre.send("10.2.0.1", call_id, LCP_REQUEST, seq=0)
+        clear(stream, call_id)
+        started.report().only("error", "GRE comes from it, but ours does not reach it")
+
+
+def test_foreign_answers_prove_nothing():
+    "an answer to a request that was not sent, an acknowledgement of such a packet, another call's packet: no proof"
+    with fake() as (firewall, words, server):
+        started = Examination(firewall, words, call=True)
+        stream, call_id = call(server)
+        server.gre.send("10.2.0.1", call_id ^ 1, bytes.fromhex("ff03c02102010004"), seq=0)
+        server.gre.send("10.2.0.1", call_id, bytes.fromhex("ff03c02102ff0004"), seq=0)
+        server.gre.send("10.2.0.1", call_id, b"", ack=0xFFFFFFFF)
+        clear(stream, call_id)
+        started.report().only("error", "GRE comes from it, but ours does not reach it")
+
+
+def test_answers_prove_both_ways():
+    "a Configure-Ack, -Nak or -Reject of our request, or an acknowledgement of its packet, proves both ways"
+    for code in ("02", "03", "04", None):
+        with fake() as (firewall, words, server):
+            started = Examination(firewall, words, call=True)
+            stream, call_id = call(server)
+            packet = server.gre.receive()
+            assert (packet.call_id, packet.source, packet.seq) == (4711, "10.2.0.1", 0), packet
+            assert packet.payload[:5] == bytes.fromhex("ff03c02101"), packet
+            if code:
+                server.gre.send("10.2.0.1", call_id, bytes.fromhex(f"c021{code}") + packet.payload[5:], seq=0)
+            else:
+                server.gre.send("10.2.0.1", call_id, ack=packet.seq)
+            clear(stream, call_id)
+            started.report().good().one("ok", "GRE goes both ways")
+
+
+def test_gre_from_another_address():
+    "a server with two addresses, whose packets come from the other one"
+    with fake() as (firewall, words, server):
+        ip("-n", server.ns.name, "addr", "add", "10.2.0.99/24", "dev", "eth0")
+        started = Examination(firewall, words, call=True)
+        stream, call_id = call(server)
+        server.gre.send("10.2.0.1", call_id, LCP_REQUEST, seq=0, source="10.2.0.99")
+        clear(stream, call_id)
+        started.report().only("error", r"its GRE comes from another address, 10\.2\.0\.99")
+
+
+def test_nobody_takes_gre_there():
+    "a server's host where nothing takes protocol 47 says so by ICMP"
+    with DualHomed() as net, closing(FakeServer(net.server)) as server:
+        server.gre.sock.close()
+        server.ns.gre_socket.close()
+        started = Examination(net.firewall, ["-p", net.server.ip, *SOON], call=True)
+        stream, call_id = call(server)
+        clear(stream, call_id)
+        started.report().only("error", "our GRE is answered by ICMP: protocol unreachable")
+
+
+def test_call_beside_an_instance():
+    "a call beside a running instance disturbs neither"
+    with World() as world:
+        session = world.session()
+        other = session.call(5, 7)
+        started = Examination(world.net.firewall, ["-p", world.server.ip, *SOON], call=True)
+        stream, call_id = call(world.server)
+        packet = world.server.gre.receive()
+        world.server.gre.send("10.2.0.1", call_id, ack=packet.seq)
+        clear(stream, call_id)
+        started.report().good().one("ok", "GRE goes both ways")
+        world.server.gre.empty()
+        world.client.gre.empty()
+        other.check()
+
+
+if __name__ == "__main__":
+    tap.main()

@@ -1,0 +1,122 @@
+#include "doctor/doctor_command.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char directory[] = "/tmp/test_doctor_command.XXXXXX";
+static char program[64];
+
+/* A program called "said" that is this script, found by PATH. */
+static void write_program(const char *script)
+{
+	FILE *file = fopen(program, "w");
+	assert_non_null(file);
+	fputs(script, file);
+	assert_int_equal(fclose(file), 0);
+	assert_int_equal(chmod(program, 0700), 0);
+}
+
+static int make_directory(void **state)
+{
+	(void)state;
+	if (!mkdtemp(directory) || setenv("PATH", directory, 1) != 0)
+		return -1;
+	snprintf(program, sizeof(program), "%s/said", directory);
+	return 0;
+}
+
+static int remove_directory(void **state)
+{
+	(void)state;
+	unlink(program);
+	return rmdir(directory);
+}
+
+static const char *const words[] = {"said", "a b", NULL};
+static struct why why;
+static char *output;
+
+static void the_whole_output_comes_back(void **state)
+{
+	(void)state;
+	write_program("#!/bin/sh\necho \"$1\"\nyes | /usr/bin/head -c 200000\n");
+	assert_int_equal(doctor_command_run(words, &output, &why), DOCTOR_COMMAND_OK);
+	assert_int_equal(strlen(output), 200004);
+	assert_memory_equal(output, "a b\ny\n", 6);
+	free(output);
+	write_program("#!/bin/sh\n");
+	assert_int_equal(doctor_command_run(words, &output, &why), DOCTOR_COMMAND_OK);
+	assert_string_equal(output, "");
+	free(output);
+}
+
+static void nothing_of_ours_is_there_but_a_path(void **state)
+{
+	(void)state;
+	setenv("LD_PRELOAD_OF_OURS", "1", 1);
+	write_program("#!/bin/sh\nenv\n");
+	assert_int_equal(doctor_command_run(words, &output, &why), DOCTOR_COMMAND_OK);
+	assert_non_null(strstr(output, "PATH=/usr/local/sbin:/usr/sbin:"));
+	assert_non_null(strstr(output, "LC_ALL=C"));
+	assert_null(strstr(output, "OF_OURS"));
+	free(output);
+}
+
+static void failures_have_a_sentence(void **state)
+{
+	(void)state;
+	write_program("#!/bin/sh\necho 'not for you'\necho more\nexit 3\n");
+	assert_int_equal(doctor_command_run(words, &output, &why), DOCTOR_COMMAND_FAILED);
+	assert_null(output);
+	assert_string_equal(why.text, "said ended with status 3: not for you");
+	write_program("#!/bin/sh\nkill -9 $$\n");
+	assert_int_equal(doctor_command_run(words, &output, &why), DOCTOR_COMMAND_FAILED);
+	assert_string_equal(why.text, "said ended by signal 9");
+	write_program("#!/nowhere\n");
+	assert_int_equal(doctor_command_run(words, &output, &why), DOCTOR_COMMAND_FAILED);
+	assert_string_equal(why.text, "said: No such file or directory");
+	write_program("#!/bin/sh\nexec yes\n");
+	assert_int_equal(doctor_command_run(words, &output, &why), DOCTOR_COMMAND_FAILED);
+	assert_string_equal(why.text, "said prints more than 16 MiB");
+}
+
+static void a_missing_one_is_told_apart(void **state)
+{
+	static const char *const none[] = {"pptpproxy-no-such-program", NULL};
+	(void)state;
+	assert_int_equal(doctor_command_run(none, &output, &why), DOCTOR_COMMAND_MISSING);
+	assert_null(output);
+}
+
+/* "." in PATH, or an empty part of it. */
+static void where_somebody_stands_does_not_count(void **state)
+{
+	(void)state;
+	write_program("#!/bin/sh\necho bad\n");
+	assert_int_equal(chdir(directory), 0);
+	setenv("PATH", ":.", 1);
+	assert_int_equal(doctor_command_run(words, &output, &why), DOCTOR_COMMAND_MISSING);
+	setenv("PATH", directory, 1);
+	assert_int_equal(chdir("/"), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(the_whole_output_comes_back),
+	    cmocka_unit_test(nothing_of_ours_is_there_but_a_path),
+	    cmocka_unit_test(failures_have_a_sentence),
+	    cmocka_unit_test(a_missing_one_is_told_apart),
+	    cmocka_unit_test(where_somebody_stands_does_not_count),
+	};
+	return cmocka_run_group_tests(tests, make_directory, remove_directory);
+}
