@@ -226,6 +226,7 @@ def test_call_and_reload():
             assert daemon.stop() == 0
 
 
+@tap.deadline(300)
 def test_package():
     "the package is built from the tree without the fast path, has this version, and its libraries are those it depends on"
     with Machine() as room:
