@@ -100,6 +100,7 @@ unit_configuration := keeper/configuration.o keeper/letter.o host/file.o $(unit_
 unit_letter       := keeper/letter.o host/why.o
 unit_link         := keeper/link.o
 unit_probe_wire   := wire/probe_wire.o wire/pptp_wire.o wire/gre_wire.o
+unit_doctor_kernel := doctor/doctor_kernel.o doctor/doctor_sockets.o doctor/doctor_report.o
 unit_doctor_report := doctor/doctor_report.o
 unit_doctor_command := doctor/doctor_command.o host/command.o host/user.o host/why.o
 unit_doctor_firewall := $(addprefix doctor/doctor_,firewall.o rules.o nft.o iptables.o) $(unit_doctor_report) $(unit_doctor_command)
