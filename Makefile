@@ -142,6 +142,7 @@ unit_status_query := status/status_query.o host/instance.o host/why.o
 unit_status_table := status/status_table.o
 unit_status_view  := status/status_view.o status/status_table.o status/status_lines.o status/snapshot.o reason.o
 unit_probe_wire   := wire/probe_wire.o wire/pptp_wire.o wire/gre_wire.o
+unit_doctor_kernel := doctor/doctor_kernel.o doctor/doctor_sockets.o doctor/doctor_report.o
 unit_doctor_report := doctor/doctor_report.o
 unit_doctor_command := doctor/doctor_command.o host/command.o host/user.o host/why.o
 unit_doctor_firewall := $(addprefix doctor/doctor_,firewall.o rules.o nft.o iptables.o) $(unit_doctor_report) $(unit_doctor_command)
