@@ -110,12 +110,12 @@ static const struct place *find_place(const char *path)
 }
 
 static int write_figures(const struct status_http *http, const struct place *place,
-			 struct evbuffer *out)
+			 struct evbuffer *out, struct why *why)
 {
 	struct snapshot snapshot = {0};
-	int result = place->figures ? http->config.look(http->config.arg, &snapshot) : 0;
-	if (result == 0)
-		result = place->write(out, &snapshot);
+	int result = place->figures ? http->config.look(http->config.arg, &snapshot, why) : 0;
+	if (result == 0 && place->write(out, &snapshot) != 0)
+		result = why_set(why, "no memory");
 	snapshot_clear(&snapshot);
 	return result;
 }
@@ -275,10 +275,11 @@ static void give(struct client *client, const struct status_request *request,
 		 const struct place *place)
 {
 	struct evbuffer *body = evbuffer_new();
-	if (body && write_figures(client->http, place, body) == 0)
+	struct why why = {"no memory"};
+	if (body && write_figures(client->http, place, body, &why) == 0)
 		send_answer(client, request, 200, place->type, body);
 	else
-		refuse(client, request, 503, "no memory");
+		refuse(client, request, 503, why.text);
 	if (body)
 		evbuffer_free(body);
 }

@@ -29,8 +29,8 @@ enum {
 	STATUS_HTTP_WAITING_MAX = 64 << 20, /* octets that clients have not taken yet; more: 503 */
 };
 
-/* Fills the snapshot, which is empty; the server clears it. 0, or -1: no memory. */
-typedef int status_http_look(void *arg, struct snapshot *snapshot);
+/* Fills the snapshot, which is empty; the server clears it. 0, or -1 with a sentence. */
+typedef int status_http_look(void *arg, struct snapshot *snapshot, struct why *why);
 
 struct status_http_config {
 	struct event_base *base;

@@ -64,12 +64,12 @@ static void *take_other(void *old, size_t size)
 	return fails() ? NULL : realloc(old, size);
 }
 
-static int look(void *arg, struct snapshot *snapshot)
+static int look(void *arg, struct snapshot *snapshot, struct why *why)
 {
 	assert_ptr_equal(arg, &looks);
 	looks++;
 	if (no_figures)
-		return -1;
+		return why_set(why, "not just now");
 	a_snapshot_make(snapshot, calls);
 	return 0;
 }
@@ -541,6 +541,7 @@ static void without_figures_it_says_so(void **state)
 	no_figures = true;
 	say(GET("/calls.json"));
 	assert_status("503 ");
+	assert_string_equal(body(), "not just now\n");
 	no_figures = false;
 	say(GET("/calls.json"));
 	assert_status("200 ");
