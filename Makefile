@@ -44,27 +44,29 @@ explain := $(addprefix explain/explain,.c _blame_ppp.c _blame_ways.c _case.c _co
 doctor := $(addprefix doctor/doctor,.c _call.c _command.c _firewall.c _host.c _iptables.c _kernel.c _net.c _nft.c _report.c _rules.c \
 	_server.c _sockets.c _talk.c)
 
-sources := pptpproxy.c worker.c worker_ask.c worker_status.c options.c options_help.c options_file.c pair.c acl.c acl_ask.c acl_cmd.c acl_cmd_words.c \
-	$(addprefix keeper/,keeper.c keeper_commands.c keeper_fastpath.c keeper_hold.c keeper_spawn.c keeper_trial.c keeper_worker.c \
+sources := pptpproxy.c worker.c worker_ask.c worker_capture.c worker_status.c worker_tap.c \
+	options.c options_help.c options_file.c pair.c acl.c acl_ask.c acl_cmd.c acl_cmd_words.c \
+	$(addprefix keeper/,keeper.c keeper_capture.c keeper_commands.c keeper_fastpath.c keeper_hold.c keeper_spawn.c keeper_trial.c keeper_worker.c \
 		configuration.c letter.c link.c) \
 	control_relay.c control_listen.c control_conn.c control_pump.c control_dial.c control_leg.c control_kept.c \
 	control_graves.c control_sources.c control_pairs.c control_rules.c control_silence.c call_snoop.c \
-	callid_db.c callid_index.c callid_space.c gre_relay.c gre_hold.c gre_socket.c $(fastpath) \
+	capture.c capture_queue.c capture_tap.c capture_wire.c callid_db.c callid_index.c callid_space.c gre_relay.c gre_hold.c gre_socket.c $(fastpath) \
 	wire/pptp_wire.c wire/gre_wire.c wire/probe_wire.c reason.c $(explain) $(doctor) \
 	$(addprefix status/,snapshot.c status_ask.c status_call.c status_lines.c status_text.c \
 		status_query.c status_table.c status_view.c status_show.c status_watch.c \
 		status_http.c status_json.c status_metrics.c status_page.c status_request.c) \
-	$(addprefix host/,why.c kept.c tcp_progress.c log.c log_queue.c log_limit.c names.c instance.c background.c limits.c file.c \
+	$(addprefix host/,why.c kept.c tcp_progress.c log.c log_queue.c log_limit.c names.c instance.c background.c limits.c file.c capture_file.c \
 		command.c user.c process.c readiness.c sandbox.c sandbox_calls.c sandbox_files.c)
 
 # A unit test links its module and what that stands on, nothing else.
 log   := host/why.o host/log.o host/log_queue.o
 table := callid_db.o callid_index.o callid_space.o host/kept.o host/why.o
+capture := capture.o capture_queue.o capture_wire.o host/capture_file.o
 leg   := control_leg.o control_graves.o host/tcp_progress.o host/kept.o host/why.o
 far   := tests/unit/loopback.o
 stage := tests/unit/stage.o $(far) host/names.o $(log)
 conn  := control_conn.o acl_cmd_words.o control_sources.o control_pairs.o control_rules.o reason.o host/log_limit.o control_dial.o control_pump.o $(leg) control_kept.o call_snoop.o $(table) \
-	wire/pptp_wire.o acl_ask.o acl.o pair.o tests/unit/asker.o tests/unit/talk.o $(stage)
+	$(capture) wire/pptp_wire.o acl_ask.o acl.o pair.o tests/unit/asker.o tests/unit/talk.o $(stage)
 unit_why          := host/why.o
 unit_kept         := host/kept.o host/why.o tests/unit/stepping.o
 unit_log          := $(log)
@@ -90,7 +92,7 @@ unit_tcp_progress := host/tcp_progress.o $(far)
 unit_control_sources := control_sources.o callid_index.o host/log_limit.o $(stage)
 unit_call_model   := $(unit_call_snoop)
 unit_control_leg  := $(leg) $(far)
-unit_control_pump := control_pump.o reason.o host/log_limit.o $(leg) call_snoop.o $(table) wire/pptp_wire.o $(log) $(far)
+unit_control_pump := control_pump.o reason.o host/log_limit.o $(leg) call_snoop.o $(table) $(capture) wire/pptp_wire.o $(log) $(far)
 unit_control_dial := control_dial.o host/log_limit.o $(leg) pair.o $(stage)
 unit_control_conn := $(conn)
 unit_control_relay := control_relay.o control_silence.o control_listen.o $(conn)
@@ -106,16 +108,23 @@ unit_command      := host/command.o host/user.o host/why.o
 unit_user         := host/user.o host/why.o
 unit_process      := host/process.o host/why.o
 unit_sandbox      := host/sandbox.o host/sandbox_files.o host/sandbox_calls.o host/user.o host/why.o
+unit_capture_wire  := capture_wire.o
+unit_capture_queue := capture_queue.o
+unit_capture       := $(capture) $(table)
+unit_capture_file  := host/capture_file.o host/why.o
 unit_gre_hold     := gre_hold.o host/kept.o host/why.o
-unit_gre_relay    := gre_relay.o gre_hold.o gre_socket.o reason.o $(table) wire/gre_wire.o $(log)
+unit_gre_relay    := gre_relay.o gre_hold.o gre_socket.o reason.o $(table) $(capture) wire/gre_wire.o $(log)
+unit_keeper_capture := keeper/keeper_capture.o host/capture_file.o host/why.o
 unit_keeper_hold  := keeper/keeper_hold.o keeper/letter.o gre_socket.o host/instance.o control_listen.o $(leg) pair.o $(stage)
 unit_keeper_worker := $(addprefix keeper/,keeper_worker.o keeper_spawn.o letter.o link.o) host/why.o
 unit_keeper_trial := $(addprefix keeper/,keeper_trial.o keeper_spawn.o letter.o) $(log)
 unit_keeper_commands := keeper/keeper_commands.o pair.o acl_cmd.o acl_cmd_words.o acl.o host/command.o host/user.o $(log)
 unit_worker_status := worker_status.o status/snapshot.o fastpath/fastpath_none.o gre_relay.o gre_hold.o gre_socket.o wire/gre_wire.o \
 	options.o options_help.o options_file.o acl_cmd_words.o status/status_call.o $(unit_control_relay)
+	options.o options_help.o options_file.o status/status_call.o $(unit_control_relay)
 unit_configuration := keeper/configuration.o keeper/letter.o host/file.o $(unit_options)
 unit_explain      := $(explain:.c=.o) tests/unit/frames.o wire/pptp_wire.o wire/gre_wire.o host/why.o
+unit_explain_odd  := $(unit_explain)
 unit_explain_link := explain/explain_link.o
 unit_explain_fragments := explain/explain_fragments.o explain/explain_index.o
 unit_explain_stream := explain/explain_stream.o wire/pptp_wire.o
@@ -135,6 +144,7 @@ unit_status_query := status/status_query.o host/instance.o host/why.o
 unit_status_table := status/status_table.o
 unit_status_view  := status/status_view.o status/status_table.o status/status_lines.o status/snapshot.o reason.o
 unit_probe_wire   := wire/probe_wire.o wire/pptp_wire.o wire/gre_wire.o
+unit_doctor_kernel := doctor/doctor_kernel.o doctor/doctor_sockets.o doctor/doctor_report.o
 unit_doctor_report := doctor/doctor_report.o
 unit_doctor_command := doctor/doctor_command.o host/command.o host/user.o host/why.o
 unit_doctor_firewall := $(addprefix doctor/doctor_,firewall.o rules.o nft.o iptables.o) $(unit_doctor_report) $(unit_doctor_command)

@@ -70,6 +70,7 @@ struct call {
 	struct callid_way ways[2]; /* by the side that the packets come from */
 	struct callid_record *record;
 	uint32_t slot;
+	bool watched;
 	SLIST_ENTRY(call) in_free;
 };
 
@@ -268,6 +269,7 @@ static void read_info(const struct call *call, struct callid_info *info)
 	    .connection = facts->connection,
 	    .open = facts->open,
 	    .released = facts->states[!facts->caller] == WAY_OPEN,
+	    .watched = call->watched,
 	    .note = facts->note,
 	    .caller = (enum callid_side)facts->caller,
 	    .legs = {facts->legs[0], facts->legs[1]},
@@ -486,7 +488,9 @@ struct callid_db *callid_db_new(struct kept *kept)
 		return NULL;
 	pthread_rwlockattr_t attr;
 	pthread_rwlockattr_init(&attr);
+#ifdef __GLIBC__ /* musl has one kind only */
 	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+#endif
 	pthread_rwlock_init(&db->lock, &attr);
 	pthread_rwlockattr_destroy(&attr);
 	SLIST_INIT(&db->free_calls);
@@ -551,6 +555,7 @@ static void set_facts(struct callid_db *db, struct call *call, const struct call
 	/* Before the way is there: a reader who finds it may ask for the call. */
 	write_begin(db);
 	*facts = fresh;
+	call->watched = false;
 	write_end(db);
 }
 
@@ -614,6 +619,17 @@ void callid_db_release(struct callid_db *db, callid_ref ref)
 	call->ways[callee].state = facts->states[callee] = WAY_OPEN;
 	write_end(db);
 	tell(db, ref, CALLID_RELEASED);
+}
+
+void callid_db_set_watched(struct callid_db *db, callid_ref ref, bool watched)
+{
+	struct call *call = call_of(db, ref);
+	if (!call || call->watched == watched)
+		return;
+	write_begin(db);
+	call->watched = watched;
+	write_end(db);
+	tell(db, ref, CALLID_CHANGED);
 }
 
 static void close_ways(struct callid_db *db, struct call *call, uint64_t now)

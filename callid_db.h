@@ -72,6 +72,7 @@ struct callid_info {
 	uint64_t connection;
 	bool open;     /* false: reserved */
 	bool released; /* no way is held any more */
+	bool watched;  /* as callid_db_set_watched says */
 	uint8_t note;  /* as in callid_request */
 	enum callid_side caller;
 	struct callid_leg legs[2];
@@ -118,6 +119,12 @@ int callid_db_open(struct callid_db *db, callid_ref call, uint16_t callee_id, ui
 /* Reply passed on: packets from the callee are held no more. */
 void callid_db_release(struct callid_db *db, callid_ref call);
 
+/* Whether each of its packets is to be looked up here, since somebody wants to see it, and none
+ * carried by another way. The table only passes it on, by callid_info and CALLID_CHANGED. It is not
+ * kept: whoever wants to see packets is gone with his process, and the next one's calls are watched
+ * by nobody at first. Harmless where the call has gone. */
+void callid_db_set_watched(struct callid_db *db, callid_ref call, bool watched);
+
 /* Closes both ways; the IDs rest for CALLID_QUARANTINE_MS, or less, oldest first, where a leg runs
  * short of them. False: it had ended already. *last, unless NULL, is the call as it was then. */
 bool callid_db_end(struct callid_db *db, callid_ref call, uint64_t now, struct callid_info *last);
@@ -138,7 +145,13 @@ size_t callid_db_slots(const struct callid_db *db);
 /* Called by the writer after each change, in the writer's thread, outside the lock. At most
  * CALLID_OBSERVERS_MAX; they stay until the table is freed. */
 enum { CALLID_OBSERVERS_MAX = 4 };
-enum callid_event { CALLID_RESERVED, CALLID_OPENED, CALLID_RELEASED, CALLID_ENDED };
+enum callid_event {
+	CALLID_RESERVED,
+	CALLID_OPENED,
+	CALLID_RELEASED,
+	CALLID_CHANGED, /* watched, or no more */
+	CALLID_ENDED,
+};
 typedef void callid_observer(void *arg, callid_ref call, enum callid_event event);
 void callid_db_observe(struct callid_db *db, callid_observer *observer, void *arg);
 

@@ -54,6 +54,7 @@ struct control_conn {
 	struct control_dial *dial;
 	struct call_snoop *snoop;
 	struct control_pump pump;
+	struct capture_conn captured;
 	struct control_record *record; /* NULL: not kept */
 	enum callid_side first;	       /* to be looked at next time */
 	bool stalled;	   /* one end is gone, what the other has not read yet has a deadline */
@@ -173,6 +174,7 @@ static void destroy(struct control_conn *conn, const char *reason)
 {
 	struct control_env *env = conn->env;
 
+	capture_conn_end(&conn->captured);
 	acl_ask_cancel(conn->check);
 	control_dial_cancel(conn->dial);
 	if (conn->snoop)
@@ -515,6 +517,27 @@ static void keep(void *arg)
 	record->used = true;
 }
 
+/* A kept leg's positions go on from the process before. The system counts the SYN of who dials as
+ * an octet that has been acknowledged. */
+static void prepare_capture(struct control_conn *conn)
+{
+	conn->captured =
+	    (struct capture_conn){.capture = conn->env->capture, .number = conn->number};
+	for (int side = 0; side < 2; side++) {
+		const struct control_leg *leg = &conn->legs[side];
+		const struct control_leg_record *record = leg->record;
+		conn->captured.legs[side] = (struct capture_leg){
+		    .proxy_addr = leg->proxy.addr,
+		    .peer_addr = leg->peer.addr,
+		    .proxy_port = leg->proxy.port,
+		    .peer_port = leg->peer.port,
+		    .in = record ? record->taken_before + record->take_to : 0,
+		    .out =
+			record ? record->sent_before + record->queued - (side == CALLID_SERVER) : 0,
+		};
+	}
+}
+
 /* Its legs are open. 0, or -1: no memory. */
 static int start_snooping(struct control_conn *conn)
 {
@@ -532,9 +555,11 @@ static int start_snooping(struct control_conn *conn)
 	    .label_arg = conn,
 	    .before_call = conn->env->kept ? keep : NULL,
 	    .before_call_arg = conn,
+	    .captured = &conn->captured,
 	    .lines = control_sources_lines(&conn->guest),
 	    .counts = conn->env->counts,
 	};
+	prepare_capture(conn);
 	if (!conn->snoop)
 		return -1;
 	call_snoop_set_max(conn->snoop, conn->env->max_calls);
@@ -989,6 +1014,7 @@ void control_conn_leave(struct control_conn *conn)
 		control_conn_abort(conn);
 		return;
 	}
+	conn->captured.capture = NULL; /* it goes on */
 	call_snoop_leave(conn->snoop);
 	conn->snoop = NULL;
 	conn->record = NULL;

@@ -59,6 +59,7 @@ struct control_env {
 	uint64_t last_number;
 	struct control_kept *kept;     /* NULL: connections end with the process */
 	struct control_graves *graves; /* of kept connections' descriptors */
+	struct capture *capture;       /* NULL: nobody wants to see messages */
 	struct control_counts *counts; /* of connections and messages */
 	struct control_pairs *pairs;   /* what has become of each pair's */
 	struct control_rules *rules;   /* how many each has let in */

@@ -140,10 +140,11 @@ void control_kept_release(struct control_kept *kept, struct control_record *reco
 	give_back(kept, index);
 }
 
-void control_kept_each(struct control_kept *kept,
-		       void (*told)(void *arg, struct control_record *record, const int fds[2]),
-		       void *arg)
+size_t control_kept_each(struct control_kept *kept,
+			 void (*told)(void *arg, struct control_record *record, const int fds[2]),
+			 void *arg)
 {
+	size_t lost = 0;
 	for (uint32_t index = kept->totals->records; index-- > 0;) {
 		struct control_record *record = &kept->records[index];
 		int fds[2];
@@ -152,10 +153,13 @@ void control_kept_each(struct control_kept *kept,
 		} else if (kept->keeping.fds && kept->keeping.fds(kept->keeping.arg, index, fds)) {
 			told(arg, record, fds);
 		} else {
-			log_warning("#%llu: lost: its descriptors were not kept",
-				    (unsigned long long)record->number);
+			log_warning("#%llu: closed: %s: its descriptors were not kept",
+				    (unsigned long long)record->number,
+				    reason_end_name(REASON_FAILED));
 			record->used = false;
+			lost++;
 			give_back(kept, index);
 		}
 	}
+	return lost;
 }

@@ -79,10 +79,11 @@ struct control_record *control_kept_take(struct control_kept *kept, const int fd
 void control_kept_release(struct control_kept *kept, struct control_record *record);
 
 /* Of the process before: tells of each used record with its descriptors. One without is free
- * afterwards. Once, before the first control_kept_take. */
-void control_kept_each(struct control_kept *kept,
-		       void (*told)(void *arg, struct control_record *record, const int fds[2]),
-		       void *arg);
+ * afterwards, and the log knows; returned is how many these are. Once, before the first
+ * control_kept_take. */
+size_t control_kept_each(struct control_kept *kept,
+			 void (*told)(void *arg, struct control_record *record, const int fds[2]),
+			 void *arg);
 
 /* The memory that records lie in. */
 struct kept *control_kept_memory(const struct control_kept *kept);

@@ -53,10 +53,18 @@ static enum control_pump_answer fail_by_lie(struct control_pump_failure *failure
 	return CONTROL_PUMP_FAILED;
 }
 
+static void show(const struct control_pump *pump, enum callid_side side,
+		 enum capture_direction direction, const uint8_t *octets, size_t length)
+{
+	if (pump->captured)
+		capture_message(pump->captured, side, direction, octets, length);
+}
+
 int control_pump_say(struct control_pump *pump, enum callid_side to, const uint8_t *message,
 		     size_t length)
 {
 	dump(pump, "to", to, message, length);
+	show(pump, to, CAPTURE_OUT, message, length);
 	return control_leg_write(&pump->legs[to], message, length);
 }
 
@@ -155,6 +163,7 @@ static int pass_message(struct control_pump *pump, enum callid_side from, uint8_
 	log_debug("%s: %s from %s", label(pump), pptp_wire_name(header->type, name),
 		  callid_side_name(from));
 	dump(pump, "from", from, message, header->length);
+	show(pump, from, CAPTURE_IN, message, header->length);
 	prepare(pump, header);
 	kept_begin(pump->kept);
 	call_snoop_message(pump->snoop, from, message, header->length, monotonic_ms(), &step);
@@ -200,6 +209,7 @@ static enum control_pump_answer pass_whole(struct control_pump *pump, enum calli
 			break;
 		if (answer == WIRE_BAD) {
 			dump(pump, "from", from, octets, length);
+			show(pump, from, CAPTURE_IN, octets, length);
 			return fail_by_lie(failure, from, lie);
 		}
 		if (pass_message(pump, from, octets, &header, &failed) != 0)

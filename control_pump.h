@@ -8,6 +8,7 @@
 #define CONTROL_PUMP_H
 
 #include "call_snoop.h"
+#include "capture.h"
 #include "control_kept.h"
 #include "control_leg.h"
 #include "host/log_limit.h"
@@ -24,7 +25,8 @@ struct control_pump {
 	void (*before_call)(void *arg);
 	void *before_call_arg;
 	struct kept *kept;
-	struct log_limit *lines; /* of this client's source; NULL: no limit */
+	struct capture_conn *captured; /* NULL: nobody wants to see messages */
+	struct log_limit *lines;       /* of this client's source; NULL: no limit */
 	struct control_counts *counts;
 	bool established;	/* a successful Start-Control-Connection-Reply has passed */
 	bool *established_kept; /* the same, in the kept memory; NULL: it is not kept */

@@ -291,6 +291,7 @@ static void restore_call(void *arg, callid_ref call, const struct callid_info *i
 		 (unsigned long long)info->connection, callid_side_name(info->caller),
 		 info->id[info->caller]);
 	callid_db_end(all->relay->env.db, call, monotonic_ms(), NULL);
+	all->relay->env.counts->calls_ended += info->open;
 	all->lost++;
 }
 
@@ -300,7 +301,8 @@ static void restore(struct control_relay *relay)
 	struct restoring all = {.relay = relay};
 
 	if (relay->env.kept)
-		control_kept_each(relay->env.kept, restore_conn, &all);
+		relay->env.counts->ends[REASON_FAILED] +=
+		    control_kept_each(relay->env.kept, restore_conn, &all);
 	if (all.count > 0)
 		qsort(all.conns, all.count, sizeof(*all.conns), by_number);
 	callid_db_each(relay->env.db, restore_call, &all);
@@ -441,6 +443,7 @@ struct control_relay *control_relay_open(const struct control_relay_config *conf
 	relay->env = (struct control_env){
 	    .base = config->base,
 	    .db = config->db,
+	    .capture = config->capture,
 	    .dial = {.base = config->base,
 		     .names = config->names,
 		     .forbidden = control_listen_forbidden},

@@ -17,6 +17,7 @@
 #include "host/why.h"
 #include "pair.h"
 
+struct capture;
 struct event_base;
 struct names;
 struct control_relay;
@@ -45,6 +46,7 @@ struct control_relay_config {
 	size_t descriptors; /* the process's limit */
 	struct control_limits limits;
 	struct control_keeping keeping;
+	struct capture *capture;		 /* NULL: nobody wants to see messages */
 	control_listen_open_socket *open_socket; /* as in control_listen.h */
 	void *open_socket_arg;
 	control_listen_known *known; /* likewise */

@@ -5,6 +5,7 @@
  */
 #include "gre_relay.h"
 
+#include "capture.h"
 #include "gre_hold.h"
 #include "gre_socket.h"
 #include "host/log.h"
@@ -46,6 +47,8 @@ struct send {
 	struct ancillary ancillary;
 	callid_ref call;
 	enum callid_side from;
+	uint32_t client_addr;
+	uint8_t tos;
 	const uint8_t *lent; /* to be given back to the hold once sent, or NULL */
 };
 
@@ -56,6 +59,7 @@ struct counts {
 
 struct gre_relay {
 	struct callid_db *db;
+	struct capture *capture;
 	struct gre_socket sockets;
 	int wake_fd;
 	pthread_t thread;
@@ -75,6 +79,7 @@ struct gre_relay {
 	struct gre_held early[BATCH]; /* of the batch at hand, to be held */
 	size_t early_count;
 	uint64_t now;
+	bool shown; /* somebody wants to see packets of the batch at hand */
 
 	struct kept *kept;	/* NULL: the counters are the heap's */
 	struct counts *counted; /* the GRE thread's to write */
@@ -86,6 +91,10 @@ struct packet {
 	uint8_t tos;
 	uint16_t ip_length, length;
 	uint8_t *octets;
+	/* what was found for it; call 0: nothing */
+	callid_ref call;
+	uint32_t client_addr;
+	bool rewritten;
 };
 
 static void count(_Atomic uint64_t *counter, uint64_t more)
@@ -104,6 +113,47 @@ static void drop_of_call(struct gre_relay *relay, enum reason_packet reason, cal
 {
 	drop(relay, reason);
 	callid_db_count_drop(relay->db, call, from);
+}
+
+/* ---- for those who want to see packets ---- */
+
+static void show_in(struct gre_relay *relay, const struct packet *packet)
+{
+	const struct capture_gre gre = {
+	    .call = packet->call,
+	    .client_addr = packet->call ? packet->client_addr : packet->key.peer_addr,
+	};
+	size_t header = packet->ip_length - packet->length;
+	const struct capture_received received = {
+	    .octets = packet->octets - header,
+	    .length = packet->ip_length,
+	    .header = packet->rewritten ? header : 0,
+	    .call_id = packet->key.call_id,
+	};
+	capture_gre_in(relay->capture, &gre, &received);
+}
+
+/* Outside the table: octets of the batch lie where they were received until the next one. */
+static void show_received(struct gre_relay *relay, const struct packet *packets, size_t count)
+{
+	for (size_t i = 0; relay->shown && i < count; i++)
+		show_in(relay, &packets[i]);
+}
+
+static void show_sent(struct gre_relay *relay, size_t first, size_t count)
+{
+	for (size_t i = first; relay->shown && i < first + count; i++) {
+		const struct send *send = &relay->sends[i];
+		uint32_t destination = ntohl(send->to.sin_addr.s_addr);
+		const struct capture_gre gre = {
+		    .call = send->call,
+		    .client_addr = send->client_addr,
+		    .source = send->source,
+		    .destination = destination,
+		    .tos = send->tos,
+		};
+		capture_gre_out(relay->capture, &gre, send->iov.iov_base, send->iov.iov_len);
+	}
 }
 
 /* ---- one packet ---- */
@@ -146,6 +196,8 @@ static bool parse(struct gre_relay *relay, uint8_t *octets, size_t length, struc
 		     packet->length);
 	enum gre_answer answer =
 	    gre_wire_check(packet->octets, packet->length, &packet->key.call_id);
+	if (answer != GRE_OK && relay->shown)
+		show_in(relay, packet);
 	if (answer != GRE_OK)
 		drop(relay, answer == GRE_TRUNCATED ? REASON_TRUNCATED : REASON_NOT_ENHANCED);
 	return answer == GRE_OK;
@@ -174,31 +226,58 @@ static void set_ancillary(struct msghdr *header, uint32_t source, uint8_t tos)
 	memcpy(CMSG_DATA(cmsg), &tos_value, sizeof(tos_value));
 }
 
-static void queue_send(struct gre_relay *relay, const struct callid_route *route, uint8_t *octets,
-		       uint16_t length, uint8_t tos, const uint8_t *lent)
+/* A packet that has found its way. */
+struct outgoing {
+	uint8_t *octets;
+	uint16_t length;
+	uint8_t tos;
+	const uint8_t *lent; /* as in struct send */
+};
+
+/* The peer of the call's client leg: who sent the packet, or to whom it goes. */
+static uint32_t client_of(const struct callid_key *key, const struct callid_route *route)
 {
+	return route->from == CALLID_CLIENT ? key->peer_addr : route->peer_addr;
+}
+
+static void queue_send(struct gre_relay *relay, const struct callid_key *key,
+		       const struct callid_route *route, struct outgoing outgoing)
+{
+	uint8_t *octets = outgoing.octets;
 	struct send *send = &relay->sends[relay->send_count];
 	struct msghdr *header = &relay->out[relay->send_count].msg_hdr;
 
 	gre_wire_set_call_id(octets, route->call_id);
 	send->source = route->proxy_addr;
 	send->to.sin_addr.s_addr = htonl(route->peer_addr);
-	send->iov = (struct iovec){octets, length};
+	send->iov = (struct iovec){octets, outgoing.length};
 	send->call = route->call;
 	send->from = route->from;
-	send->lent = lent;
-	set_ancillary(header, route->proxy_addr, tos);
+	send->client_addr = client_of(key, route);
+	send->tos = outgoing.tos;
+	send->lent = outgoing.lent;
+	set_ancillary(header, route->proxy_addr, outgoing.tos);
 	relay->send_count++;
 }
 
-static void route_packet(struct gre_relay *relay, const struct packet *packet)
+static void note_route(struct packet *packet, const struct callid_route *route, bool rewritten)
+{
+	packet->call = route->call;
+	packet->client_addr = client_of(&packet->key, route);
+	packet->rewritten = rewritten;
+}
+
+static void route_packet(struct gre_relay *relay, struct packet *packet)
 {
 	struct callid_route route;
 	switch (callid_db_route(relay->db, &packet->key, packet->ip_length, relay->now, &route)) {
 	case CALLID_ROUTE:
-		queue_send(relay, &route, packet->octets, packet->length, packet->tos, NULL);
+		note_route(packet, &route, true);
+		queue_send(relay, &packet->key, &route,
+			   (struct outgoing){packet->octets, packet->length, packet->tos, NULL});
 		break;
 	case CALLID_HELD:
+		note_route(packet, &route, false);
 		relay->early[relay->early_count++] = (struct gre_held){
 		    .key = packet->key,
 		    .route = route,
@@ -228,7 +307,8 @@ static enum gre_hold_fate judge(void *arg, struct gre_held *held)
 	    callid_db_route(relay->db, &held->key, held->ip_length, relay->now, &route);
 
 	if (answer == CALLID_ROUTE && route.call == held->route.call) {
-		queue_send(relay, &route, held->octets, held->length, held->tos, held->octets);
+		queue_send(relay, &held->key, &route,
+			   (struct outgoing){held->octets, held->length, held->tos, held->octets});
 		return GRE_HOLD_LEND;
 	}
 	if (answer == CALLID_HELD && relay->now - held->since < GRE_HOLD_MS)
@@ -282,6 +362,7 @@ static void send_batch(struct gre_relay *relay)
 		int sent = sendmmsg(relay->sockets.send_fd, relay->out + done,
 				    (unsigned)(relay->send_count - done), MSG_DONTWAIT);
 		if (sent > 0) {
+			show_sent(relay, done, (size_t)sent);
 			done += (size_t)sent;
 			count(&relay->counted->sent, (uint64_t)sent);
 		} else if (errno != EINTR) {
@@ -307,6 +388,7 @@ static void relay_batch(struct gre_relay *relay, size_t received)
 	size_t good = 0;
 
 	relay->now = monotonic_ms();
+	relay->shown = capture_is_on(relay->capture);
 	count(&relay->counted->received, received);
 	for (size_t i = 0; i < received; i++) {
 		good +=
@@ -317,6 +399,7 @@ static void relay_batch(struct gre_relay *relay, size_t received)
 	for (size_t i = 0; i < good; i++)
 		route_packet(relay, &packets[i]);
 	callid_db_read_end(relay->db);
+	show_received(relay, packets, good);
 	hold_early(relay);
 	send_batch(relay);
 }
@@ -401,6 +484,7 @@ struct gre_relay *gre_relay_open(const struct gre_relay_config *config, struct w
 		return NULL;
 	}
 	relay->db = config->db;
+	relay->capture = config->capture;
 	relay->early_max = GRE_HOLD_ALL;
 	relay->sockets = sockets;
 	relay->dump = log_wants(LOG_LEVEL_DUMP);

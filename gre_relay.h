@@ -22,12 +22,14 @@ struct gre_totals {
 	uint64_t drops[REASON_PACKET_COUNT];
 };
 
+struct capture;
 struct gre_relay;
 
 struct gre_relay_config {
 	struct callid_db *db; /* outlives the relay */
 	/* Holds totals and held packets, and outlives the relay. NULL: they end with it. */
 	struct kept *kept;
+	struct capture *capture; /* outlives the relay; NULL: nobody wants to see packets */
 	/* Taken over, also where it fails; the granted receive_buffer is told, too. NULL: it opens
 	 * its own. */
 	const struct gre_socket *sockets;

@@ -42,6 +42,9 @@ enum {
 	OPT_EXPLAIN,
 	OPT_DOCTOR,
 	OPT_DOCTOR_CALL,
+	OPT_TAP,
+	OPT_CAPTURE,
+	OPT_CAPTURE_LIMIT,
 };
 
 /* '-': words that are no options come as the value 1, where they stand; ':': a missing value is
@@ -74,6 +77,8 @@ static const struct option long_options[] = {
     {"fastpath", required_argument, NULL, OPT_FASTPATH},
     {"fastpath-interface", required_argument, NULL, OPT_FASTPATH_INTERFACE},
     {"log", required_argument, NULL, 'l'},
+    {"capture", required_argument, NULL, OPT_CAPTURE},
+    {"capture-limit", required_argument, NULL, OPT_CAPTURE_LIMIT},
     {"pid-file", required_argument, NULL, OPT_PID_FILE},
     {"ready-fd", required_argument, NULL, OPT_READY_FD},
     {"control", required_argument, NULL, OPT_CONTROL},
@@ -83,6 +88,7 @@ static const struct option long_options[] = {
     {"json", no_argument, NULL, OPT_JSON},
     {"watch", no_argument, NULL, OPT_WATCH},
     {"end", required_argument, NULL, OPT_END},
+    {"tap", required_argument, NULL, OPT_TAP},
     {"nofork", no_argument, NULL, 'n'},
     {"debug", no_argument, NULL, 'd'},
     {"extensive", no_argument, NULL, 'e'},
@@ -108,6 +114,7 @@ static const struct number {
     {OPT_MAX_CALLS, offsetof(struct options, max_calls), 65535, 1000},
     {OPT_MAX_WAITING_CHECKS, offsetof(struct options, max_waiting_checks), 65535, 1000},
     {OPT_MAX_EARLY_PACKETS, offsetof(struct options, max_early_packets), 2048, 2048},
+    {OPT_CAPTURE_LIMIT, offsetof(struct options, capture_limit_mib), 1048576, 100},
 };
 enum { NUMBERS = sizeof(numbers) / sizeof(*numbers) };
 
@@ -299,6 +306,10 @@ static int take_text(struct options *options, const struct given *given, struct 
 		return set_text(&options->user, given, why);
 	case OPT_EXPLAIN:
 		return set_text(&options->explain, given, why);
+	case OPT_TAP:
+		return set_text(&options->tap, given, why);
+	case OPT_CAPTURE:
+		return set_text(&options->capture, given, why);
 	default:
 		return why_set(why, "unexpected word '%.100s'", given->value);
 	}
@@ -450,19 +461,38 @@ static bool matters_to_errors(int option)
 static bool goes_with_questions(int option)
 {
 	return option == 'c' || option == OPT_CONTROL || option == OPT_SHOW || option == OPT_JSON ||
-	       option == OPT_WATCH || option == OPT_END;
+	       option == OPT_WATCH || option == OPT_END || option == OPT_TAP;
 }
 
-/* other: the first option that does not go with questions. */
+static bool goes_with_tap(int option)
+{
+	return option == OPT_CAPTURE || option == OPT_CAPTURE_LIMIT;
+}
+
+/* The first options of the words that do not go with questions. */
+struct others {
+	struct given any, but_with_tap;
+};
+
+static void note_other(struct others *others, int option)
+{
+	struct given *other = goes_with_tap(option) ? &others->but_with_tap : &others->any;
+	if (other->option != 0 || goes_with_questions(option))
+		return;
+	other->option = option;
+	name_given(other);
+}
+
 static enum options_answer take_words(struct options *options, int argc, char **argv,
-				      struct given *other, struct why *why)
+				      struct others *others, struct why *why)
 {
 	struct why ignored;
 	bool bad = false;
 	int option, at;
 	start_over();
 	while ((option = next_option(argc, argv, &at)) != -1) {
-		options->asks = options->asks || option == OPT_SHOW || option == OPT_END;
+		options->asks =
+		    options->asks || option == OPT_SHOW || option == OPT_END || option == OPT_TAP;
 		if (bad) {
 			if (matters_to_errors(option))
 				take_option(options, option, &ignored);
@@ -477,9 +507,8 @@ static enum options_answer take_words(struct options *options, int argc, char **
 			bad = true;
 		} else if (take_option(options, option, why) < 0) {
 			bad = true;
-		} else if (other->option == 0 && !goes_with_questions(option)) {
-			other->option = option;
-			name_given(other);
+		} else {
+			note_other(others, option);
 		}
 	}
 	if (!bad && optind < argc) {
@@ -528,8 +557,8 @@ static int reject_name(const char *name, struct why *why)
 
 /* What is asked of this one process, or of a running one. */
 static const int words_only[] = {
-    'c',      'h',	 'v',	  OPT_CHECK,   OPT_READY_FD, OPT_SHOW,
-    OPT_JSON, OPT_WATCH, OPT_END, OPT_EXPLAIN, OPT_DOCTOR,   OPT_DOCTOR_CALL,
+    'c',       'h',	'v',	 OPT_CHECK,   OPT_READY_FD, OPT_SHOW,	     OPT_JSON,
+    OPT_WATCH, OPT_END, OPT_TAP, OPT_EXPLAIN, OPT_DOCTOR,   OPT_DOCTOR_CALL,
 };
 
 static bool is_for_words_only(const struct option *option)
@@ -615,6 +644,8 @@ static int check_whole(const struct options *options, const struct options_file 
 	if (options->json || options->watch)
 		return why_set(why, "%s: it goes with --show only",
 			       options->json ? "--json" : "--watch");
+	if (options->capture && strcmp(options->capture, "-") == 0)
+		return why_set(why, "--capture -: standard output goes with --tap only");
 	/* With an off that was asked for they may stay where they are. */
 	if (options->interface_count > 0 && !options->fastpath_given)
 		return why_set(
@@ -634,20 +665,28 @@ static int check_whole(const struct options *options, const struct options_file 
 }
 
 /* Of what asks a running instance. */
-static enum options_answer check_question(const struct options *options, const struct given *other,
-					  struct why *why)
+static enum options_answer check_question(const struct options *options,
+					  const struct others *others, struct why *why)
 {
-	const char *question = options->show ? "--show" : "--end";
+	const char *question = options->show ? "--show" : options->end_call ? "--end" : "--tap";
+	const struct given *other =
+	    others->any.option == 0 && !options->tap ? &others->but_with_tap : &others->any;
 	if (options->show && options->end_call)
 		why_set(why, "--end: it does not go with --show");
+	else if (options->tap && (options->show || options->end_call))
+		why_set(why, "--tap: it does not go with %s", question);
 	else if (other->option != 0)
 		why_set(why, "%s: it does not go with %s", other->name, question);
 	else if (options->show && options->json && options->watch)
 		why_set(why, "--watch: it does not go with --json");
 	else if (!options->show && (options->json || options->watch))
-		why_set(why, "%s: it does not go with --end", options->json ? "--json" : "--watch");
+		why_set(why, "%s: it does not go with %s", options->json ? "--json" : "--watch",
+			question);
+	else if (options->tap && !options->capture)
+		why_set(why, "--tap %.100s: it needs --capture FILE, or - for standard output",
+			options->tap);
 	else
-		return options->show ? OPTIONS_SHOW : OPTIONS_END;
+		return options->show ? OPTIONS_SHOW : options->tap ? OPTIONS_TAP : OPTIONS_END;
 	return OPTIONS_BAD;
 }
 
@@ -663,15 +702,27 @@ static int set_defaults(struct options *options, struct why *why)
 	return options->control ? 0 : why_set(why, "no memory for the options");
 }
 
+/* What the file has is the instance's that is asked, and not to be written by somebody else. */
+static void use_files_capture(struct options *options, char *capture)
+{
+	if (!options->capture && !options->tap)
+		options->capture = capture;
+	else
+		free(capture);
+}
+
 enum options_answer options_parse(struct options *options, int argc, char **argv,
 				  const struct options_file *file, struct why *why)
 {
-	struct given other = {0};
+	struct others others = {0};
 	struct why file_why;
 	if (set_defaults(options, why) < 0)
 		return OPTIONS_BAD;
 	bool file_bad = file && take_file(options, file, &file_why) < 0;
-	enum options_answer answer = take_words(options, argc, argv, &other, why);
+	char *files_capture = options->capture;
+	options->capture = NULL;
+	enum options_answer answer = take_words(options, argc, argv, &others, why);
+	use_files_capture(options, files_capture);
 	if (answer != OPTIONS_RUN)
 		return answer;
 	if (options->explain)
@@ -679,8 +730,8 @@ enum options_answer options_parse(struct options *options, int argc, char **argv
 								     : OPTIONS_EXPLAIN;
 	if (file_bad)
 		*why = file_why;
-	if (!file_bad && (options->show || options->end_call))
-		return check_question(options, &other, why);
+	if (!file_bad && (options->show || options->end_call || options->tap))
+		return check_question(options, &others, why);
 	if (file_bad || check_whole(options, file, why) < 0)
 		return OPTIONS_BAD;
 	if (options->doctor)
@@ -706,5 +757,7 @@ void options_clear(struct options *options)
 	free(options->show);
 	free(options->end_call);
 	free(options->explain);
+	free(options->tap);
+	free(options->capture);
 	*options = (struct options){0};
 }

@@ -21,6 +21,7 @@ enum options_answer {
 	OPTIONS_RUN,
 	OPTIONS_CHECK,
 	OPTIONS_SHOW,
+	OPTIONS_TAP,
 	OPTIONS_END,
 	OPTIONS_EXPLAIN,
 	OPTIONS_DOCTOR,
@@ -41,7 +42,7 @@ struct options {
 	bool check;   /* --check was given */
 	bool doctor;  /* --doctor or --doctor-call was */
 	bool doctor_call;
-	bool asks;		      /* --show or --end was among the words, good or bad */
+	bool asks;		      /* --show, --end or --tap was among the words, good or bad */
 	char *show;		      /* --show: "calls", "pairs" or "totals"; else NULL */
 	bool json, watch;	      /* with --show, not both */
 	char *end_call;		      /* --end: a call's name, see status_call.h; else NULL */
@@ -72,6 +73,9 @@ struct options {
 	bool fastpath_given;	     /* --fastpath was, if only as off */
 	const char **interfaces;     /* of --fastpath-interface */
 	size_t interface_count;
+	char *tap;		    /* --tap: a call, a client, "all"; else NULL */
+	char *capture;		    /* path of the file for Wireshark, or NULL */
+	unsigned capture_limit_mib; /* of its size; 1 to 1048576, default 100 */
 };
 
 /* The path of -c among the words, the last one's, or NULL; into argv. Says nothing about words that
@@ -82,7 +86,8 @@ const char *options_config(int argc, char **argv);
  * words say: lists go on, of single values the words' counts, switches count wherever they stand.
  *
  * OPTIONS_CHECK: as OPTIONS_RUN, but --check was given. OPTIONS_SHOW, OPTIONS_END: questions to a
- * running instance; what counts beside show, json, watch and end_call is control. OPTIONS_EXPLAIN:
+ * running instance; what counts beside show, json, watch and end_call is control. OPTIONS_TAP: the
+ * same with tap; capture, which is then of the words, and capture_limit_mib. OPTIONS_EXPLAIN:
  * explain was given, and nothing else. OPTIONS_DOCTOR: --doctor was; there may be no pair then.
  * OPTIONS_BAD: the sentence about the first bad word is in why, or if all words are good, about the
  * file's first bad line; log_file, check and asks are set all the same if they were given.

@@ -2,6 +2,7 @@
  * pptpproxy: what this process is: the keeper, a worker of his, or a question that is answered at
  * once. Decides nothing else.
  */
+#include "capture_tap.h"
 #include "control_listen.h"
 #include "doctor/doctor.h"
 #include "explain/explain.h"
@@ -9,6 +10,7 @@
 #include "host/user.h"
 #include "keeper/configuration.h"
 #include "keeper/keeper.h"
+#include "keeper/keeper_capture.h"
 #include "keeper/letter.h"
 #include "status/status_show.h"
 #include "worker.h"
@@ -43,7 +45,8 @@ static int check(const struct options *options)
 	struct user user;
 	struct why why;
 	if (user_find(options->user, &user, &why) != 0 ||
-	    control_listen_check(options->pairs, options->pair_count, &why) != 0)
+	    control_listen_check(options->pairs, options->pair_count, &why) != 0 ||
+	    keeper_capture_check(options, &why) != 0)
 		return say_what_is_bad(options, &why);
 	return say("OK\n");
 }
@@ -60,6 +63,25 @@ static int ask(const struct options *options)
 				   : status_show_end(options->control, options->end_call, &why);
 	if (result != 0 && why.text[0] != '\0')
 		fprintf(stderr, "pptpproxy: %s\n", why.text);
+	return result == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static int tap(const struct options *options)
+{
+	const struct capture_tap_config config = {
+	    .control = options->control,
+	    .what = options->tap,
+	    .path = options->capture,
+	    .limit = (uint64_t)options->capture_limit_mib << 20,
+	};
+	struct capture_tap_figures figures;
+	struct why why;
+	int result = capture_tap_run(&config, &figures, &why);
+	if (result != 0)
+		fprintf(stderr, "pptpproxy: %s\n", why.text);
+	if (result == 0 || figures.packets > 0)
+		fprintf(stderr, "pptpproxy: %llu packets captured, %llu lost\n",
+			(unsigned long long)figures.packets, (unsigned long long)figures.lost);
 	return result == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
@@ -89,6 +111,9 @@ static int start(int argc, char **argv)
 	case OPTIONS_SHOW:
 	case OPTIONS_END:
 		status = ask(&configuration.options);
+		break;
+	case OPTIONS_TAP:
+		status = tap(&configuration.options);
 		break;
 	case OPTIONS_EXPLAIN:
 		status = explain(&configuration.options);

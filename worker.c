@@ -19,6 +19,7 @@
 #include "status/snapshot.h"
 #include "status/status_http.h"
 #include "worker_ask.h"
+#include "worker_capture.h"
 #include "worker_status.h"
 
 #include <errno.h>
@@ -55,6 +56,7 @@ struct worker {
 	struct kept *kept;
 	struct names *names;
 	struct callid_db *db;
+	struct worker_capture *captures;
 	struct gre_relay *gre;
 	struct acl_ask *ask;
 	struct control_relay *control;
@@ -143,6 +145,9 @@ static void on_message(void *arg, const struct link_message *message)
 	case LINK_CHECKED:
 		acl_ask_answered(worker->ask, message->number, (enum acl_answer)message->answer,
 				 message->count[0], message->text);
+		return;
+	case LINK_CAPTURE:
+		worker_capture_given(worker->captures, descriptor(message, 0), message->text);
 		return;
 	case LINK_LOG:
 		on_new_log(worker, descriptor(message, 0));
@@ -465,6 +470,31 @@ static void tell_lacks(int lacks)
 			 lacks & SANDBOX_LACKS_CALLS ? "seccomp filter" : "");
 }
 
+static void ask_for_capture(void *arg)
+{
+	struct link_message message = {.type = LINK_CAPTURE};
+	say(arg, &message);
+}
+
+static int open_captures(struct worker *worker, struct why *why)
+{
+	const struct worker_capture_config config = {
+	    .base = worker->base, .db = worker->db, .ask = ask_for_capture, .arg = worker};
+	worker->captures = worker_capture_new(&config, why);
+	return worker->captures ? 0 : -1;
+}
+
+static void use_capture(struct worker *worker)
+{
+	const struct options *options = options_of(worker);
+	const struct worker_capture_file file = {
+	    .path = options->capture,
+	    .limit_mib = options->capture_limit_mib,
+	    .fastpath = options->fastpath != FASTPATH_OFF,
+	};
+	worker_capture_use(worker->captures, &file);
+}
+
 static int open_gre(struct worker *worker, struct why *why)
 {
 	const struct gre_socket sockets = {
@@ -475,6 +505,7 @@ static int open_gre(struct worker *worker, struct why *why)
 	const struct gre_relay_config config = {
 	    .db = worker->db,
 	    .kept = worker->kept,
+	    .capture = worker_capture_of(worker->captures),
 	    .sockets = &sockets,
 	};
 	worker->gre = gre_relay_open(&config, why);
@@ -504,6 +535,7 @@ static void use_sources(const struct worker *worker, struct worker_status_source
 	    .db = worker->db,
 	    .gre = worker->gre,
 	    .fastpath = worker->fastpath,
+	    .capture = worker_capture_of(worker->captures),
 	};
 }
 
@@ -524,6 +556,7 @@ static int open_callers(struct worker *worker, struct why *why)
 	    .base = worker->base,
 	    .fd = worker->letter->instance,
 	    .control = worker->control,
+	    .taps = worker_capture_taps(worker->captures),
 	    .look = look,
 	    .arg = worker,
 	};
@@ -566,6 +599,7 @@ static void configure_control(struct worker *worker, const struct options *optio
 	    .pair_count = options->pair_count,
 	    .acl = &options->acl,
 	    .commands = options->command_count > 0 ? worker->ask : NULL,
+	    .capture = worker_capture_of(worker->captures),
 	    .command_words = options->commands,
 	    .command_count = options->command_count,
 	    .acl_any = options->acl_any,
@@ -732,6 +766,9 @@ static int open_all(struct worker *worker, struct why *why)
 	worker->db = callid_db_new(worker->kept);
 	if (!worker->db)
 		return why_set(why, "table of calls: %s", strerror(errno));
+	if (open_captures(worker, why) != 0)
+		return -1;
+	use_capture(worker);
 	if (open_gre(worker, why) != 0 || open_ask(worker, why) != 0)
 		return -1;
 	/* First of all, as packets of calls that go on may be waiting. */
@@ -833,6 +870,7 @@ static void change(struct worker *worker)
 	if (next) {
 		worker->configuration = next;
 		use_log(worker, &was->options);
+		use_capture(worker);
 		free_configuration(was);
 	}
 	drop_idle_sockets(worker); /* the old configuration's, or those of one that was refused */
@@ -904,6 +942,7 @@ static void close_all(struct worker *worker)
 	control_relay_close(worker->control);
 	acl_ask_free(worker->ask);
 	gre_relay_close(worker->gre);
+	worker_capture_free(worker->captures);
 	fastpath_close(worker->fastpath);
 	names_free(worker->names);
 	callid_db_free(worker->db);
@@ -938,6 +977,7 @@ static void stop_for_successor(struct worker *worker)
 {
 	log_close(); /* first: it may wait for its reader, and packets should not */
 	gre_relay_close(worker->gre);
+	worker_capture_free(worker->captures);
 }
 
 static int fail(struct worker *worker, const struct why *why)

@@ -6,6 +6,7 @@
 #include "status/status_call.h"
 #include "status/status_json.h"
 #include "status/status_lines.h"
+#include "worker_tap.h"
 
 #include <event2/buffer.h>
 #include <stdlib.h>
@@ -88,11 +89,23 @@ static void on_end(void *arg, struct status_caller *caller, char *const *words, 
 		evbuffer_free(answer);
 }
 
+/* ---- tap ---- */
+
+static void on_tap(void *arg, struct status_caller *caller, char *const *words, size_t count)
+{
+	struct worker_ask *ask = arg;
+	if (count != 2)
+		status_ask_refuse(caller, "bad request: tap CALL|CLIENT|all");
+	else
+		worker_tap_start(ask->config.taps, caller, words[1]);
+}
+
 /* ---- birth and death ---- */
 
 static const struct status_verb verbs[] = {
     {"show", on_show},
     {"end", on_end},
+    {"tap", on_tap},
     {0},
 };
 

@@ -5,6 +5,7 @@
  *   show calls|pairs|totals [json]     lines of fields separated by tabs, the first one names
  *                                      them; or as the status page has it
  *   end CALL                           ends a call, in order (see control_relay_end_call)
+ *   tap CALL|CLIENT|all                its messages and packets, as long as there are any
  *
  * Thread: control thread.
  */
@@ -17,12 +18,14 @@ struct control_relay;
 struct event_base;
 struct snapshot;
 struct worker_ask;
+struct worker_tap;
 
 /* Pointers outlive it. */
 struct worker_ask_config {
 	struct event_base *base;
 	int fd; /* the control socket; stays the caller's */
 	struct control_relay *control;
+	struct worker_tap *taps;
 	/* Fills the snapshot as it is now, for snapshot_clear. 0, or -1 with a sentence. */
 	int (*look)(void *arg, struct snapshot *snapshot, struct why *why);
 	void *arg;

@@ -292,6 +292,7 @@ static int fill_calls(struct snapshot *snapshot, struct gathering *all,
 			conn++;
 		bool found = conn < end && conn->number == call->info.connection;
 		fill_call(&snapshot->calls[i], call, found ? conn : NULL, all->now);
+		snapshot->calls[i].captured = call->info.watched;
 		snapshot->calls[i].fastpath =
 		    from->fastpath && fastpath_has(from->fastpath, call->ref);
 		for (int side = 0; side < 2; side++)
@@ -314,6 +315,7 @@ static void fill_head(struct snapshot *snapshot, const struct worker_status_sour
 	    .worker_up_ms = ago(now, from->past->this_began_at),
 	    .time_s = (uint64_t)time(NULL),
 	    .fastpath = from->fastpath != NULL,
+	    .capturing = capture_is_on(from->capture),
 	};
 	worker_status_totals(&snapshot->totals, from);
 }

@@ -8,6 +8,7 @@
 #define WORKER_STATUS_H
 
 #include "callid_db.h"
+#include "capture.h"
 #include "control_relay.h"
 #include "fastpath/fastpath.h"
 #include "gre_relay.h"
@@ -31,6 +32,7 @@ struct worker_status_sources {
 	struct callid_db *db;
 	const struct gre_relay *gre;
 	const struct fastpath *fastpath; /* NULL: none is in use */
+	const struct capture *capture;
 };
 
 /* 0 with *snapshot, for snapshot_clear; or -1 with a sentence and *snapshot empty: no memory. Not

@@ -79,10 +79,10 @@ static void tell_no_socket(struct doctor_report *report, const struct why *why)
 	doctor_report_error(report, "packets cannot come and go: %s", why->text);
 	doctor_report_why(report, "calls' packets come and go by raw sockets: it does not start");
 	if (geteuid() != 0)
-		doctor_report_mend(report, "sudo pptpproxy --doctor, and start it as root");
+		doctor_report_mend(report, "sudo pptpproxy --doctor");
 	else
-		doctor_report_mend(
-		    report, "give the container CAP_NET_RAW: podman run --cap-add NET_RAW ...");
+		doctor_report_mend(report,
+				   "on the container's host: podman run --cap-add NET_RAW IMAGE");
 }
 
 bool doctor_host_rights(struct doctor_report *report, const struct options *options)

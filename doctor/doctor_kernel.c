@@ -2,6 +2,8 @@
 
 #include "doctor/doctor_sockets.h"
 
+#include <net/if.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -98,15 +100,8 @@ static bool has_module(const char *modules, const char *name)
 	return false;
 }
 
-static void look_at_modules(struct doctor_report *report)
+void doctor_kernel_modules(struct doctor_report *report, const char *modules)
 {
-	enum { MODULES_MAX = 1 << 20 };
-	FILE *file = fopen("/proc/modules", "re");
-	char *modules = file ? calloc(1, MODULES_MAX) : NULL;
-	if (modules)
-		modules[fread(modules, 1, MODULES_MAX - 1, file)] = '\0';
-	if (file)
-		fclose(file);
 	if (has_module(modules, "pptp")) {
 		doctor_report_note(report, "the kernel module pptp is loaded");
 		doctor_report_why(report, "another program ends PPTP calls on this host");
@@ -119,6 +114,20 @@ static void look_at_modules(struct doctor_report *report)
 				  "IDs a second time");
 		doctor_report_mend(report, "modprobe -r nf_nat_pptp");
 	}
+}
+
+/* A kernel without modules has no list. */
+static void look_at_modules(struct doctor_report *report)
+{
+	enum { MODULES_MAX = 1 << 20 };
+	FILE *file = fopen("/proc/modules", "re");
+	char *modules = file ? calloc(1, MODULES_MAX) : NULL;
+	if (modules) {
+		modules[fread(modules, 1, MODULES_MAX - 1, file)] = '\0';
+		doctor_kernel_modules(report, modules);
+	}
+	if (file)
+		fclose(file);
 	free(modules);
 }
 

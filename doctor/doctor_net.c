@@ -228,7 +228,7 @@ static void look_at_port(struct doctor_report *report, const struct doctor_pair 
 	} else if (error == EACCES) {
 		doctor_report_error(report, "%s: ports below 1024 are not for this user", name);
 		doctor_report_why(report, "it does not start");
-		doctor_report_mend(report, "sudo pptpproxy --doctor, and start it as root");
+		doctor_report_mend(report, "sudo pptpproxy --doctor");
 	} else {
 		doctor_report_error(report, "%s: cannot be bound: %s", name, strerror(error));
 		doctor_report_why(report, "it does not start");
@@ -332,7 +332,7 @@ static void look_at_way(struct doctor_report *report, struct doctor_way *way)
 		doctor_report_note(report, "%s: MTU %d on the way: larger packets go in fragments",
 				   addr, mtu);
 		doctor_report_why(report, "fragments cost time, and some firewalls drop them");
-		doctor_report_mend(report, "on the server: mtu %d in pppd's options",
+		doctor_report_mend(report, "on the server: echo mtu %d >>/etc/ppp/pptpd-options",
 				   mtu > 2 * OVERHEAD ? mtu - OVERHEAD : OVERHEAD);
 	}
 }

@@ -12,6 +12,8 @@ enum {
 	TRIES = 3, /* so many without an answer are no accident */
 	PATIENCE_US = 5000000,
 	RESETS = 10,
+	MRU_DEFAULT = 1500,
+	MPPE_HEADER = 4, /* some take it for no part of the packet */
 };
 
 struct subject {
@@ -64,14 +66,19 @@ static void blame_ignored(const struct subject *subject, int end)
 		    name(subject, !end), name(subject, end), requests, from, to);
 }
 
+static bool is_one_way(const struct explain_call *call)
+{
+	return call->way[0].packets == 0 || call->way[1].packets == 0;
+}
+
 static bool blame_lcp(const struct subject *subject)
 {
 	const struct explain_ppp *ppp = subject->ppp;
-	const struct explain_way *way = subject->call->way;
 	bool one = is_ignored(subject, EXPLAIN_LCP, 0), other = is_ignored(subject, EXPLAIN_LCP, 1);
 	if (ppp->was_up[EXPLAIN_LCP])
 		return false;
-	if (way[0].packets == 0 || way[1].packets == 0)
+	/* What is the reason then has been told. */
+	if (is_one_way(subject->call) || (subject->call->twin && is_one_way(subject->call->twin)))
 		return true;
 	if (one && other && ppp->magic[0] != 0 && ppp->magic[0] == ppp->magic[1]) {
 		ADD(subject, "%s",
@@ -184,6 +191,22 @@ static void blame_echoes(const struct subject *subject)
 			    name(subject, !end), ppp->echo_requests[end], name(subject, end));
 }
 
+/* Nobody else tells: what is too large is dropped without a word. */
+static void blame_sizes(const struct subject *subject)
+{
+	const struct explain_ppp *ppp = subject->ppp;
+	for (int end = 0; end < 2; end++) {
+		unsigned taken = ppp->mru[!end] ? ppp->mru[!end] : MRU_DEFAULT;
+		if (ppp->was_up[EXPLAIN_LCP] && ppp->largest[end] > taken + MPPE_HEADER)
+			ADD(subject,
+			    "%s sends packets of up to %zu octets, though %s takes %u (its MRU) "
+			    "and may "
+			    "drop them: set the tunnel's MTU at the %s lower.",
+			    name(subject, end), ppp->largest[end], name(subject, !end), taken,
+			    name(subject, end));
+	}
+}
+
 void explain_blame_ppp_look(struct explain_findings *findings, const struct explain_case *all,
 			    const struct explain_call *call)
 {
@@ -195,6 +218,7 @@ void explain_blame_ppp_look(struct explain_findings *findings, const struct expl
 	if (call->state == EXPLAIN_CALL_UP && blame_lcp(&subject))
 		return;
 	blame_echoes(&subject);
+	blame_sizes(&subject);
 	if (!blame_auth(&subject) && !blame_ccp(&subject))
 		blame_ipcp(&subject);
 }

@@ -12,6 +12,7 @@ enum {
 	US = 1000000,
 	/* A call that is over sooner may end before anybody had to send. */
 	PATIENCE_US = 3 * US,
+	SAME_US = US, /* a packet is on both legs within that */
 	PERCENT_LOST = 1,
 	LOST_MIN = 5,
 	LATE_MIN = 10,
@@ -172,22 +173,36 @@ static void tell_silence(const struct subject *subject, const struct explain_sil
 	    rest);
 }
 
+static void blame_last_silence(const struct subject *subject)
+{
+	const struct explain_way *earlier = subject->earlier;
+	struct explain_silence last;
+	if (!explain_way_silent(subject->way, subject->back,
+				explain_findings_until(subject->all, subject->call), &last))
+		return;
+	if (!earlier)
+		tell_silence(subject, &last,
+			     ", and does not come back: its way was cut, or it is gone");
+	else if (earlier->last_us - last.from_us > SAME_US)
+		ADD(subject,
+		    "GRE of the %s goes on arriving on the other leg until %.3f s, and leaves here "
+		    "until %.3f s only: what is between the legs, at %s, does not carry it any "
+		    "more.",
+		    subject->name, seconds(earlier->last_us), seconds(last.from_us), subject->from);
+}
+
 static void blame_silences(const struct subject *subject)
 {
 	const struct explain_way *way = subject->way;
-	struct explain_silence last;
-	if (subject->earlier &&
-	    (subject->earlier->silence_count >= way->silence_count || way->silence_count == 0))
-		return;
-	for (uint64_t i = 0; i < way->silence_count && i < EXPLAIN_SILENCES; i++)
-		tell_silence(subject, &way->silences[i], "");
-	if (way->silence_count > EXPLAIN_SILENCES)
-		ADD(subject, "%s is silent %llu more times.", subject->name,
-		    (count)(way->silence_count - EXPLAIN_SILENCES));
-	if (explain_way_silent(way, subject->back,
-			       explain_findings_until(subject->all, subject->call), &last))
-		tell_silence(subject, &last,
-			     ", and does not come back: its way was cut, or it is gone");
+	uint64_t before = subject->earlier ? subject->earlier->silence_count : 0;
+	if (way->silence_count > before) {
+		for (uint64_t i = 0; i < way->silence_count && i < EXPLAIN_SILENCES; i++)
+			tell_silence(subject, &way->silences[i], "");
+		if (way->silence_count > EXPLAIN_SILENCES)
+			ADD(subject, "%s is silent %llu more times.", subject->name,
+			    (count)(way->silence_count - EXPLAIN_SILENCES));
+	}
+	blame_last_silence(subject);
 }
 
 static void blame_sizes(const struct subject *subject)
@@ -280,7 +295,7 @@ static void blame_being_stray(struct explain_findings *findings, const struct ex
 			      const struct explain_call *call)
 {
 	char label[EXPLAIN_LABEL_MAX];
-	if (is_explained(all, call))
+	if (is_explained(all, call) || findings->strays++ >= EXPLAIN_STRAYS_TOLD)
 		return;
 	explain_findings_label(call, label);
 	explain_findings_add(findings,
@@ -323,11 +338,11 @@ static bool blame_between_legs(struct subject *subject)
 /* Neither direction has a packet. */
 static void blame_both(struct subject *subject)
 {
-	bool explained = blame_between_legs(subject);
+	bool between = blame_between_legs(subject), explained = between;
 	if (explain_findings_until(subject->all, subject->call) - subject->call->up_us <
 	    PATIENCE_US)
 		return;
-	for (enum explain_end end = 0; end < EXPLAIN_ENDS && !explained; end++) {
+	for (enum explain_end end = 0; end < EXPLAIN_ENDS && !between; end++) {
 		prepare(subject, end);
 		if (subject->findings->count < EXPLAIN_FINDINGS_MAX && blame_strays(subject))
 			explained = true;

@@ -6,6 +6,7 @@
 
 #include "explain/explain_blame_ppp.h"
 #include "explain/explain_blame_ways.h"
+#include "explain/explain_legs.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -144,13 +145,19 @@ static void blame_echoes(struct explain_findings *findings, const struct explain
 	}
 }
 
+/* Of two legs that are refused alike one is told. */
+static bool is_told(const struct explain_control *control)
+{
+	return control->twin && control->twin->refused && control->twin->number < control->number;
+}
+
 static void blame_control(struct explain_findings *findings, const struct explain_case *all,
 			  const struct explain_control *control)
 {
 	char who[EXPLAIN_ADDRESS_MAX];
 	if (blame_opening(findings, all, control))
 		return;
-	if (control->refused)
+	if (control->refused && !is_told(control))
 		explain_findings_add(
 		    findings, "Control connection %u: the server %s refuses it: %s.",
 		    control->number,
@@ -167,6 +174,8 @@ static void blame_state(struct explain_findings *findings, const struct explain_
 {
 	char label[EXPLAIN_LABEL_MAX];
 	explain_findings_label(call, label);
+	if (call->twin && call->twin->state == call->state && !explain_legs_is_first(call))
+		return;
 	if (call->state == EXPLAIN_CALL_REFUSED)
 		explain_findings_add(findings, "%s: the %s refuses it: %s.", label,
 				     call->names[!call->asker], call->ending);
@@ -211,6 +220,8 @@ static void blame_capture(struct explain_findings *findings, const struct explai
 
 void explain_findings_look(struct explain_findings *findings, const struct explain_case *all)
 {
+	/* What is wrong with the capture itself makes the rest less certain. */
+	blame_capture(findings, all);
 	for (const struct explain_control *control = all->controls; control;
 	     control = control->next)
 		blame_control(findings, all, control);
@@ -221,5 +232,8 @@ void explain_findings_look(struct explain_findings *findings, const struct expla
 		explain_blame_ways_look(findings, all, call);
 		explain_blame_ppp_look(findings, all, call);
 	}
-	blame_capture(findings, all);
+	if (findings->strays > EXPLAIN_STRAYS_TOLD)
+		explain_findings_add(findings,
+				     "%llu more stray calls are of no control connection either.",
+				     (unsigned long long)findings->strays - EXPLAIN_STRAYS_TOLD);
 }

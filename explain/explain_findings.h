@@ -9,12 +9,14 @@
 enum {
 	EXPLAIN_FINDINGS_MAX = 100, /* that are told */
 	EXPLAIN_LABEL_MAX = 40,
+	EXPLAIN_STRAYS_TOLD = 5, /* one by one: a capture from the middle may have very many */
 };
 
 struct explain_findings { /* all zero: none */
 	char *texts[EXPLAIN_FINDINGS_MAX];
 	size_t count;	   /* of texts */
 	uint64_t left_out; /* beyond the limit */
+	uint64_t strays;   /* calls that nobody saw begin, and nothing explains */
 };
 
 /* The case as a whole, explain_legs_match done. */

@@ -131,15 +131,28 @@ static int match_controls(struct explain_case *all)
 	return answer;
 }
 
-/* Of connections that are legs of one, those calls that say nothing stand in the same order. */
+static bool may_be_one(const struct explain_call *one, const struct explain_call *other)
+{
+	for (enum explain_end end = 0; end < EXPLAIN_ENDS; end++) {
+		uint32_t magic = one->ppp.magic[end], others = other->ppp.magic[end];
+		if (magic != 0 && others != 0 && magic != others)
+			return false;
+	}
+	return !one->twin && !other->twin;
+}
+
+/* Of connections that are legs of one, the calls stand in the same order, if they are as many. */
 static void match_silent_calls(struct explain_case *all)
 {
-	for (struct explain_call *call = all->calls; call; call = call->next) {
-		if (!call->control || call->twin || !call->control->twin ||
-		    call->control->call_count != 1 || call->control->twin->call_count != 1 ||
-		    call->control->twin->last_call->twin)
+	for (struct explain_control *control = all->controls; control; control = control->next) {
+		if (!control->twin || control->number > control->twin->number ||
+		    control->call_count != control->twin->call_count)
 			continue;
-		join(call, call->control->twin->last_call);
+		struct explain_call *other = control->twin->first_call;
+		for (struct explain_call *call = control->first_call; call;
+		     call = call->next_here, other = other->next_here)
+			if (may_be_one(call, other))
+				join(call, other);
 	}
 }
 

@@ -571,6 +571,15 @@ static void take_control(uint16_t protocol, const struct packet *packet)
 	}
 }
 
+static void count_network_packet(struct explain_ppp *ppp, uint64_t *count,
+				 const struct explain_frame *frame, size_t header)
+{
+	size_t length = frame->length - header;
+	++*count;
+	if (length > ppp->largest[frame->end])
+		ppp->largest[frame->end] = length;
+}
+
 void explain_ppp_take(struct explain_ppp *ppp, const struct explain_frame *frame,
 		      const char *const names[2], struct explain_events *events)
 {
@@ -586,9 +595,9 @@ void explain_ppp_take(struct explain_ppp *ppp, const struct explain_frame *frame
 	if (at == 0)
 		return;
 	if (protocol == PPP_COMPRESSED)
-		ppp->encrypted[frame->end]++;
+		count_network_packet(ppp, &ppp->encrypted[frame->end], frame, at);
 	else if (protocol == PPP_IP || protocol == PPP_IPV6)
-		ppp->plain[frame->end]++;
+		count_network_packet(ppp, &ppp->plain[frame->end], frame, at);
 	else if (protocol >= 0x8000 && read_control(frame, at, &packet))
 		take_control(protocol, &packet);
 }

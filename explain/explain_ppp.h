@@ -54,6 +54,7 @@ struct explain_ppp {
 	unsigned echo_requests[2], echo_replies[2];
 	unsigned resets[2];		 /* CCP Reset-Requests */
 	uint64_t plain[2], encrypted[2]; /* network packets */
+	size_t largest[2];		 /* of them, in octets behind PPP's header */
 	int terminator;			 /* whose LCP Terminate-Request came first, or -1 */
 	char reason[EXPLAIN_QUOTE_MAX];	 /* its text, in quotes; or "" */
 };

@@ -188,6 +188,14 @@ static void add_ways(struct fastpath *fastpath, struct carried *carried,
 		add_way(fastpath, carried, info, (enum callid_side)side);
 }
 
+static void get_hops(struct fastpath *fastpath, struct carried *carried,
+		     const struct callid_info *info)
+{
+	for (int side = 0; side < 2; side++)
+		carried->hop[side] = fastpath_wanted_get(
+		    fastpath->wanted, info->legs[side].proxy_addr, info->legs[side].peer_addr);
+}
+
 static struct carried *start_call(struct fastpath *fastpath, callid_ref call,
 				  const struct callid_info *info)
 {
@@ -195,9 +203,7 @@ static struct carried *start_call(struct fastpath *fastpath, callid_ref call,
 	if (!carried || (carried->live && carried->call == call))
 		return NULL;
 	*carried = (struct carried){.call = call, .live = true};
-	for (int side = 0; side < 2; side++)
-		carried->hop[side] = fastpath_wanted_get(
-		    fastpath->wanted, info->legs[side].proxy_addr, info->legs[side].peer_addr);
+	get_hops(fastpath, carried, info);
 	return carried;
 }
 
@@ -205,7 +211,7 @@ static void add_call(struct fastpath *fastpath, callid_ref call)
 {
 	struct callid_info info;
 	struct carried *carried;
-	if (!callid_db_get(fastpath->db, call, &info))
+	if (!callid_db_get(fastpath->db, call, &info) || info.watched)
 		return;
 	carried = start_call(fastpath, call, &info);
 	if (!carried)
@@ -214,18 +220,25 @@ static void add_call(struct fastpath *fastpath, callid_ref call)
 	add_ways(fastpath, carried, &info);
 }
 
-static void del_call(struct fastpath *fastpath, callid_ref call)
+/* All of its packets take the raw way. */
+static void leave_call(struct fastpath *fastpath, struct carried *carried)
 {
-	struct carried *carried = carried_of(fastpath, call);
-	if (!carried || !carried->live)
-		return;
 	set_waiting(fastpath, carried, false);
 	for (int side = 0; side < 2; side++)
 		del_way(fastpath, carried, (enum callid_side)side);
 	for (int side = 0; side < 2; side++) {
 		if (carried->hop[side] >= 0)
 			fastpath_wanted_put(fastpath->wanted, carried->hop[side]);
+		carried->hop[side] = -1;
 	}
+}
+
+static void del_call(struct fastpath *fastpath, callid_ref call)
+{
+	struct carried *carried = carried_of(fastpath, call);
+	if (!carried || !carried->live)
+		return;
+	leave_call(fastpath, carried);
 	carried->live = false; /* its counters can still be asked for */
 	if (!carried->counted)
 		return;
@@ -234,10 +247,31 @@ static void del_call(struct fastpath *fastpath, callid_ref call)
 	*fastpath->carried += sums[0].packets + sums[1].packets;
 }
 
+/* Its counters go on, wherever it is. */
+static void change_call(struct fastpath *fastpath, callid_ref call)
+{
+	struct carried *carried = carried_of(fastpath, call);
+	struct callid_info info;
+	if (!callid_db_get(fastpath->db, call, &info) || !info.open || !info.released)
+		return;
+	if (!carried || !carried->live) {
+		add_call(fastpath, call);
+		return;
+	}
+	leave_call(fastpath, carried);
+	if (info.watched)
+		return;
+	get_hops(fastpath, carried, &info);
+	want_room(fastpath, carried, &info);
+	add_ways(fastpath, carried, &info);
+}
+
 static void on_table_change(void *arg, callid_ref call, enum callid_event event)
 {
 	if (event == CALLID_RELEASED)
 		add_call(arg, call);
+	else if (event == CALLID_CHANGED)
+		change_call(arg, call);
 	else if (event == CALLID_ENDED)
 		del_call(arg, call);
 }
@@ -276,7 +310,7 @@ void fastpath_granted(struct fastpath *fastpath, const struct fastpath_request *
 
 static void note_call(void *arg, callid_ref call, const struct callid_info *info)
 {
-	if (info->open && info->released)
+	if (info->open && info->released && !info->watched)
 		start_call(arg, call, info);
 }
 

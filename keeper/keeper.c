@@ -11,6 +11,7 @@
 #include "host/monotonic.h"
 #include "host/readiness.h"
 #include "host/user.h"
+#include "keeper/keeper_capture.h"
 #include "keeper/keeper_commands.h"
 #include "keeper/keeper_fastpath.h"
 #include "keeper/keeper_hold.h"
@@ -53,6 +54,7 @@ struct keeper {
 	size_t descriptors;
 	/* Descriptors for workers, -1: none; of the wanted configuration. */
 	int log_file, wanted_log_file;
+	struct keeper_capture capture;
 	bool log_open, pid_written, announced, upgraded, failed;
 	int ready_fd;			   /* who started us waits there; -1: nobody */
 	unsigned pairs;			   /* that the worker serves */
@@ -149,6 +151,7 @@ static int start_worker(struct keeper *keeper, struct why *why)
 	struct letter letter;
 	int result = write_letter(keeper, &keeper->configuration, &letter, why);
 	keeper->failure_told = keeper->fastpath_asked = false;
+	keeper_capture_begin(&keeper->capture);
 	if (result == 0) {
 		letter.given = keeper_fastpath_give(keeper->fastpath);
 		result = keeper_worker_start(keeper->worker, &letter, why);
@@ -436,6 +439,13 @@ static void on_want(struct keeper *keeper, const struct link_message *request)
 	say(keeper, &answer);
 }
 
+static void on_capture(struct keeper *keeper)
+{
+	struct link_message answer;
+	keeper_capture_give(&keeper->capture, options_of(keeper), &answer);
+	say(keeper, &answer);
+}
+
 static void on_changed(struct keeper *keeper, const struct link_message *message);
 
 static void on_message(void *arg, const struct link_message *message)
@@ -477,6 +487,9 @@ static void on_message(void *arg, const struct link_message *message)
 		break;
 	case LINK_WANT:
 		on_want(keeper, message);
+		break;
+	case LINK_CAPTURE:
+		on_capture(keeper);
 		break;
 	default:
 		break;
@@ -586,6 +599,7 @@ static void begin_change(struct keeper *keeper)
 	keeper->changing = true;
 	if (read_wanted(keeper, &why) != 0 ||
 	    open_workers_log(&keeper->wanted_log_file, wanted, &why) != 0 ||
+	    keeper_capture_check(wanted, &why) != 0 ||
 	    keeper_commands_prepare(keeper->commands, wanted, &why) != 0 ||
 	    send_wanted(keeper, &why) != 0)
 		refuse_change(keeper, why.text);
@@ -610,6 +624,7 @@ static void use_wanted(struct keeper *keeper)
 	keeper->configuration = keeper->wanted;
 	keeper->log_file = keeper->wanted_log_file;
 	keeper_commands_use(keeper->commands);
+	keeper_capture_begin(&keeper->capture);
 	use_log(keeper, &was.options, options_of(keeper));
 	if (options_of(keeper)->stats.addr != was.options.stats.addr)
 		warn_of_page(options_of(keeper));
@@ -869,7 +884,8 @@ static int open_all(struct keeper *keeper, const struct letter *letter, struct w
 	if (!letter && !options->foreground && background_begin(why) != 0)
 		return -1;
 	find_path(keeper);
-	if (open_logs(keeper, letter, why) != 0)
+	if (open_logs(keeper, letter, why) != 0 ||
+	    (!letter && keeper_capture_check(options, why) != 0))
 		return -1;
 	if (open_base(keeper, why) != 0 || open_hold(keeper, letter, why) != 0)
 		return -1;
@@ -920,6 +936,7 @@ static void close_all(struct keeper *keeper)
 		event_base_free(keeper->base);
 	libevent_global_shutdown();
 	keeper_hold_close(keeper->hold);
+	keeper_capture_close(&keeper->capture);
 	log_close();
 	if (keeper->log_file >= 0)
 		close(keeper->log_file);
@@ -983,6 +1000,7 @@ int keeper_run(char **argv, struct configuration *configuration, const struct le
 	    .configuration = *configuration,
 	    .log_file = letter ? letter->log : -1,
 	    .wanted_log_file = -1,
+	    .capture = KEEPER_CAPTURE_NONE,
 	    .trial_letter = -1,
 	    .ready_fd = letter ? -1 : configuration->options.ready_fd,
 	    .upgraded = letter != NULL,

@@ -34,6 +34,7 @@ enum link_type {
 	LINK_WANT,     /* fast path: room; count and addr: a struct fastpath_request */
 	/* both ways */
 	LINK_FASTPATH, /* may be opened now; the answer has its descriptors, or there is none */
+	LINK_CAPTURE,  /* a new file for --capture; the answer has a descriptor, or says why not */
 	/* keeper -> worker */
 	LINK_LISTENING, /* with a descriptor, or text says why not */
 	LINK_CHECKED,	/* number: of the check; answer; count: which command; text says why */

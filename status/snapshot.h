@@ -56,7 +56,7 @@ struct snapshot_pair {
 	char listen[PAIR_TEXT_MAX], peer[PAIR_TEXT_MAX]; /* as given */
 	enum snapshot_state state;
 	uint64_t connections, calls;	      /* now */
-	uint64_t accepted, connected, failed; /* since the configuration came: clients, dials */
+	uint64_t accepted, connected, failed; /* since it is configured: clients, dials */
 	char last_error[SNAPSHOT_ERROR];      /* "" : none */
 	uint64_t last_error_ms;		      /* ago, or SNAPSHOT_NEVER */
 };

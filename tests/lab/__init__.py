@@ -11,6 +11,7 @@ fake.py   a world of clients and servers that say exactly what a test wants, oct
 crowd.py  many such ends at once, which do what chance has them do;  soak.py  that for long, and whether all stays flat
 turmoil.py  deaths, upgrades, reloads;  figures.py  what tests have counted
 tcp.py    what the kernel tells about TCP sockets, and ways that are full because nobody reads
+capture.py  what devices saw, as a file for --explain, tcpdump, tshark
 sniff.py  packets as they were on the wire; watch.py  what the program uses: memory, descriptors, time
 bystander.py  a call that goes on beside an attack, and how it fares; figures.py  what tests measure, for later sums
 sanitizers.py  their reports, of every process

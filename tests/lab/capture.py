@@ -4,8 +4,7 @@
         ...
         capture.save(path)
 
-The kernel stamps and keeps the packets, so there is no second process that might miss some. What is saved once does not
-come again.
+The kernel stamps and keeps the packets, so there is no second process that might miss some.
 """
 
 import socket
@@ -18,11 +17,11 @@ MAGIC = 0xA1B2C3D4
 
 def pcap(frames, link=ETHERNET, snaplen=262144):
     """A file's octets, of (seconds, octets)."""
-    octets = struct.pack("=IHHiIII", MAGIC, 2, 4, 0, 0, snaplen, link)
+    parts = [struct.pack("=IHHiIII", MAGIC, 2, 4, 0, 0, snaplen, link)]
     for time, frame in frames:
         cut = frame[:snaplen]
-        octets += struct.pack("=IIII", int(time), round(time % 1 * 1e6) % 1000000, len(cut), len(frame)) + cut
-    return octets
+        parts += [struct.pack("=IIII", int(time), int(time % 1 * 1e6), len(cut), len(frame)), cut]
+    return b"".join(parts)
 
 
 def as_link(frame, link):
@@ -36,7 +35,7 @@ def as_link(frame, link):
 
 class Capture:
     def __init__(self, *devices):
-        self._sockets = []
+        self._sockets, self._seen = [], []
         for ns, device in devices:
             with ns:
                 sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.htons(3))
@@ -48,7 +47,6 @@ class Capture:
 
     def frames(self):
         """(seconds, octets) of all Ethernet frames until now, in order."""
-        found = []
         for sock in self._sockets:
             while True:
                 try:
@@ -57,8 +55,14 @@ class Capture:
                     break
                 [stamp] = [data for level, kind, data in ancillary if kind == SO_TIMESTAMPNS]
                 seconds, nanoseconds = struct.unpack("qq", stamp)
-                found.append((seconds + nanoseconds / 1e9, frame))
-        return sorted(found, key=lambda one: one[0])
+                self._seen.append((seconds + nanoseconds / 1e9, frame))
+        self._seen.sort(key=lambda one: one[0])
+        return list(self._seen)
+
+    def forget(self):
+        """What was until now is not in it."""
+        self.frames()
+        self._seen.clear()
 
     def save(self, path, link=ETHERNET, snaplen=262144, keep=lambda frame: True):
         """Writes them; those for which keep(frame) is false are left out. Returns the path."""

@@ -11,18 +11,20 @@ import re
 import signal
 import socket
 import sys
+import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from lab import golden, messages, tap
+from lab import golden, messages, tap, turmoil
 from lab.errors import Skip
 from lab.fake import PATIENCE, World
-from lab.netns import ip, need
+from lab.netns import RUN_PREFIX, ip, need
 from lab.proc import wait_until
 from lab.proxy import CALL_ENDED, NO_GRE, ROOT, Proxy, program
 from lab.real import Call, Pptpd
+from lab.shark import Capture
 from lab.sniff import Sniffer
 from lab.topo import DualHomed
 
@@ -352,6 +354,50 @@ def silence_is_not_told_of_carried_calls(mode):
         world.log.wait(NO_GRE, 5, count=2)
         world.session()
         assert len(world.log.matching("no GRE from")) == 2
+
+
+@both_modes
+def captured_calls_leave(mode):
+    "a capture takes calls off the fast path at once, misses no packet of theirs, and gives them back; no packet goes uncounted"
+    with tempfile.TemporaryDirectory(prefix=RUN_PREFIX) as place:
+        conf, file = Path(place) / "conf", Path(place) / "x.pcap"
+        os.chmod(place, 0o755)
+        conf.write_text("max-calls 99\n")
+        with fast_world(mode, ["-c", str(conf)]) as world:
+            taps, sent = Taps(world), [0, 0]
+
+            def one(side, check, call):
+                sent[side] += 1
+                check(call, b"probe %d" % sent[side])
+
+            def both(call):
+                one(0, check_up, call)
+                one(1, check_down, call)
+
+            def wait_both_carried(call):
+                for side, check in enumerate((check_up, check_down)):
+                    wait_until(lambda: carried(taps, call, lambda: one(side, check, call)), PATIENCE, "the fast path")
+
+            call = world.session().call(5, 7)
+            wait_both_carried(call)
+            conf.write_text(f"max-calls 99\ncapture {file}\n")
+            turmoil.reload(world.proxy)
+            world.log.wait("warning: capture .*: all calls stay off the fast path meanwhile", 5)
+            for _ in range(50):
+                assert not carried(taps, call, lambda: both(call))
+            late = world.session().call(6, 8)
+            for _ in range(3):
+                assert not carried(taps, late, late.check)
+            conf.write_text("max-calls 99\n")
+            turmoil.reload(world.proxy)
+            world.log.wait("capture .*: ends: ", 5)
+            wait_carried(taps, late)
+            wait_both_carried(call)
+            packets = Capture(file).packets()
+            for call_id in (call.client_sees, call.server_id, call.server_sees, call.client_id):
+                assert sum(packet.call_id == call_id for packet in packets) >= 50, packets
+            up, _, down, _ = end_of(world, call)
+            assert [up, down] == sent, (up, down, sent)
 
 
 # ---- which mode, which interfaces ----

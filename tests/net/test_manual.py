@@ -8,7 +8,9 @@ that the page's examples use; lab/examples.py draws them.
 import os
 import re
 import shlex
+import signal
 import sys
+import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -27,10 +29,11 @@ COMMAND = "Addresses from a file"
 DAEMON = "A daemon with a log file"
 FILE = "A configuration file"
 WATCH = "To see what happens"
+EXPLAIN = "To find out what happened"
 ACL_PAGE, CONF_PAGE = "pptpproxy-acl.7", "pptpproxy.conf.5"
 LISTS = "A list for each pair"
 BY_HAND = "To try a command"
-TRIED = {SCENARIO_1: 1, SCENARIO_2: 1, SCENARIO_3: 2, CHAIN: 2, COMMAND: 1, DAEMON: 1, FILE: 2, WATCH: 1}
+TRIED = {SCENARIO_1: 1, SCENARIO_2: 1, SCENARIO_3: 2, CHAIN: 2, COMMAND: 1, DAEMON: 1, FILE: 2, WATCH: 1, EXPLAIN: 1}
 TRIED_BESIDE = {ACL_PAGE: {LISTS: 1}, CONF_PAGE: {"WHEN IT COUNTS": 1}}
 
 
@@ -320,6 +323,36 @@ def test_watching():
             proxy.log.wait(line)
 
 
+def has_all(tcpdump):
+    """It says how many packets it has written, and how many there were."""
+    mark = tcpdump.log.mark()
+    tcpdump.signal(signal.SIGUSR1)
+    found = tcpdump.log.wait(r"(\d+) packets? captured, (\d+) packets? received by filter", 5, after=mark)
+    return found[1] == found[2] != "0"
+
+
+def test_explain():
+    "a capture taken as the page says is explained as it says"
+    need("tcpdump")
+    [words] = commands(EXPLAIN)
+    [capture] = commands(EXPLAIN, "tcpdump")
+    with Lab() as lab, tempfile.TemporaryDirectory() as place:
+        lab.pptpd(lab.net.vpn, 10)
+        lab.proxy(lab.net.home, commands(SCENARIO_1)[0])
+        with Proc(["tcpdump", *capture], ns=lab.net.home, cwd=place) as tcpdump:
+            tcpdump.wait_line("listening on")
+            lab.call(lab.net.workstation, "192.0.2.1", 10).hang_up()
+            # It takes what the kernel has gathered once a second, and loses the rest when it ends.
+            wait_until(lambda: has_all(tcpdump), 10, "tcpdump to take all packets")
+            tcpdump.signal(signal.SIGINT)
+            tcpdump.wait()
+        process = Proc([program(), *words], cwd=place)
+        assert process.wait() == 0
+        text = re.sub(r"\s+", " ", process.text())
+        for line in ("2 control connections, 2 calls", "the same call as 2.1", "Nothing looks wrong."):
+            assert line in text, process.text()
+
+
 # ---- the firewall ----
 
 
@@ -391,7 +424,7 @@ def test_firewall_lets_no_gre_out():
 # ---- the lists ----
 
 
-FOLDERS = "host|wire|fastpath|keeper|doctor"
+FOLDERS = "host|wire|fastpath|keeper|status|doctor|explain"
 SAYING = ("*.c", "host/*.c", "fastpath/*.c", "keeper/*.c")  # whoever has something to say
 LITERAL = r'"(?:[^"\\\n]|\\.)*"(?:\s*"(?:[^"\\\n]|\\.)*")*'  # a string, of several pieces
 
@@ -507,7 +540,7 @@ def test_ranges():
     help_text.wait()
     found = re.findall(r"^\.It Fl -([\w-]+) Ar \w+\n(?:(?!^\.It).*\n)*?Range (\d+) to (\d+), default ([\w ]+)\.$",
                        section("OPTIONS"), re.M)
-    assert len(found) == 12, found
+    assert len(found) == 13, found
     for name, low, high, default in found:
         for value in (int(low) - 1, int(high) + 1):
             process = Proc([program(), f"--{name}", str(value), "-p", "192.0.2.1"])
@@ -519,7 +552,7 @@ def test_ranges():
 def test_configuration_file_options():
     "the file takes each option of the page but those that it excepts"
     items = re.findall(r"^\.It (Fl .*)$", section("OPTIONS"), re.M)
-    excepted = {"config", "check", "doctor", "doctor-call", "ready-fd", "help", "version"}
+    excepted = {"check", "config", "doctor", "doctor-call", "end", "explain", "help", "json", "ready-fd", "show", "tap", "version", "watch"}
     with Machine() as machine:
         for item in items:
             for name in re.findall(r"(?:Fl|,) -([\w-]+)", item):
@@ -623,7 +656,7 @@ def sources():
 
 
 def test_architecture():
-    "the files and constants that ARCHITECTURE.md names exist, and it names each file of the root, of host/, of keeper/ and of doctor/"
+    "the files and constants that ARCHITECTURE.md names exist, and it names each file of the root, and of the rooms it draws"
     text = (ROOT / "ARCHITECTURE.md").read_text()
     words = set(re.findall(r"\w+", "".join(path.read_text() for path in sources())))
     named = set(re.findall(r"`(?:struct )?([A-Z_]{3,}|[a-z]+_[a-z_]+)`", text))
@@ -632,7 +665,7 @@ def test_architecture():
     assert not strange, strange
     difference = set(re.findall(r"`(\w+)\.(?:\[ch\]|c)`", text)) ^ {path.stem for path in ROOT.glob("*.[ch]")}
     assert not difference, difference
-    rooms = {path.relative_to(ROOT) for folder in ("host", "keeper", "doctor") for path in (ROOT / folder).glob("*.h")}
+    rooms = {path.relative_to(ROOT) for folder in ("host", "keeper", "doctor", "explain") for path in (ROOT / folder).glob("*.h")}
     missing = [str(room) for room in rooms if not re.search(rf"`{room.with_suffix('')}\.(\[ch\]|h)`", text)]
     assert not missing, missing
 

@@ -427,11 +427,11 @@ def test_control_path():
 
 
 def test_many_callers_of_the_control_socket():
-    "a hundred connections to the control socket are turned away, and a second instance still names the pid"
+    "of a hundred silent connections to the control socket none stays, and a second instance still names the pid"
     with World() as world:
         callers = []
         try:
-            # Non-blocking: where the queue is full, it says so. Those that are turned away see an end of file.
+            # Non-blocking: where the queue is full, it says so.
             for _ in range(100):
                 with world.net.firewall:
                     caller = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -439,8 +439,9 @@ def test_many_callers_of_the_control_socket():
                 wait_until(lambda: _connects(caller), 10, f"caller {len(callers)} to be taken")
             _fails(world.net.firewall, ["-n", "-p", f"0.0.0.0:1800,{SERVER}"], f"pid {world.proxy.pid} ", "running")
             for caller in callers:
-                caller.settimeout(10)
-                assert caller.recv(1) == b""
+                caller.settimeout(20 * tap.slowdown())
+                while caller.recv(1024):  # most are told that we are busy
+                    pass
         finally:
             for caller in callers:
                 caller.close()

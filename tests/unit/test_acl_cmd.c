@@ -459,6 +459,7 @@ static void what_cannot_be_started_is_no_yes(void **state)
 	add_command("yes", "exit 0");
 	start_runner(10, 4);
 	expect(ACL_ALLOW, "/yes said yes");
+	assert_int_equal(ask().which, 2);
 }
 
 static void what_a_command_sees(void **state)

@@ -239,7 +239,9 @@ static void a_connection_whose_descriptors_are_gone(void **state)
 	struct talk talk = come_and_call(7, 9);
 	gives = false;
 	go_on();
-	assert_true(stage_logged("#1: lost: its descriptors were not kept"));
+	assert_true(stage_logged("#1: closed: failed: its descriptors were not kept"));
+	assert_int_equal(control_relay_counts(relay)->ends[REASON_FAILED], 1);
+	assert_int_equal(control_relay_counts(relay)->calls_ended, 1);
 	assert_true(stage_logged("#1: call ended: client ID 7: its connection ended with"));
 	assert_true(stage_logged("going on with 0 connections and 0 calls; 1 calls lost"));
 	check_totals(0, 2);

@@ -50,7 +50,7 @@ static int tear_down(void **state)
 static void use(const char *const *texts, size_t count)
 {
 	struct acl acl = {0};
-	struct acl_cmd_words commands[8];
+	struct acl_cmd_words commands[8] = {0};
 	size_t command_count = 0;
 	struct why why;
 	for (size_t i = 0; i < count; i++) {

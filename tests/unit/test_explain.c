@@ -873,6 +873,121 @@ static void lost_between_two_legs(void **state)
 	    "what is between the legs, at 10.2.0.1, does not carry them.");
 }
 
+/* So many each way on a leg, with these sequence numbers, from this time on. */
+static void on_leg_at(int leg, uint32_t ms, uint32_t number)
+{
+	on_leg(leg);
+	frames.ms = ms;
+	frames.gre_sequence[C] = frames.gre_sequence[S] = number;
+}
+
+static void less_on_the_second_leg(void **state)
+{
+	(void)state;
+	open_legs();
+	on_leg_at(1, 100, 0);
+	data(50);
+	frames.gre_sequence[C] += 10;
+	data(50);
+	on_leg_at(2, 100, 0);
+	data(30);
+	frames.gre_sequence[C] += 6;
+	data(14);
+	frames.gre_sequence[C] += 10;
+	data(50);
+	EXPECT("Call 1.1: 10 of 110 packets from client to server are lost (9.1 %) before they get "
+	       "here");
+	EXPECT("Call 2.1: 6 of 110 packets from client to server are lost (5.5 %) between the two "
+	       "legs");
+	EXPECT_NO(" 3. Call");
+}
+
+static void cut_between_two_legs(void **state)
+{
+	(void)state;
+	open_legs();
+	for (uint32_t second = 0; second < 10; second++) {
+		on_leg_at(1, 1000 * second + 100, second);
+		data(1);
+		on_leg_at(2, 1000 * second + 200, second);
+		if (second < 2)
+			data(1);
+		else
+			frames_add_gre(&frames, S, "\x00\xFD", 2);
+	}
+	EXPECT(
+	    "1. Call 2.1: GRE of the client goes on arriving on the other leg until 9.100 s, and "
+	    "leaves here until 1.200 s only: what is between the legs, at 10.2.0.1, does not "
+	    "carry it any more.");
+	EXPECT_NO(" 2. Call");
+}
+
+/* On both legs, as nothing comes to the first. */
+static void cut_before_two_legs(void **state)
+{
+	(void)state;
+	open_legs();
+	for (uint32_t second = 0; second < 10; second++) {
+		for (int leg = 1; leg <= 2; leg++) {
+			on_leg_at(leg, 1000 * second + 100 * (uint32_t)leg, second);
+			if (second < 2)
+				data(1);
+			else
+				frames_add_gre(&frames, S, "\x00\xFD", 2);
+		}
+	}
+	EXPECT(
+	    "1. Call 1.1: client is silent from 1.100 s to 9.200 s (8.1 s), while server sends 9 "
+	    "packets, and does not come back: its way was cut, or it is gone.");
+	EXPECT_NO(" 2. Call");
+}
+
+static void many_silences(void **state)
+{
+	(void)state;
+	lcp_up();
+	for (int i = 0; i < 5; i++) {
+		frames_add_gre(&frames, S, "\x00\xFD", 2);
+		for (int packet = 0; packet < 4; packet++) {
+			frames.ms += 2000;
+			frames_add_gre(&frames, C, "\x00\xFD", 2);
+		}
+	}
+	frames_add_gre(&frames, S, "\x00\xFD", 2);
+	EXPECT("server is silent 2 more times.");
+}
+
+static void twice_on_both_legs(void **state)
+{
+	(void)state;
+	open_legs();
+	for (int leg = 1; leg <= 2; leg++) {
+		on_leg(leg);
+		for (int i = 0; i < 20; i++) {
+			data(1);
+			frames.gre_sequence[C]--;
+			frames_add_gre(&frames, C, "\x00\xFD", 2);
+		}
+	}
+	EXPECT("Call 1.1: 20 of 40 packets from client to server are there twice");
+	EXPECT_NO("Call 2.1: 20 of");
+}
+
+static void wrong_both_ways(void **state)
+{
+	(void)state;
+	up();
+	frames.id[C] = 98;
+	frames.id[S] = 99;
+	PPP(C, LCP, 1, MAGIC_C);
+	PPP(S, LCP, 1, MAGIC_S);
+	frames.ms += 10000;
+	close_all();
+	EXPECT("client sends GRE with the wrong call ID: 99, which nobody assigned");
+	EXPECT("server sends GRE with the wrong call ID: 98, which nobody assigned");
+	EXPECT_NO(" 3. ");
+}
+
 /* Files. */
 
 static void cut_short(void **state)
@@ -1041,6 +1156,12 @@ int main(void)
 	    CASE(sent_again),
 	    CASE(two_legs),
 	    CASE(lost_between_two_legs),
+	    CASE(less_on_the_second_leg),
+	    CASE(cut_between_two_legs),
+	    CASE(cut_before_two_legs),
+	    CASE(many_silences),
+	    CASE(twice_on_both_legs),
+	    CASE(wrong_both_ways),
 	    CASE(cut_short),
 	    CASE(cut_by_snaplen),
 	    CASE(other_frames),

@@ -158,6 +158,7 @@ static void commands_say_yes_and_no(void **state)
 	ask(UINT32_MAX, 0);
 	wait_for_answers(1);
 	check_answer(0, UINT32_MAX, ACL_ALLOW, "yes said yes");
+	assert_int_equal(answers[0].count[0], 0);
 	use("no", "exit 3");
 	ask(8, 0);
 	wait_for_answers(2);

@@ -210,6 +210,35 @@ static void questions_to_a_running_instance(void **state)
 	assert_false(options.asks);
 }
 
+static void captures(void **state)
+{
+	(void)state;
+	assert_int_equal(PARSE("-p", "1.1.1.1"), OPTIONS_RUN);
+	assert_null(options.capture);
+	assert_int_equal(options.capture_limit_mib, 100);
+	assert_int_equal(PARSE("-p", "1.1.1.1", "--capture", "x", "--capture-limit=1048576"),
+			 OPTIONS_RUN);
+	assert_string_equal(options.capture, "x");
+	assert_int_equal(options.capture_limit_mib, 1048576);
+	assert_int_equal(PARSE_WITH("proxy 1.1.1.1\ncapture y\n", "-d"), OPTIONS_RUN);
+	assert_string_equal(options.capture, "y");
+	assert_int_equal(PARSE_WITH("proxy 1.1.1.1\ncapture y\n", "--capture", "x"), OPTIONS_RUN);
+	assert_string_equal(options.capture, "x");
+	/* To a running instance. */
+	assert_int_equal(PARSE("--tap", "all", "--capture", "-"), OPTIONS_TAP);
+	assert_string_equal(options.tap, "all");
+	assert_string_equal(options.capture, "-");
+	assert_true(options.asks);
+	assert_int_equal(PARSE_WITH("capture y\ncontrol @z\n", "--tap", "1:2", "--capture", "x"),
+			 OPTIONS_TAP);
+	assert_string_equal(options.capture, "x");
+	assert_string_equal(options.control, "@z");
+	/* The file's is the instance's own. */
+	assert_int_equal(PARSE_WITH("capture y\n", "--tap", "all"), OPTIONS_BAD);
+	assert_string_equal(why.text,
+			    "--tap all: it needs --capture FILE, or - for standard output");
+}
+
 static void explain_stands_alone(void **state)
 {
 	(void)state;
@@ -395,6 +424,16 @@ static void bad_values_are_named(void **state)
 	BAD("--connect-timeout x: must be 1 to 3600", "--connect-timeout", "x");
 	BAD("--handshake-timeout 9999: must be 1 to 3600", "--handshake-timeout", "9999");
 	BAD("--keepalive 10801: must be 1 to 10800", "--keepalive", "10801");
+	BAD("--capture-limit 0: must be 1 to 1048576", "--capture-limit", "0");
+	BAD("--capture-limit 1048577: must be 1 to 1048576", "--capture-limit", "1048577");
+	BAD("--capture needs a value that is not empty", "--capture", "");
+	BAD("--capture -: standard output goes with --tap only", "-p", "1.1.1.1", "--capture", "-");
+	BAD("--tap: it does not go with --show", "--tap", "all", "--show", "calls");
+	BAD("--tap: it does not go with --end", "--tap", "all", "--end", "1:2");
+	BAD("--json: it does not go with --tap", "--json", "--tap", "all", "--capture", "x");
+	BAD("-n: it does not go with --tap", "-n", "--tap", "all", "--capture", "x");
+	BAD("--capture: it does not go with --show", "--show", "calls", "--capture", "x");
+	BAD("--capture-limit: it does not go with --end", "--end", "1:2", "--capture-limit", "5");
 	BAD("--show call: must be calls, pairs or totals", "--show", "call");
 	BAD("--end 12: no call's name; as --show calls has it: 12:49750", "--end", "12");
 	BAD("--end: it does not go with --show", "--end", "1:2", "--show", "calls");
@@ -736,6 +775,7 @@ int main(void)
 	    cmocka_unit_test_teardown(limits_and_user, clear),
 	    cmocka_unit_test_teardown(check_alone_does_not_run, clear),
 	    cmocka_unit_test_teardown(questions_to_a_running_instance, clear),
+	    cmocka_unit_test_teardown(captures, clear),
 	    cmocka_unit_test_teardown(explain_stands_alone, clear),
 	    cmocka_unit_test_teardown(the_doctor_does_not_run, clear),
 	    cmocka_unit_test_teardown(config_is_found_among_all_words, clear),

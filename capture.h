@@ -1,0 +1,153 @@
+/*
+ * capture: control messages and GRE packets as they were on each side, for those who want to see
+ * them: --capture's file, callers with --tap.
+ *
+ * What comes in is shown as the peer sent it, what goes out as it is sent to the other peer; what
+ * is dropped has been seen on the side that it came from, what is our own on the side that it goes
+ * to. Control messages become TCP streams that have been made up: true addresses, ports, octets and
+ * positions, other segments. So do the IP headers of packets that the system sends for us.
+ *
+ * Each sink has a queue of CAPTURE_QUEUE octets and a thread that writes, so that neither the
+ * control thread nor the GRE thread ever waits for a disk or a reader; what does not fit is
+ * counted. While nobody wants to see anything, packets cost one relaxed load a batch, messages an
+ * addition each.
+ *
+ * Calls that somebody wants to see are watched in the table (callid_db_set_watched), so that no
+ * other way than ours carries their packets.
+ *
+ * Knows no sockets and no events: its owner waits for capture_wake_fd. Threads: as each function
+ * says; host byte order.
+ */
+#ifndef CAPTURE_H
+#define CAPTURE_H
+
+#include "callid_db.h"
+#include "host/why.h"
+
+enum {
+	CAPTURE_SINKS_MAX = 8,
+	CAPTURE_QUEUE = 8 << 20, /* octets of packets that wait to be written */
+};
+
+struct capture;
+struct capture_sink;
+
+/* ---- who wants to see what: control thread ---- */
+
+enum capture_what {
+	CAPTURE_ALL,
+	CAPTURE_CLIENT, /* all connections and calls of client_addr, and its packets that name none
+			 */
+	CAPTURE_CALL,	/* its packets, and all messages of its connection */
+};
+
+struct capture_filter {
+	enum capture_what what;
+	uint32_t client_addr;
+	callid_ref call;
+	uint64_t connection;
+};
+
+/* Told from within capture_attend; may stop sinks. */
+struct capture_events {
+	void (*full)(void *arg);       /* give it the next file; packets wait */
+	void (*call_ended)(void *arg); /* of CAPTURE_CALL: there is nothing more to see */
+	/* It sees nothing any more, and writes nothing: stop it. error: errno, or 0 where
+	 * capture_finish has asked for it. */
+	void (*ended)(void *arg, int error);
+};
+
+struct capture_sink_config {
+	struct capture_filter filter;
+	uint64_t limit;	 /* octets of one file; 0: none */
+	bool tells_lost; /* ends with a record that tells how many were lost: capture_file_end */
+	const struct capture_events *events; /* outlives the sink */
+	void *arg;
+};
+
+struct capture_figures {
+	uint64_t seen; /* packets that were written, or wait to be */
+	uint64_t lost; /* those that did not fit into the queue */
+};
+
+/* db outlives it. NULL with a sentence in why. */
+struct capture *capture_new(struct callid_db *db, struct why *why);
+
+/* Stops all sinks, and leaves calls watched as they are. The GRE thread must have ended, no message
+ * may come, and the table must not change any more: it still knows this observer. NULL is fine. */
+void capture_free(struct capture *capture);
+
+int capture_wake_fd(const struct capture *capture); /* readable: call capture_attend */
+void capture_attend(struct capture *capture);
+
+/* From now on; what is seen waits for its first file (capture_next). NULL with a sentence in why:
+ * there are CAPTURE_SINKS_MAX, or no memory. */
+struct capture_sink *capture_start(struct capture *capture,
+				   const struct capture_sink_config *config, struct why *why);
+
+/* The file, or socket, to write to from now on, taken over; the one before is closed. */
+void capture_next(struct capture_sink *sink, int fd);
+
+void capture_figures(const struct capture_sink *sink, struct capture_figures *figures);
+
+/* It sees nothing any more, writes what waits however long that takes, and ends. */
+void capture_finish(struct capture_sink *sink);
+
+/* Writes what waits, for a second at most, and lets go of it. figures, unless NULL: as they are
+ * then, what could not be written being lost. */
+void capture_stop(struct capture_sink *sink, struct capture_figures *figures);
+
+/* ---- what is seen: any thread, but for one connection always the same ---- */
+
+/* Whether anybody wants anything: before a batch. capture NULL: no. */
+bool capture_is_on(const struct capture *capture);
+
+/* How a packet goes. */
+struct capture_gre {
+	callid_ref call;      /* 0: none */
+	uint32_t client_addr; /* the call's; where there is none, the packet's source */
+	/* of one that goes out */
+	uint32_t source, destination;
+	uint8_t tos;
+};
+
+/* As the raw socket gave it: length octets from the IP header on. Of a packet that has its new call
+ * ID already, header is where its GRE header begins, and call_id the one it came with; header 0:
+ * as it lies there. */
+struct capture_received {
+	const uint8_t *octets;
+	size_t length, header;
+	uint16_t call_id;
+};
+void capture_gre_in(struct capture *capture, const struct capture_gre *gre,
+		    const struct capture_received *received);
+
+/* length octets from the GRE header on. */
+void capture_gre_out(struct capture *capture, const struct capture_gre *gre, const uint8_t *octets,
+		     size_t length);
+
+/* One TCP leg; positions are octets since it was connected. */
+struct capture_leg {
+	uint32_t proxy_addr, peer_addr;
+	uint16_t proxy_port, peer_port; /* 0: not connected yet */
+	uint64_t in, out;
+};
+
+/* A control connection; zero at first, with capture, number and legs filled in by its owner. */
+struct capture_conn {
+	struct capture *capture; /* NULL: nothing is to be seen of it */
+	uint64_t number;
+	struct capture_leg legs[2];
+	uint64_t begun[CAPTURE_SINKS_MAX]; /* the sinks, by number, that have seen it begin */
+};
+
+enum capture_direction { CAPTURE_IN, CAPTURE_OUT };
+
+/* A message, or what came in the place of one, of the leg of that side. */
+void capture_message(struct capture_conn *conn, enum callid_side side,
+		     enum capture_direction direction, const uint8_t *octets, size_t length);
+
+/* It has ended. */
+void capture_conn_end(struct capture_conn *conn);
+
+#endif

@@ -1,0 +1,218 @@
+/*
+ * libpcap writes by way of stdio, whose buffer is emptied here before a record would not fit: so a
+ * write holds whole records only.
+ */
+#include "host/capture_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pcap/pcap.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+	HEADER = 24, /* of a file */
+	RECORD = 16, /* before each packet */
+	BUFFER = 256 * 1024,
+};
+
+_Static_assert(BUFFER > HEADER + CAPTURE_FILE_RECORD_MAX, "a record fits into the buffer");
+
+struct capture_file {
+	FILE *stream;
+	char *buffer;
+	pcap_t *pcap;
+	pcap_dumper_t *dumper; /* closing it closes stream, too */
+	uint64_t size;
+	size_t waiting; /* octets of it in the buffer */
+};
+
+/* ---- one file ---- */
+
+static void forget(struct capture_file *file)
+{
+	if (file->dumper)
+		pcap_dump_close(file->dumper);
+	else if (file->stream)
+		fclose(file->stream);
+	if (file->pcap)
+		pcap_close(file->pcap);
+	free(file->buffer);
+	free(file);
+}
+
+static int open_dumper(struct capture_file *file)
+{
+	file->buffer = malloc(BUFFER);
+	file->pcap = pcap_open_dead(DLT_RAW, CAPTURE_FILE_PACKET_MAX);
+	if (!file->buffer || !file->pcap)
+		return -1;
+	setvbuf(file->stream, file->buffer, _IOFBF, BUFFER);
+	file->dumper = pcap_dump_fopen(file->pcap, file->stream);
+	if (!file->dumper)
+		return -1;
+	file->size = file->waiting = HEADER;
+	return 0;
+}
+
+struct capture_file *capture_file_open(int fd)
+{
+	struct capture_file *file = calloc(1, sizeof(*file));
+	if (file)
+		file->stream = fdopen(fd, "w");
+	if (!file || !file->stream) {
+		int error = errno;
+		close(fd);
+		free(file);
+		errno = error;
+		return NULL;
+	}
+	if (open_dumper(file) == 0)
+		return file;
+	forget(file);
+	errno = ENOMEM;
+	return NULL;
+}
+
+int capture_file_add(struct capture_file *file, uint64_t time_us, const uint8_t *octets,
+		     size_t length)
+{
+	const struct pcap_pkthdr header = {
+	    .ts = {.tv_sec = (time_t)(time_us / 1000000),
+		   .tv_usec = (suseconds_t)(time_us % 1000000)},
+	    .caplen = (bpf_u_int32)length,
+	    .len = (bpf_u_int32)length,
+	};
+	if (file->waiting + RECORD + length > BUFFER && capture_file_flush(file) != 0)
+		return -1;
+	pcap_dump((u_char *)file->dumper, &header, octets);
+	file->waiting += RECORD + length;
+	file->size += RECORD + length;
+	return 0;
+}
+
+int capture_file_flush(struct capture_file *file)
+{
+	file->waiting = 0;
+	return fflush(file->stream) == 0 ? 0 : -1;
+}
+
+void capture_file_end(struct capture_file *file, uint64_t lost)
+{
+	const struct pcap_pkthdr header = {
+	    .len = lost < UINT32_MAX ? (bpf_u_int32)lost : UINT32_MAX,
+	};
+	if (file->waiting + RECORD > BUFFER && capture_file_flush(file) != 0)
+		return;
+	pcap_dump((u_char *)file->dumper, &header, (const u_char *)"");
+	capture_file_flush(file);
+}
+
+uint64_t capture_file_size(const struct capture_file *file)
+{
+	return file->size;
+}
+
+void capture_file_close(struct capture_file *file)
+{
+	if (file)
+		forget(file);
+}
+
+/* ---- its place ---- */
+
+/* Either order of octets, microseconds or nanoseconds. */
+static bool is_capture(int fd)
+{
+	static const uint32_t kinds[] = {0xa1b2c3d4, 0xa1b23c4d, 0xd4c3b2a1, 0x4d3cb2a1};
+	uint32_t first;
+	if (pread(fd, &first, sizeof(first), 0) != sizeof(first))
+		return false;
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		if (first == kinds[i])
+			return true;
+	}
+	return false;
+}
+
+static int refuse(const char *path, const char *reason, struct why *why)
+{
+	return why_set(why, "capture file %.200s: %s", path, reason);
+}
+
+/* Without O_NONBLOCK a pipe would wait for its writer. *size is -1 where there is none. */
+static int look(const char *path, off_t *size, struct why *why)
+{
+	struct stat status;
+	const char *wrong = NULL;
+	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+	*size = -1;
+	if (fd < 0 && errno == ENOENT)
+		return 0;
+	if (fd < 0)
+		return refuse(path, errno == ELOOP ? "it is a symbolic link" : strerror(errno),
+			      why);
+	if (fstat(fd, &status) != 0)
+		wrong = strerror(errno);
+	else if (!S_ISREG(status.st_mode))
+		wrong = "it is there, and no file";
+	else if (status.st_size > 0 && !is_capture(fd))
+		wrong = "it is there, and no capture";
+	*size = wrong ? -1 : status.st_size;
+	close(fd);
+	return wrong ? refuse(path, wrong, why) : 0;
+}
+
+/* Of its directory, whose name is cut out of path. */
+static int check_directory(const char *path, struct why *why)
+{
+	char directory[PATH_MAX];
+	const char *slash = strrchr(path, '/');
+	int length = slash ? (int)(slash - path) : 0;
+	struct stat status;
+
+	snprintf(directory, sizeof(directory), "%.*s", length, path);
+	if (!slash || length == 0)
+		strcpy(directory, slash ? "/" : ".");
+	if (stat(directory, &status) != 0)
+		return refuse(path, strerror(errno), why);
+	if (!S_ISDIR(status.st_mode))
+		return refuse(path, strerror(ENOTDIR), why);
+	return access(directory, W_OK | X_OK) == 0 ? 0 : refuse(path, strerror(errno), why);
+}
+
+int capture_file_check(const char *path, struct why *why)
+{
+	off_t size;
+	if (strlen(path) + sizeof(".1") > PATH_MAX)
+		return refuse(path, strerror(ENAMETOOLONG), why);
+	return look(path, &size, why) == 0 ? check_directory(path, why) : -1;
+}
+
+static int make_room(const char *path, off_t size, struct why *why)
+{
+	char older[PATH_MAX];
+	int length = snprintf(older, sizeof(older), "%s.1", path);
+	if (length >= (int)sizeof(older))
+		return refuse(path, strerror(ENAMETOOLONG), why);
+	if (size > HEADER && rename(path, older) != 0)
+		return refuse(path, strerror(errno), why);
+	if (size >= 0 && size <= HEADER && unlink(path) != 0)
+		return refuse(path, strerror(errno), why);
+	return 0;
+}
+
+int capture_file_create(const char *path, struct why *why)
+{
+	off_t size;
+	if (look(path, &size, why) != 0 || make_room(path, size, why) != 0)
+		return -1;
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	return fd >= 0 ? fd : refuse(path, strerror(errno), why);
+}

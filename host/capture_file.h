@@ -1,0 +1,54 @@
+/*
+ * capture_file: a file of packets as libpcap has it, link type raw IP, which Wireshark and tshark
+ * read; and the place where such files are, FILE and before it FILE.1.
+ *
+ * Knows no PPTP. Whole records leave with one write, so that who reads along, or a process that
+ * dies, finds no half one. Thread: one at a time for a file.
+ */
+#ifndef HOST_CAPTURE_FILE_H
+#define HOST_CAPTURE_FILE_H
+
+#include "host/why.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+	CAPTURE_FILE_PACKET_MAX = 65535, /* octets, from the IP header on */
+	CAPTURE_FILE_RECORD_MAX = CAPTURE_FILE_PACKET_MAX + 16,
+};
+
+struct capture_file;
+
+/* Takes fd over, also where it fails; whatever can be written to, nothing is there yet. NULL with
+ * errno. */
+struct capture_file *capture_file_open(int fd);
+
+/* One packet, octets from the IP header on (at most CAPTURE_FILE_PACKET_MAX), and the time of day
+ * in microseconds. It may wait for others until capture_file_flush. 0, or -1 with errno, after
+ * which only close is left. */
+int capture_file_add(struct capture_file *file, uint64_t time_us, const uint8_t *octets,
+		     size_t length);
+int capture_file_flush(struct capture_file *file); /* likewise */
+
+/* Behind the last packet, and flushed: how many others there were. A record of no octets, whose
+ * time is 0 and whose original length is that number, or the largest there is: so whoever reads
+ * packets from a socket hears of it (see capture_tap.h). It may fail, as others. */
+void capture_file_end(struct capture_file *file, uint64_t lost);
+
+uint64_t capture_file_size(const struct capture_file *file); /* octets, with those that wait */
+
+/* Flushes what it can. NULL is fine. */
+void capture_file_close(struct capture_file *file);
+
+/*
+ * A new, empty file at path, of mode 0600, for nobody else's eyes. What is there becomes path.1,
+ * and what was there as path.1 is gone; what is there and holds nothing is replaced. A link, or a
+ * file that is no capture, is left as it is. The descriptor, closed on exec, or -1 with a sentence.
+ */
+int capture_file_create(const char *path, struct why *why);
+
+/* Whether that could be done now: 0, or -1 with a sentence. */
+int capture_file_check(const char *path, struct why *why);
+
+#endif

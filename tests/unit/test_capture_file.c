@@ -1,0 +1,204 @@
+/*
+ * Files of packets: what libpcap reads back, whole records in a write, and the place that they
+ * have.
+ */
+#include "host/capture_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pcap/pcap.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char directory[] = "/tmp/test_capture_file.XXXXXX";
+static char path[64], older[64];
+static struct why why;
+
+static int set_up(void **state)
+{
+	(void)state;
+	strcpy(directory + strlen(directory) - 6, "XXXXXX");
+	if (!mkdtemp(directory))
+		return -1;
+	snprintf(path, sizeof(path), "%s/x.pcap", directory);
+	snprintf(older, sizeof(older), "%s/x.pcap.1", directory);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	char command[80];
+	(void)state;
+	snprintf(command, sizeof(command), "rm -r %s", directory);
+	return system(command);
+}
+
+/* With one packet of that octet. */
+static void make(uint8_t octet)
+{
+	int fd = capture_file_create(path, &why);
+	assert_true(fd >= 0);
+	struct capture_file *file = capture_file_open(fd);
+	assert_non_null(file);
+	assert_int_equal(capture_file_add(file, 1700000000123456, &octet, 1), 0);
+	assert_int_equal(capture_file_size(file), 24 + 16 + 1);
+	capture_file_close(file);
+}
+
+/* The first packet's octet; -1: there is no such file. */
+static int octet_in(const char *name)
+{
+	char error[PCAP_ERRBUF_SIZE];
+	struct pcap_pkthdr *header;
+	const u_char *octets;
+	pcap_t *pcap = pcap_open_offline(name, error);
+	if (!pcap)
+		return -1;
+	assert_int_equal(pcap_datalink(pcap), DLT_RAW);
+	assert_int_equal(pcap_next_ex(pcap, &header, &octets), 1);
+	assert_int_equal(header->ts.tv_sec, 1700000000);
+	assert_int_equal(header->ts.tv_usec, 123456);
+	assert_int_equal(header->caplen, 1);
+	int octet = octets[0];
+	assert_int_equal(pcap_next_ex(pcap, &header, &octets), PCAP_ERROR_BREAK);
+	pcap_close(pcap);
+	return octet;
+}
+
+static void libpcap_reads_it(void **state)
+{
+	struct stat status;
+	(void)state;
+	make(42);
+	assert_int_equal(octet_in(path), 42);
+	assert_int_equal(stat(path, &status), 0);
+	assert_int_equal(status.st_mode & 0777, 0600);
+}
+
+static void older_one_is_kept(void **state)
+{
+	(void)state;
+	make(1);
+	make(2);
+	assert_int_equal(octet_in(path), 2);
+	assert_int_equal(octet_in(older), 1);
+	make(3);
+	assert_int_equal(octet_in(path), 3);
+	assert_int_equal(octet_in(older), 2);
+}
+
+/* A program that starts again and again does not throw captures away. */
+static void empty_one_is_replaced(void **state)
+{
+	(void)state;
+	make(1);
+	capture_file_close(capture_file_open(capture_file_create(path, &why)));
+	assert_int_equal(octet_in(older), 1);
+	close(capture_file_create(path, &why));
+	make(2);
+	assert_int_equal(octet_in(path), 2);
+	assert_int_equal(octet_in(older), 1);
+}
+
+static void refuse(const char *sentence)
+{
+	assert_int_equal(capture_file_check(path, &why), -1);
+	assert_non_null(strstr(why.text, sentence));
+	assert_non_null(strstr(why.text, path));
+	assert_int_equal(capture_file_create(path, &why), -1);
+	assert_non_null(strstr(why.text, sentence));
+}
+
+static void what_is_no_capture_stays(void **state)
+{
+	FILE *other = fopen(path, "w");
+	(void)state;
+	fputs("root:x:0:0:root:/root:/bin/bash\n", other);
+	fclose(other);
+	refuse("it is there, and no capture");
+	assert_int_equal(access(older, F_OK), -1);
+	unlink(path);
+	assert_int_equal(symlink("/etc/passwd", path), 0);
+	refuse("it is a symbolic link");
+	unlink(path);
+	assert_int_equal(mkdir(path, 0700), 0);
+	refuse("it is there, and no file");
+	rmdir(path);
+	assert_int_equal(mkfifo(path, 0700), 0);
+	refuse("it is there, and no file");
+}
+
+static void directory_is_missing(void **state)
+{
+	(void)state;
+	snprintf(path, sizeof(path), "%s/none/x.pcap", directory);
+	refuse(strerror(ENOENT));
+	snprintf(path, sizeof(path), "%s/x.pcap", directory);
+	assert_int_equal(capture_file_check(path, &why), 0);
+	assert_int_equal(access(path, F_OK), -1); /* it was only a question */
+}
+
+/* A socket that keeps bounds tells what one write has had. */
+static void whole_records_in_a_write(void **state)
+{
+	enum { PACKETS = 40 };
+	static uint8_t packet[20000], got[1 << 20];
+	int ends[2], size = 8 << 20;
+	size_t records = 0;
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);
+	setsockopt(ends[0], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
+	setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	struct capture_file *file = capture_file_open(ends[0]);
+	for (size_t i = 0; i < PACKETS; i++) {
+		assert_int_equal(capture_file_add(file, i, packet, sizeof(packet) - i), 0);
+		ssize_t length = recv(ends[1], got, sizeof(got), MSG_DONTWAIT);
+		size_t at = records == 0 ? 24 : 0;
+		for (; length > 0 && at < (size_t)length; records++) {
+			uint32_t octets;
+			memcpy(&octets, got + at + 8, sizeof(octets));
+			assert_int_equal(octets, sizeof(packet) - records);
+			at += 16 + octets;
+		}
+		if (length > 0)
+			assert_int_equal(at, length);
+	}
+	assert_true(records >= PACKETS / 2);
+	capture_file_close(file);
+	close(ends[1]);
+}
+
+static void full_disk(void **state)
+{
+	uint8_t octet = 1;
+	(void)state;
+	struct capture_file *file = capture_file_open(open("/dev/full", O_WRONLY | O_CLOEXEC));
+	assert_non_null(file);
+	assert_int_equal(capture_file_add(file, 1, &octet, 1), 0);
+	errno = 0;
+	assert_int_equal(capture_file_flush(file), -1);
+	assert_int_equal(errno, ENOSPC);
+	capture_file_close(file);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup_teardown(libpcap_reads_it, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(older_one_is_kept, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(empty_one_is_replaced, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(what_is_no_capture_stays, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(directory_is_missing, set_up, tear_down),
+	    cmocka_unit_test(whole_records_in_a_write),
+	    cmocka_unit_test(full_disk),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
