@@ -81,6 +81,7 @@ static void check_same_lists(const struct options *a, const struct options *b)
 static void check_same(const struct options *a, const struct options *b)
 {
 	check_same_lists(a, b);
+	assert(a->stats.addr == b->stats.addr && a->stats.port == b->stats.port);
 	assert(same_text(a->log_file, b->log_file) && same_text(a->pid_file, b->pid_file));
 	assert(same_text(a->control, b->control) && same_text(a->user, b->user));
 	assert(a->ready_fd == b->ready_fd);

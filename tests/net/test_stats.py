@@ -22,7 +22,7 @@ from lab.fake import PATIENCE, World, wait_listening
 from lab.messages import OCRQ, SCCRQ, build
 from lab.netns import need
 from lab.proc import wait_until
-from lab.proxy import Proxy
+from lab.proxy import ROOT, Proxy
 
 PORT = 9100
 AT = f"127.0.0.1:{PORT}"
@@ -364,6 +364,55 @@ def test_page_in_the_dark_and_on_a_phone():
             page.close()
 
 
+def test_page_of_many_calls():
+    "of 600 calls the page shows 500 with its script and all without it, says so, and finds any of them"
+    with paged() as world, Browser(world.net.firewall) as browser:
+        session = world.session()
+        for number in range(600):
+            session.call(1000 + number, 3000 + number, settle=False)
+        page, plain = browser.open(URL), browser.open(URL, javaScriptEnabled=False)
+        page.wait("document.documentElement.classList.contains('with-script')")
+        page.wait_rows("calls", 500)
+        assert page.text("#shown") == "600 calls; the first 500 are shown", page.text("#shown")
+        assert len(plain.tables()["calls"]) == 600
+        page.fill("#filter", "1:1599")
+        assert page.column("calls", "Call") == ["1:1599"] and page.text("#shown") == "1 of 600 calls"
+        page.fill("#filter", "")
+        page.click("#calls th[data-column=call] button")
+        page.click("#calls th[data-column=call] button")
+        assert page.column("calls", "Call")[0] == "1:1599"
+
+
+# ---- the manual ----
+
+
+def manual(title):
+    page = (ROOT / "man/pptpproxy.8").read_text()
+    return re.search(rf"^\.Ss {re.escape(title)}\n(.*?)^\.S[hs] ", page, re.M | re.S)[1]
+
+
+def keys(value):
+    """Each name in the JSON, but for reasons."""
+    if isinstance(value, list):
+        return set().union(*map(keys, value))
+    if isinstance(value, dict):
+        return set(value) | set().union(
+            *(keys(one) for name, one in value.items() if name not in ("packet_drops", "message_drops", "refusals", "ends")))
+    return set()
+
+
+def test_manual_has_each_name():
+    "the manual has each field of calls.json and each metric, and no others"
+    with World(["--stats", AT, "-a", "10.1.0.0/24"]) as world:
+        world.session().call(5, 7)
+        fields = keys(figures(world))
+        told = set(re.findall(r"\b[a-z_]+\b", " ".join(re.findall(r"^\.It Li (.*)$", manual("/calls.json"), re.M))))
+        assert fields == told, fields ^ told
+        names = {re.split(r"[{ ]", line)[0] for line in metrics(world)}
+        told = set(re.findall(r"\bpptpproxy_\w+", manual("/metrics")))
+        assert names == told, names ^ told
+
+
 # ---- who may ask, and how ----
 
 
@@ -542,7 +591,7 @@ def test_screenshot():
             Browser(world.net.firewall) as browser:
         calls = [world.session(client=client).call(49750 + 7 * client, 300 + 11 * client) for client in range(5)]
         unreachable(world, 1724)
-        page = browser.open(URL, viewport={"width": 1360, "height": 760})
+        page = browser.open(URL, viewport={"width": 1360, "height": 726})
         page.wait_rows("calls", 5)
         until = time.monotonic() + float(os.environ.get("PPTPPROXY_SHOT_SECONDS", 3))
         while (now := time.monotonic()) < until:

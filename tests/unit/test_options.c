@@ -82,6 +82,7 @@ static void defaults(void **state)
 	assert_null(options.log_file);
 	assert_null(options.pid_file);
 	assert_string_equal(options.control, "@pptpproxy");
+	assert_int_equal(options.stats.port, 0);
 	assert_int_equal(options.ready_fd, -1);
 	assert_int_equal(options.acl_timeout_s, 10);
 	assert_int_equal(options.acl_parallel, 16);
@@ -472,6 +473,31 @@ static void bad_values_are_named(void **state)
 	BAD("-x  : there is no word in it", "-x", " ");
 }
 
+static void status_page(void **state)
+{
+	(void)state;
+	assert_int_equal(PARSE("-p", "1.1.1.1", "--stats", "127.0.0.1:9100"), OPTIONS_RUN);
+	assert_int_equal(options.stats.addr, 0x7f000001);
+	assert_int_equal(options.stats.port, 9100);
+	assert_string_equal(options.stats.word, "127.0.0.1");
+	assert_int_equal(PARSE("-p", "2.2.2.2,1.1.1.1", "--stats", "127.0.0.1:1723"), OPTIONS_RUN);
+	assert_int_equal(PARSE("-p", "a.example,1.1.1.1", "--stats", "127.0.0.1:1723"),
+			 OPTIONS_RUN);
+	BAD("--stats 127.0.0.1: the port is missing", "--stats", "127.0.0.1");
+	BAD("--stats :9100: the listen address is missing", "--stats", ":9100");
+	BAD("--stats localhost:9100: 'localhost' is not an IPv4 address", "--stats",
+	    "localhost:9100");
+	BAD("--stats 127.0.0.1:0: port '0' is not a number from 1 to 65535", "--stats",
+	    "127.0.0.1:0");
+	BAD("--stats [::1]:9100: '[::1]:9100': IPv6 is not supported", "--stats", "[::1]:9100");
+	BAD("--stats 224.0.0.1:9100: '224.0.0.1' is not the address of one host", "--stats",
+	    "224.0.0.1:9100");
+	BAD("--stats 127.0.0.1:1723: it conflicts with a pair's listen address, 0.0.0.0:1723", "-p",
+	    "1.1.1.1", "--stats", "127.0.0.1:1723");
+	BAD("--stats 0.0.0.0:1723: it conflicts with a pair's listen address, 2.2.2.2:1723", "-p",
+	    "2.2.2.2,1.1.1.1", "--stats", "0.0.0.0:1723");
+}
+
 static void pair_is_needed(void **state)
 {
 	(void)state;
@@ -512,6 +538,7 @@ static const char whole_file[] = "# The office\r\n"
 				 "fastpath-interface eth1\n"
 				 "log /var/log/it's a log#1 # '\n"
 				 "pid-file\t/run/p\ncontrol @c\nuser u\n"
+				 "stats 127.0.0.1:9100\n"
 				 "nofork # and\nextensive\ndebug";
 
 static void lists_of_a_file(void **state)
@@ -555,6 +582,7 @@ static void values_of_a_file(void **state)
 	assert_string_equal(options.log_file, "/var/log/it's a log#1");
 	assert_string_equal(options.pid_file, "/run/p");
 	assert_string_equal(options.control, "@c");
+	assert_int_equal(options.stats.port, 9100);
 	assert_string_equal(options.user, "u");
 	assert_true(options.foreground);
 	assert_int_equal(options.log_level, LOG_LEVEL_DUMP);
@@ -743,6 +771,7 @@ int main(void)
 	    cmocka_unit_test_teardown(defaults, clear),
 	    cmocka_unit_test_teardown(everything_at_once, clear),
 	    cmocka_unit_test_teardown(files, clear),
+	    cmocka_unit_test_teardown(status_page, clear),
 	    cmocka_unit_test_teardown(limits_and_user, clear),
 	    cmocka_unit_test_teardown(check_alone_does_not_run, clear),
 	    cmocka_unit_test_teardown(questions_to_a_running_instance, clear),
