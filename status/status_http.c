@@ -334,7 +334,13 @@ static void answer(struct evhttp_request *request, int code, const char *type,
 		return;
 	}
 	tell(request, code);
+	/* A client that has said all may have shut his side: that is no reason to cut the answer.
+	 */
+	struct evhttp_connection *connection = evhttp_request_get_connection(request);
+	struct bufferevent *bev = connection ? evhttp_connection_get_bufferevent(connection) : NULL;
 	evhttp_send_reply(request, code, NULL, head ? NULL : body);
+	if (bev)
+		bufferevent_disable(bev, EV_READ);
 }
 
 static void refuse(struct evhttp_request *request, int code, const char *sentence)
