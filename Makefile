@@ -54,7 +54,7 @@ sources := pptpproxy.c worker.c worker_ask.c worker_capture.c worker_status.c wo
 	wire/pptp_wire.c wire/gre_wire.c wire/probe_wire.c reason.c $(explain) $(doctor) \
 	$(addprefix status/,snapshot.c status_ask.c status_call.c status_lines.c status_text.c \
 		status_query.c status_table.c status_view.c status_show.c status_watch.c \
-		status_http.c status_json.c status_metrics.c status_page.c status_request.c) \
+		status_http.c status_json.c status_metrics.c status_page.c) \
 	$(addprefix host/,why.c kept.c tcp_progress.c log.c log_queue.c log_limit.c names.c instance.c background.c limits.c file.c capture_file.c \
 		command.c user.c process.c readiness.c sandbox.c sandbox_calls.c sandbox_files.c)
 
@@ -137,7 +137,7 @@ unit_status_text    := status/status_text.o
 unit_status_json    := status/status_json.o tests/unit/a_snapshot.o $(figures)
 unit_status_metrics := status/status_metrics.o tests/unit/a_snapshot.o $(figures)
 unit_status_page    := status/status_page.o tests/unit/a_snapshot.o $(figures)
-unit_status_http    := $(addprefix status/status_,http.o request.o page.o metrics.o json.o) tests/unit/a_snapshot.o $(figures) $(far) $(log)
+unit_status_http    := $(addprefix status/status_,http.o page.o metrics.o json.o) tests/unit/a_snapshot.o $(figures) $(far) $(log)
 unit_status_call  := status/status_call.o
 unit_status_query := status/status_query.o host/instance.o host/why.o
 unit_status_table := status/status_table.o
