@@ -464,7 +464,7 @@ def test_memory():
         assert status == 0 and "20000 control connections" in story, story[:2000]
         assert "more connections or calls than can be told: 179000 packets" in story, story[-2000:]
         tap.comment(f"{usage.ru_maxrss} KiB")
-        assert usage.ru_maxrss * 1024 < watch.bound(90 << 20), usage
+        assert usage.ru_maxrss * 1024 < watch.bound(60 << 20), usage
 
 
 if __name__ == "__main__":
