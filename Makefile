@@ -124,6 +124,7 @@ unit_worker_status := worker_status.o status/snapshot.o fastpath/fastpath_none.o
 unit_configuration := keeper/configuration.o keeper/letter.o host/file.o $(unit_options)
 unit_explain      := $(explain:.c=.o) tests/unit/frames.o wire/pptp_wire.o wire/gre_wire.o host/why.o
 unit_explain_odd  := $(unit_explain)
+unit_explain_memory := $(unit_explain) tests/unit/no_memory.o
 unit_explain_link := explain/explain_link.o
 unit_explain_fragments := explain/explain_fragments.o explain/explain_index.o
 unit_explain_stream := explain/explain_stream.o wire/pptp_wire.o
@@ -217,6 +218,8 @@ steps := send recv shutdown close kept_begin kept_save kept_commit control_leg_t
 no_memory := malloc calloc realloc strdup strndup asprintf
 $(addprefix $(B)/tests/unit/test_,acl acl_cmd callid_index callid_space): LDLIBS += $(no_memory:%=-Wl,--wrap=%)
 $(addprefix $(B)/tests/unit/test_,control_relay control_restore keeper_worker status_http): LDLIBS += -Wl,--wrap=clock_gettime
+$(addprefix $(B)/tests/unit/test_,acl acl_cmd callid_index callid_space explain_memory): LDLIBS += $(no_memory:%=-Wl,--wrap=%)
+$(addprefix $(B)/tests/unit/test_,control_relay control_restore keeper_worker): LDLIBS += -Wl,--wrap=clock_gettime
 $(B)/tests/unit/test_control_kept: LDLIBS += $(steps:%=-Wl,--wrap=%)
 $(B)/tests/unit/test_link: LDLIBS += -Wl,--wrap=sendmsg,--wrap=recvmsg
 $(B)/tests/unit/test_call_model: LDLIBS += -Wl,--wrap=getrandom
