@@ -123,6 +123,8 @@ fuzz_options       := options.c options_file.c pair.c acl.c acl_cmd_words.c host
 fuzz_stream        := call_snoop.c callid_db.c callid_index.c callid_space.c host/kept.c host/why.c wire/pptp_wire.c
 fuzz_gre           := wire/gre_wire.c
 fuzz_letter        := keeper/letter.c host/why.c
+fuzz_probe         := wire/probe_wire.c wire/pptp_wire.c wire/gre_wire.c
+fuzz_rules         := doctor/doctor_rules.c doctor/doctor_nft.c doctor/doctor_iptables.c
 fuzzers := $(sort $(patsubst fuzz_%,%,$(filter fuzz_%,$(.VARIABLES))))
 
 quiet = @echo '  $(1)	$@';
@@ -219,7 +221,7 @@ tsan:
 	$(call variant,thread,,-Wno-tsan)
 comma := ,
 
-build/fuzz/%: tests/fuzz/fuzz_%.c $$(fuzz_$$*) $(wildcard *.h host/*.h wire/*.h keeper/*.h)
+build/fuzz/%: tests/fuzz/fuzz_%.c $$(fuzz_$$*) $(wildcard *.h host/*.h wire/*.h keeper/*.h doctor/*.h)
 	@mkdir -p $(@D)
 	$(call quiet,FUZZ)clang $(LANGUAGE) $(call sanitize,fuzzer$(comma)address$(comma)undefined) \
 		-fno-sanitize-recover=all -o $@ $(filter %.c,$^)
@@ -229,7 +231,7 @@ fuzzers: $(fuzzers:%=build/fuzz/%)
 # ---- coverage ----
 
 # Of what needs no network: parsers, table, snoop. tests/coverage says how much must be covered.
-covered_units := $(filter options options_file pair acl acl_cmd names pptp_wire gre_wire \
+covered_units := $(filter options options_file pair acl acl_cmd names pptp_wire gre_wire probe_wire \
 	callid_index callid_space callid_db call_snoop call_model,$(units))
 covered = build/coverage/tests/unit/test_
 covered_objects = $(1:%.c=build/coverage/%.o)

@@ -408,6 +408,28 @@ def test_nft_rules():
             mend_all(firewall, words, rf"nft table inet filter, chain {hook}: drops ({what}|what comes by TCP)")
 
 
+def test_nft_rule_about_the_server():
+    "nft: protocol 47 from the server alone is dropped here: the rule is found, and the call shows what it does"
+    need("nft")
+    with host() as (firewall, words):
+        nft(firewall, "ip saddr 10.2.0.10 ip protocol gre counter drop", hook="prerouting")
+        report = examine(firewall, [*words, *SOON], call=True)
+        found = report.one("error", r"chain prerouting: drops GRE \(protocol 47\) from 10\.2\.0\.10: ip saddr 10\.2\.0\.10")
+        report.one("error", "no GRE comes from it within")
+        found.run(firewall)
+        examine(firewall, words, call=True).good()
+
+
+def test_server_lets_no_gre_out():
+    "a server whose own firewall lets no protocol 47 out ends the call, and that it may be this is said"
+    need("nft")
+    with DualHomed() as net, Pptpd(net.server):
+        nft(net.server, "ip protocol gre drop", hook="output")
+        found = examine(net.firewall, ["-p", net.server.ip, *SOON], call=True).only(
+            "error", "before a packet comes|no GRE comes from it")
+        assert "protocol 47" in found.text + found.why
+
+
 def test_nft_redirection():
     "nft: clients' connections are sent elsewhere; nft delete"
     need("nft")
