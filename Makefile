@@ -168,6 +168,8 @@ fuzz_stream        := call_snoop.c reason.c callid_db.c callid_index.c callid_sp
 fuzz_gre           := wire/gre_wire.c
 fuzz_letter        := keeper/letter.c host/why.c
 fuzz_explain       := $(explain) wire/pptp_wire.c wire/gre_wire.c host/why.c
+fuzz_probe         := wire/probe_wire.c wire/pptp_wire.c wire/gre_wire.c
+fuzz_rules         := doctor/doctor_rules.c doctor/doctor_nft.c doctor/doctor_iptables.c
 fuzzers := $(sort $(patsubst fuzz_%,%,$(filter fuzz_%,$(.VARIABLES))))
 
 quiet = @echo '  $(1)	$@';
@@ -270,6 +272,7 @@ tsan:
 comma := ,
 
 build/fuzz/%: tests/fuzz/fuzz_%.c $$(fuzz_$$*) $(wildcard *.h host/*.h wire/*.h keeper/*.h explain/*.h)
+build/fuzz/%: tests/fuzz/fuzz_%.c $$(fuzz_$$*) $(wildcard *.h host/*.h wire/*.h keeper/*.h doctor/*.h)
 	@mkdir -p $(@D)
 	$(call quiet,FUZZ)clang $(LANGUAGE) $(call sanitize,fuzzer$(comma)address$(comma)undefined) \
 		-fno-sanitize-recover=all -o $@ $(filter %.c,$^) $(FUZZ_LIBS)
@@ -282,6 +285,7 @@ fuzzers: $(fuzzers:%=build/fuzz/%)
 
 # Of what needs no network: parsers, table, snoop. tests/coverage says how much must be covered.
 covered_units := $(filter options options_file pair acl acl_cmd names pptp_wire gre_wire explain% \
+covered_units := $(filter options options_file pair acl acl_cmd names pptp_wire gre_wire probe_wire \
 	callid_index callid_space callid_db call_snoop call_model,$(units))
 covered = build/coverage/tests/unit/test_
 covered_objects = $(1:%.c=build/coverage/%.o)
