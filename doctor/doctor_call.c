@@ -264,8 +264,9 @@ static void tell_hung_up(struct call *call)
 				    "%s: ends the control connection before a packet "
 				    "comes",
 				    name);
-	doctor_report_why(call->report, "often its pppd does not start, or its own firewall keeps "
-					"GRE in");
+	doctor_report_why(call->report,
+			  "often its pppd does not start, or its own firewall lets no "
+			  "protocol 47 out");
 	doctor_report_mend(call->report, "on the server: journalctl -t pptpd -t pppd -e");
 }
 

@@ -57,6 +57,14 @@ static size_t find_defaults(char names[][IF_NAMESIZE], size_t max)
 	return count;
 }
 
+/* As sysctl wants it: "eth0.7" has a dot that is none of a setting's. */
+static void name_for_sysctl(const char *interface, char out[static IF_NAMESIZE])
+{
+	snprintf(out, IF_NAMESIZE, "%s", interface);
+	for (char *at = out; *at; at++)
+		*at = *at == '.' ? '/' : *at;
+}
+
 static bool is_strict(const char *interface)
 {
 	char name[64];
@@ -70,6 +78,7 @@ static void look_at_source_filter(struct doctor_report *report)
 {
 	enum { DEFAULTS = 16 };
 	char names[DEFAULTS][IF_NAMESIZE];
+	char name[IF_NAMESIZE];
 	size_t count = find_defaults(names, DEFAULTS);
 	bool several = false;
 
@@ -78,13 +87,14 @@ static void look_at_source_filter(struct doctor_report *report)
 	for (size_t i = 0; several && i < count; i++) {
 		if (!is_strict(names[i]))
 			continue;
+		name_for_sysctl(names[i], name);
 		doctor_report_warning(
 		    report, "%s drops what comes by another way than answers go (rp_filter)",
 		    names[i]);
 		doctor_report_why(report,
 				  "there are default routes by several interfaces: packets of some "
 				  "clients are lost");
-		doctor_report_mend(report, "sysctl -w net.ipv4.conf.%s.rp_filter=2", names[i]);
+		doctor_report_mend(report, "sysctl -w net.ipv4.conf.%s.rp_filter=2", name);
 	}
 }
 

@@ -25,6 +25,7 @@ from .errors import LabTimeout
 from .proc import Proc
 
 PATIENCE = 10.0 * tap.slowdown()
+END = re.compile(rb"\[status (\d+)\]\r?\n")
 CONTROL = re.compile(rb"\x1b\[(\?\d+[hl]|H|J|K)")
 
 
@@ -40,8 +41,10 @@ class Terminal:
         self._changed = threading.Condition()
         self._set_size()
         self.before = termios.tcgetattr(self.slave)
-        # A session whose terminal this is, so that its keys make signals.
-        self.proc = Proc(["setsid", "--ctty", "--wait", *argv], ns=ns, stdin=self.slave, stdout=self.slave, env=env)
+        # A session whose terminal this is, so that its keys make signals. Its shell outlives the program: at a session's
+        # end the system itself puts a terminal back.
+        script = ["sh", "-c", 'trap : INT; "$@"; echo "[status $?]"; exec cat', "sh", *argv]
+        self.proc = Proc(["setsid", "--ctty", "--wait", *script], ns=ns, stdin=self.slave, stdout=self.slave, env=env)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -130,8 +133,13 @@ class Terminal:
         return termios.tcgetattr(self.slave)
 
     def wait_end(self, timeout=PATIENCE):
-        """The exit status."""
-        return self.proc.wait(timeout)
+        """The program's exit status. All that it has written is there by then; .text has it without the status."""
+        self.wait(lambda screen: END.search(self.octets), timeout)
+        return int(END.search(self.octets)[1])
+
+    @property
+    def text(self):
+        return END.sub(b"", self.octets).decode().replace("\r\n", "\n")
 
     def __enter__(self):
         return self

@@ -185,7 +185,7 @@ def test_table_fits_the_terminal():
                                     (0, {"COLUMNS": ""}, 80)):
             with Terminal([program(), "--show", "calls"], world.net.firewall, columns, 24, env) as terminal:
                 assert terminal.wait_end() == 0
-                lines = terminal.wait(lambda screen: "1:5" in screen and screen).splitlines()
+                lines = terminal.text.splitlines()
                 assert max(map(len, lines)) <= width and lines[0].startswith("CALL"), lines
                 titles = re.split(r"  +", lines[0])
                 assert titles == [title for title in re.split(r"  +", wide[0]) if title in titles], titles
@@ -224,7 +224,8 @@ def test_watch():
                 terminal.wait(lambda screen: "1:6 " not in screen)
                 terminal.type(keys)
                 assert terminal.wait_end() == 0, terminal.proc.text()
-                assert terminal.modes == {"?25"} and terminal.settings() == terminal.before
+                assert terminal.modes == {"?25"} and terminal.settings() == terminal.before, (
+                    terminal.modes, terminal.settings(), terminal.before)
         for what in ("pairs", "totals"):
             with Terminal([program(), "--show", what, "--watch"], world.net.firewall) as terminal:
                 terminal.wait(lambda screen: "LISTEN" in screen or "FIGURE" in screen)

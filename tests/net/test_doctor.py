@@ -206,6 +206,7 @@ def test_nobody():
 def test_files():
     "a log file, a pid file or a control socket in a directory that there is not; install -d makes it"
     with host() as (firewall, words), tempfile.TemporaryDirectory(prefix=RUN_PREFIX) as place:
+        place += "/it's $HOME"
         for option, what in (("-l", "log file"), ("--pid-file", "pid file"), ("--control", "control socket")):
             words += [option, f"{place}/{what}/x".replace(" ", "-")]
             found = examine(firewall, words).only("error", rf"{what} .* cannot be written: No such file")
@@ -266,6 +267,7 @@ def test_pairs_among_each_other():
         report = examine(firewall, [*words, "-p", "10.1.0.1,10.2.0.10"])
         report.only("warning", r"10\.1\.0\.1:1723: ignored, as an earlier pair listens at 0\.0\.0\.0:1723")
         assert len(report.all("ok", "connected in")) == 1, "a server is called once for each pair"
+        report.one("ok", r"^10\.2\.0\.10: from")
         examine(firewall, ["-p", "127.0.0.1", *SOON]).one("error", "a circle of pairs: ")
 
 
@@ -307,12 +309,14 @@ def test_mtu():
 def test_source_filter():
     "rp_filter on interfaces with a default route each; sysctl"
     with host() as (firewall, words):
-        for name in ("all", "inside", "outside"):
-            firewall.sysctl(f"net.ipv4.conf.{name}.rp_filter", int(name == "outside"))
+        for words_of_ip in ("down", "name out.7", "up"):  # a name as a VLAN has it
+            ip("-n", firewall.name, "link", "set", "out.7" if words_of_ip == "up" else "outside", *words_of_ip.split())
+        for name, value in (("all", 0), ("inside", 0), ("out/7", 1)):
+            firewall.run(["sysctl", "-w", f"net.ipv4.conf.{name}.rp_filter={value}"])
         firewall.route("default", "10.2.0.10")
         examine(firewall, words).good().none("rp_filter")
         ip("-n", firewall.name, "route", "add", "default", "via", "10.1.0.10", "metric", "5")
-        examine(firewall, words).only("warning", "outside drops what comes by another way").run(firewall)
+        examine(firewall, words).only("warning", r"out\.7 drops what comes by another way").run(firewall)
         examine(firewall, words).good()
 
 
@@ -406,6 +410,28 @@ def test_nft_rules():
             nft(firewall, rule, hook=hook)
             # What comes by such a rule of connections that are up is the same rule's business.
             mend_all(firewall, words, rf"nft table inet filter, chain {hook}: drops ({what}|what comes by TCP)")
+
+
+def test_nft_rule_about_the_server():
+    "nft: protocol 47 from the server alone is dropped here: the rule is found, and the call shows what it does"
+    need("nft")
+    with host() as (firewall, words):
+        nft(firewall, "ip saddr 10.2.0.10 ip protocol gre counter drop", hook="prerouting")
+        report = examine(firewall, [*words, *SOON], call=True)
+        found = report.one("error", r"chain prerouting: drops GRE \(protocol 47\) from 10\.2\.0\.10: ip saddr 10\.2\.0\.10")
+        report.one("error", "no GRE comes from it within")
+        found.run(firewall)
+        examine(firewall, words, call=True).good()
+
+
+def test_server_lets_no_gre_out():
+    "a server whose own firewall lets no protocol 47 out ends the call, and that it may be this is said"
+    need("nft")
+    with DualHomed() as net, Pptpd(net.server):
+        nft(net.server, "ip protocol gre drop", hook="output")
+        found = examine(net.firewall, ["-p", net.server.ip, *SOON], call=True).only(
+            "error", "before a packet comes|no GRE comes from it")
+        assert "protocol 47" in found.text + found.why
 
 
 def test_nft_redirection():
