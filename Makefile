@@ -54,7 +54,7 @@ sources := pptpproxy.c worker.c worker_ask.c worker_capture.c worker_status.c wo
 	wire/pptp_wire.c wire/gre_wire.c wire/probe_wire.c reason.c $(explain) $(doctor) \
 	$(addprefix status/,snapshot.c status_ask.c status_call.c status_lines.c status_text.c \
 		status_query.c status_table.c status_view.c status_show.c status_watch.c \
-		status_http.c status_json.c status_metrics.c status_page.c status_request.c) \
+		status_http.c status_json.c status_metrics.c status_page.c) \
 	$(addprefix host/,why.c kept.c tcp_progress.c log.c log_queue.c log_limit.c names.c instance.c background.c limits.c file.c capture_file.c \
 		command.c user.c process.c readiness.c sandbox.c sandbox_calls.c sandbox_files.c)
 
@@ -114,6 +114,7 @@ unit_capture       := $(capture) $(table)
 unit_capture_file  := host/capture_file.o host/why.o
 unit_gre_hold     := gre_hold.o host/kept.o host/why.o
 unit_gre_relay    := gre_relay.o gre_hold.o gre_socket.o reason.o $(table) $(capture) wire/gre_wire.o $(log)
+unit_keeper_capture := keeper/keeper_capture.o host/capture_file.o host/why.o
 unit_keeper_hold  := keeper/keeper_hold.o keeper/letter.o gre_socket.o host/instance.o control_listen.o $(leg) pair.o $(stage)
 unit_keeper_worker := $(addprefix keeper/,keeper_worker.o keeper_spawn.o letter.o link.o) host/why.o
 unit_keeper_trial := $(addprefix keeper/,keeper_trial.o keeper_spawn.o letter.o) $(log)
@@ -123,6 +124,7 @@ unit_worker_status := worker_status.o status/snapshot.o fastpath/fastpath_none.o
 unit_configuration := keeper/configuration.o keeper/letter.o host/file.o $(unit_options)
 unit_explain      := $(explain:.c=.o) tests/unit/frames.o wire/pptp_wire.o wire/gre_wire.o host/why.o
 unit_explain_odd  := $(unit_explain)
+unit_explain_memory := $(unit_explain) tests/unit/no_memory.o
 unit_explain_link := explain/explain_link.o
 unit_explain_fragments := explain/explain_fragments.o explain/explain_index.o
 unit_explain_stream := explain/explain_stream.o wire/pptp_wire.o
@@ -136,12 +138,13 @@ unit_status_text    := status/status_text.o
 unit_status_json    := status/status_json.o tests/unit/a_snapshot.o $(figures)
 unit_status_metrics := status/status_metrics.o tests/unit/a_snapshot.o $(figures)
 unit_status_page    := status/status_page.o tests/unit/a_snapshot.o $(figures)
-unit_status_http    := $(addprefix status/status_,http.o request.o page.o metrics.o json.o) tests/unit/a_snapshot.o $(figures) $(far) $(log)
+unit_status_http    := $(addprefix status/status_,http.o page.o metrics.o json.o) tests/unit/a_snapshot.o $(figures) $(far) $(log)
 unit_status_call  := status/status_call.o
 unit_status_query := status/status_query.o host/instance.o host/why.o
 unit_status_table := status/status_table.o
 unit_status_view  := status/status_view.o status/status_table.o status/status_lines.o status/snapshot.o reason.o
 unit_probe_wire   := wire/probe_wire.o wire/pptp_wire.o wire/gre_wire.o
+unit_doctor_kernel := doctor/doctor_kernel.o doctor/doctor_sockets.o doctor/doctor_report.o
 unit_doctor_report := doctor/doctor_report.o
 unit_doctor_command := doctor/doctor_command.o host/command.o host/user.o host/why.o
 unit_doctor_firewall := $(addprefix doctor/doctor_,firewall.o rules.o nft.o iptables.o) $(unit_doctor_report) $(unit_doctor_command)
@@ -166,6 +169,8 @@ fuzz_gre           := wire/gre_wire.c
 fuzz_letter        := keeper/letter.c host/why.c
 fuzz_explain       := $(explain) wire/pptp_wire.c wire/gre_wire.c host/why.c
 fuzz_status_view   := $(addprefix status/status_,view.c table.c call.c)
+fuzz_probe         := wire/probe_wire.c wire/pptp_wire.c wire/gre_wire.c
+fuzz_rules         := doctor/doctor_rules.c doctor/doctor_nft.c doctor/doctor_iptables.c
 fuzzers := $(sort $(patsubst fuzz_%,%,$(filter fuzz_%,$(.VARIABLES))))
 
 quiet = @echo '  $(1)	$@';
@@ -216,6 +221,8 @@ steps := send recv shutdown close kept_begin kept_save kept_commit control_leg_t
 no_memory := malloc calloc realloc strdup strndup asprintf
 $(addprefix $(B)/tests/unit/test_,acl acl_cmd callid_index callid_space): LDLIBS += $(no_memory:%=-Wl,--wrap=%)
 $(addprefix $(B)/tests/unit/test_,control_relay control_restore keeper_worker status_http): LDLIBS += -Wl,--wrap=clock_gettime
+$(addprefix $(B)/tests/unit/test_,acl acl_cmd callid_index callid_space explain_memory): LDLIBS += $(no_memory:%=-Wl,--wrap=%)
+$(addprefix $(B)/tests/unit/test_,control_relay control_restore keeper_worker): LDLIBS += -Wl,--wrap=clock_gettime
 $(B)/tests/unit/test_control_kept: LDLIBS += $(steps:%=-Wl,--wrap=%)
 $(B)/tests/unit/test_link: LDLIBS += -Wl,--wrap=sendmsg,--wrap=recvmsg
 $(B)/tests/unit/test_call_model: LDLIBS += -Wl,--wrap=getrandom
@@ -266,6 +273,7 @@ tsan:
 comma := ,
 
 build/fuzz/%: tests/fuzz/fuzz_%.c $$(fuzz_$$*) $(wildcard *.h host/*.h wire/*.h keeper/*.h explain/*.h)
+build/fuzz/%: tests/fuzz/fuzz_%.c $$(fuzz_$$*) $(wildcard *.h host/*.h wire/*.h keeper/*.h doctor/*.h)
 	@mkdir -p $(@D)
 	$(call quiet,FUZZ)clang $(LANGUAGE) $(call sanitize,fuzzer$(comma)address$(comma)undefined) \
 		-fno-sanitize-recover=all -o $@ $(filter %.c,$^) $(FUZZ_LIBS)
@@ -278,6 +286,7 @@ fuzzers: $(fuzzers:%=build/fuzz/%)
 
 # Of what needs no network: parsers, table, snoop. tests/coverage says how much must be covered.
 covered_units := $(filter options options_file pair acl acl_cmd names pptp_wire gre_wire explain% \
+covered_units := $(filter options options_file pair acl acl_cmd names pptp_wire gre_wire probe_wire \
 	callid_index callid_space callid_db call_snoop call_model,$(units))
 covered = build/coverage/tests/unit/test_
 covered_objects = $(1:%.c=build/coverage/%.o)

@@ -488,7 +488,9 @@ struct callid_db *callid_db_new(struct kept *kept)
 		return NULL;
 	pthread_rwlockattr_t attr;
 	pthread_rwlockattr_init(&attr);
+#ifdef __GLIBC__ /* musl has one kind only */
 	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+#endif
 	pthread_rwlock_init(&db->lock, &attr);
 	pthread_rwlockattr_destroy(&attr);
 	SLIST_INIT(&db->free_calls);

@@ -554,15 +554,20 @@ void capture_finish(struct capture_sink *sink)
 	pthread_mutex_unlock(&sink->capture->lock);
 }
 
-/* Under the lock: false where it does not end in time. */
-static bool wait_for_thread(struct capture_sink *sink)
+static struct timespec soon(void)
 {
 	struct timespec until;
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += STOP_S;
+	return until;
+}
+
+/* Under the lock: false where it does not end in time. */
+static bool wait_for_thread(struct capture_sink *sink, const struct timespec *until)
+{
 	int error = 0;
 	while (!sink->gone && error == 0)
-		error = pthread_cond_timedwait(&sink->changed, &sink->capture->lock, &until);
+		error = pthread_cond_timedwait(&sink->changed, &sink->capture->lock, until);
 	return sink->gone;
 }
 
@@ -576,16 +581,18 @@ static uint64_t count_waiting(struct capture_queue *queue)
 	return count;
 }
 
-static bool end_thread(struct capture_sink *sink, struct capture_figures *figures)
+static bool end_thread(struct capture_sink *sink, const struct timespec *until,
+		       struct capture_figures *figures)
 {
 	struct capture *capture = sink->capture;
 	pthread_mutex_lock(&capture->lock);
 	sink->stopping = true;
 	pthread_cond_broadcast(&sink->changed);
-	bool gone = wait_for_thread(sink);
+	bool gone = wait_for_thread(sink, until);
 	if (!gone && sink->fd >= 0) {
+		const struct timespec later = soon();
 		shutdown(sink->fd, SHUT_RDWR); /* a reader who does not read */
-		gone = wait_for_thread(sink);
+		gone = wait_for_thread(sink, &later);
 	}
 	if (gone && figures) {
 		uint64_t waiting = count_waiting(&sink->queue);
@@ -600,7 +607,8 @@ static bool end_thread(struct capture_sink *sink, struct capture_figures *figure
 	return gone;
 }
 
-static void stop(struct capture_sink *sink, struct capture_figures *figures)
+static void stop(struct capture_sink *sink, const struct timespec *until,
+		 struct capture_figures *figures)
 {
 	struct capture *capture = sink->capture;
 	pthread_mutex_lock(&capture->lock);
@@ -610,7 +618,7 @@ static void stop(struct capture_sink *sink, struct capture_figures *figures)
 	}
 	pthread_mutex_unlock(&capture->lock);
 	atomic_fetch_sub_explicit(&capture->count, 1, memory_order_relaxed);
-	if (!end_thread(sink, figures)) {
+	if (!end_thread(sink, until, figures)) {
 		pthread_detach(sink->thread);
 		capture->abandoned = true;
 		return;
@@ -625,7 +633,8 @@ static void stop(struct capture_sink *sink, struct capture_figures *figures)
 void capture_stop(struct capture_sink *sink, struct capture_figures *figures)
 {
 	struct capture *capture = sink->capture;
-	stop(sink, figures);
+	const struct timespec until = soon();
+	stop(sink, &until, figures);
 	callid_db_each(capture->db, watch, capture);
 }
 
@@ -687,9 +696,14 @@ void capture_free(struct capture *capture)
 {
 	if (!capture)
 		return;
+	const struct timespec until = soon(); /* for all of them */
 	for (int i = 0; i < CAPTURE_SINKS_MAX; i++) {
 		if (capture->sinks[i])
-			stop(capture->sinks[i], NULL);
+			capture_finish(capture->sinks[i]);
+	}
+	for (int i = 0; i < CAPTURE_SINKS_MAX; i++) {
+		if (capture->sinks[i])
+			stop(capture->sinks[i], &until, NULL);
 	}
 	if (capture->abandoned)
 		return; /* the process ends anyway */

@@ -30,6 +30,7 @@ enum {
 	OPT_PID_FILE,
 	OPT_READY_FD,
 	OPT_CONTROL,
+	OPT_STATS,
 	OPT_USER,
 	OPT_FASTPATH,
 	OPT_FASTPATH_INTERFACE,
@@ -81,6 +82,7 @@ static const struct option long_options[] = {
     {"pid-file", required_argument, NULL, OPT_PID_FILE},
     {"ready-fd", required_argument, NULL, OPT_READY_FD},
     {"control", required_argument, NULL, OPT_CONTROL},
+    {"stats", required_argument, NULL, OPT_STATS},
     {"user", required_argument, NULL, OPT_USER},
     {"show", required_argument, NULL, OPT_SHOW},
     {"json", no_argument, NULL, OPT_JSON},
@@ -264,6 +266,15 @@ static int add_pair(struct options *options, const struct given *given, struct w
 	return 0;
 }
 
+static int set_stats(struct options *options, const struct given *given, struct why *why)
+{
+	struct pair_endpoint at;
+	if (pair_address_parse(given->value, &at, why) < 0)
+		return blame(given, why);
+	options->stats = at;
+	return 0;
+}
+
 static int add_command(struct options *options, const struct given *given, struct why *why)
 {
 	struct acl_cmd_words words;
@@ -341,6 +352,8 @@ static int take(struct options *options, const struct given *given, struct why *
 		return set_end(options, given, why);
 	case OPT_READY_FD:
 		return set_ready_fd(options, given, why);
+	case OPT_STATS:
+		return set_stats(options, given, why);
 	case OPT_DOCTOR_CALL:
 		options->doctor_call = true;
 		/* fall through */
@@ -610,6 +623,21 @@ static int take_file(struct options *options, const struct options_file *file, s
 
 /* Both. */
 
+/* Names may be any address; the worker sees to those. */
+static int check_stats(const struct options *options, struct why *why)
+{
+	for (size_t i = 0; options->stats.port != 0 && i < options->pair_count; i++) {
+		char text[PAIR_TEXT_MAX], other[PAIR_TEXT_MAX];
+		if (pair_conflict(&options->stats, &options->pairs[i].listen))
+			return why_set(why,
+				       "--stats %.80s: it conflicts with a pair's listen "
+				       "address, %.80s",
+				       pair_endpoint_text(&options->stats, text),
+				       pair_endpoint_text(&options->pairs[i].listen, other));
+	}
+	return 0;
+}
+
 static int check_whole(const struct options *options, const struct options_file *file,
 		       struct why *why)
 {
@@ -633,7 +661,7 @@ static int check_whole(const struct options *options, const struct options_file 
 			       file->path);
 	if (options->pair_count == 0)
 		return why_set(why, "nothing to forward: at least one -p is needed (try --help)");
-	return 0;
+	return check_stats(options, why);
 }
 
 /* Of what asks a running instance. */

@@ -54,6 +54,7 @@ struct options {
 	int ready_fd;		      /* descriptor to write a newline to, 3 to 1023; -1: none */
 	char *control;		      /* "@NAME" or a path; default "@pptpproxy" */
 	char *explain;		      /* path of a capture to tell of, and nothing else; or NULL */
+	struct pair_endpoint stats;   /* where the status page is; port 0: nowhere */
 	char *user;		      /* whom to become; NULL: the default of whoever does it */
 	unsigned acl_timeout_s;	      /* 1 to 3600, default 10 */
 	unsigned acl_parallel;	      /* 1 to 1024, default 16 */

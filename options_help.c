@@ -44,6 +44,7 @@ const char options_help[] =
     "      --pid-file FILE          write the pid there\n"
     "      --ready-fd N             write a newline there once ready (none)\n"
     "      --control NAME           control socket, @NAME or a path (@pptpproxy)\n"
+    "      --stats ADDRESS:PORT     a status page there, by HTTP (off)\n"
     "      --user NAME              whom worker and commands become\n"
     "  -n, --nofork                 stay in the foreground, log to standard output\n"
     "  -d, --debug                  as -n, with every message and decision\n"

@@ -111,6 +111,19 @@ int pair_parse(const char *text, struct pair *pair, struct why *why)
 	return 0;
 }
 
+int pair_address_parse(const char *text, struct pair_endpoint *endpoint, struct why *why)
+{
+	char copy[ENDPOINT_TEXT_MAX];
+	if (strlen(text) >= sizeof(copy))
+		return why_set(why, WORD "... is too long for an address", text);
+	strcpy(copy, text);
+	if (parse_endpoint("listen", copy, endpoint, why) < 0)
+		return -1;
+	if (!endpoint->numeric)
+		return why_set(why, WORD " is not an IPv4 address", endpoint->word);
+	return strchr(text, ':') ? 0 : why_set(why, "the port is missing");
+}
+
 static bool is_wildcard(const struct pair_endpoint *endpoint)
 {
 	return endpoint->numeric && endpoint->addr == INADDR_ANY;

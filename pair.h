@@ -29,6 +29,9 @@ struct pair {
 /* Returns 0, or -1 with a sentence that names the bad word. */
 int pair_parse(const char *text, struct pair *pair, struct why *why);
 
+/* ADDRESS:PORT, neither of which may be missing, and no name. Returns 0, or -1 with a sentence. */
+int pair_address_parse(const char *text, struct pair_endpoint *endpoint, struct why *why);
+
 /* Whether an address can be that of one host: not 0.0.0.0/8 (which the system takes for itself),
  * multicast or broadcast. */
 bool pair_addr_is_hosts(uint32_t addr);

@@ -17,6 +17,7 @@
 #include "keeper/configuration.h"
 #include "keeper/link.h"
 #include "status/snapshot.h"
+#include "status/status_http.h"
 #include "worker_ask.h"
 #include "worker_capture.h"
 #include "worker_status.h"
@@ -42,6 +43,11 @@ struct listening {
 	char name[PAIR_TEXT_MAX]; /* "": not known */
 };
 
+struct page {
+	struct pair_endpoint at;  /* port 0: there is none */
+	struct status_http *http; /* NULL: not open yet */
+};
+
 struct worker {
 	const struct letter *letter;
 	struct configuration *configuration; /* others have pointers into it; NULL: not read yet */
@@ -55,7 +61,8 @@ struct worker {
 	struct acl_ask *ask;
 	struct control_relay *control;
 	struct fastpath *fastpath;
-	struct worker_ask *callers; /* at the control socket */
+	struct worker_ask *callers;  /* at the control socket */
+	struct page page, next_page; /* the next one: while the configuration is changed */
 	struct listening *listening;
 	size_t listening_count;
 	struct link_message answer; /* to a wish that is waited for */
@@ -264,9 +271,9 @@ static int ask_and_wait(struct worker *worker, const struct link_message *wish, 
 	return 0;
 }
 
-static int open_socket(void *arg, uint32_t addr, uint16_t port, const char *name, struct why *why)
+static int get_socket(struct worker *worker, uint32_t addr, uint16_t port, const char *name,
+		      struct why *why)
 {
-	struct worker *worker = arg;
 	struct link_message wish = {.type = LINK_LISTEN, .addr = addr, .port = port};
 	struct listening *there = find_listening(worker, addr, port);
 	if (there && strcmp(there->name, name) == 0)
@@ -288,6 +295,20 @@ static int open_socket(void *arg, uint32_t addr, uint16_t port, const char *name
 	return why_set(why, "listen on %s: no memory", name);
 }
 
+static bool is_at(const struct page *page, uint32_t addr, uint16_t port)
+{
+	return page->at.port != 0 && page->at.addr == addr && page->at.port == port;
+}
+
+/* For a pair. */
+static int open_socket(void *arg, uint32_t addr, uint16_t port, const char *name, struct why *why)
+{
+	struct worker *worker = arg;
+	if (is_at(&worker->page, addr, port) || is_at(&worker->next_page, addr, port))
+		return why_set(why, "listen on %.300s: the status page is there", name);
+	return get_socket(worker, addr, port, name, why);
+}
+
 static void unlisten(struct worker *worker, struct listening *listening)
 {
 	struct link_message message = {
@@ -297,7 +318,7 @@ static void unlisten(struct worker *worker, struct listening *listening)
 	say(worker, &message);
 }
 
-/* Sockets that no pair listens on any more. */
+/* Sockets that nobody listens on any more. */
 static void drop_idle_sockets(struct worker *worker)
 {
 	/* The event base takes a descriptor out in its next turn only, and while the keeper has a
@@ -307,7 +328,8 @@ static void drop_idle_sockets(struct worker *worker)
 	event_base_dispatch(worker->base);
 	for (size_t i = worker->listening_count; i-- > 0;) {
 		struct listening *listening = &worker->listening[i];
-		if (!control_relay_listens(worker->control, listening->addr, listening->port))
+		if (!control_relay_listens(worker->control, listening->addr, listening->port) &&
+		    !is_at(&worker->page, listening->addr, listening->port))
 			unlisten(worker, listening);
 	}
 }
@@ -542,6 +564,30 @@ static int open_callers(struct worker *worker, struct why *why)
 	return worker->callers ? 0 : -1;
 }
 
+static int open_page(struct worker *worker, struct page *page, const struct pair_endpoint *at,
+		     struct why *why)
+{
+	struct status_http_config config = {.base = worker->base, .look = look, .arg = worker};
+	char text[PAIR_TEXT_MAX];
+	if (at->port == 0)
+		return 0;
+	pair_endpoint_text(at, text);
+	if (control_relay_listens(worker->control, at->addr, at->port))
+		return why_set(why, "status page on %.300s: a pair listens there", text);
+	page->at = *at;
+	config.fd = get_socket(worker, at->addr, at->port, text, why);
+	if (config.fd < 0)
+		return -1;
+	page->http = status_http_open(&config, why);
+	return page->http ? 0 : -1;
+}
+
+static void close_page(struct page *page)
+{
+	status_http_close(page->http);
+	*page = (struct page){.http = NULL};
+}
+
 static void configure_control(struct worker *worker, const struct options *options,
 			      struct control_relay_config *config)
 {
@@ -730,6 +776,8 @@ static int open_all(struct worker *worker, struct why *why)
 	    open_fastpath(worker, why) != 0)
 		return -1;
 	close_unasked(worker);
+	if (open_page(worker, &worker->page, &options_of(worker)->stats, why) != 0)
+		return -1;
 	drop_idle_sockets(worker);
 	return open_callers(worker, why);
 }
@@ -769,6 +817,13 @@ static void use_log(struct worker *worker, const struct options *was)
 		log_error("%s", why.text);
 }
 
+static void use_next_page(struct worker *worker)
+{
+	close_page(&worker->page);
+	worker->page = worker->next_page;
+	worker->next_page = (struct page){.http = NULL};
+}
+
 /* What is in use then, or NULL with a sentence. */
 static struct configuration *use_letter(struct worker *worker, int fd, struct why *why)
 {
@@ -779,11 +834,18 @@ static struct configuration *use_letter(struct worker *worker, int fd, struct wh
 	letter_clear(&letter);
 	if (!next)
 		return NULL;
+	const struct pair_endpoint *stats = &next->options.stats;
+	bool page_stays =
+	    stats->port == worker->page.at.port && stats->addr == worker->page.at.addr;
 	configure_control(worker, &next->options, &config);
-	if (control_relay_change(worker->control, &config, why) == 0) {
+	if ((page_stays || open_page(worker, &worker->next_page, stats, why) == 0) &&
+	    control_relay_change(worker->control, &config, why) == 0) {
 		gre_relay_set_early_max(worker->gre, next->options.max_early_packets);
+		if (!page_stays)
+			use_next_page(worker);
 		return next;
 	}
+	close_page(&worker->next_page);
 	free_configuration(next);
 	return NULL;
 }
@@ -875,6 +937,8 @@ static void tell_totals(const struct worker *worker)
 static void close_all(struct worker *worker)
 {
 	worker_ask_close(worker->callers);
+	close_page(&worker->page);
+	close_page(&worker->next_page);
 	control_relay_close(worker->control);
 	acl_ask_free(worker->ask);
 	gre_relay_close(worker->gre);

@@ -1,7 +1,7 @@
 /*
  * The socket that receives takes all enhanced GRE there is, so that packets from another address
  * than the server's are seen. The one that sends is connected to the server, as the system tells of
- * ICMP errors only there.
+ * ICMP errors only there; those that may pass (no route for the moment) it keeps to itself.
  */
 #include "doctor/doctor_call.h"
 
@@ -122,11 +122,7 @@ static int connect_sender(struct call *call)
 {
 	struct sockaddr_in to = {.sin_family = AF_INET,
 				 .sin_addr.s_addr = htonl(call->config->addr)};
-	int on = 1;
-	if (connect(call->fd, (const struct sockaddr *)&to, sizeof(to)) != 0 ||
-	    setsockopt(call->fd, IPPROTO_IP, IP_RECVERR, &on, sizeof(on)) != 0)
-		return errno;
-	return 0;
+	return connect(call->fd, (const struct sockaddr *)&to, sizeof(to)) == 0 ? 0 : errno;
 }
 
 static void send_one(struct call *call)
@@ -147,13 +143,10 @@ static void send_one(struct call *call)
 
 static void hear_icmp(struct call *call)
 {
-	uint8_t octets[512];
 	int error = 0;
 	socklen_t size = sizeof(error);
 	if (getsockopt(call->fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error != 0)
 		call->icmp_error = error;
-	while (recv(call->fd, octets, sizeof(octets), MSG_ERRQUEUE) >= 0)
-		; /* the packet that it was about; it would report itself again */
 }
 
 static bool is_answered(const struct call *call, const struct probe_packet *packet)
@@ -271,8 +264,9 @@ static void tell_hung_up(struct call *call)
 				    "%s: ends the control connection before a packet "
 				    "comes",
 				    name);
-	doctor_report_why(call->report, "often its pppd does not start, or its own firewall keeps "
-					"GRE in");
+	doctor_report_why(call->report,
+			  "often its pppd does not start, or its own firewall lets no "
+			  "protocol 47 out");
 	doctor_report_mend(call->report, "on the server: journalctl -t pptpd -t pppd -e");
 }
 

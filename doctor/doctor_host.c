@@ -37,16 +37,18 @@ pid_t doctor_host_instance(struct doctor_report *report, const struct options *o
 
 static void look_at_user(struct doctor_report *report, const struct options *options)
 {
+	static char word[DOCTOR_REPORT_WORD];
 	struct user user;
 	struct why why;
 	if (user_find(options->user, &user, &why) != 0) {
 		doctor_report_error(report, "the worker's user: %s", why.text);
 		doctor_report_why(report, "root's rights could not be given up: it does not start");
 		if (geteuid() == 0)
-			doctor_report_mend(report,
-					   "useradd --system --no-create-home --shell "
-					   "/usr/sbin/nologin %s",
-					   options->user ? options->user : "pptpproxy");
+			doctor_report_mend(
+			    report,
+			    "useradd --system --no-create-home --shell "
+			    "/usr/sbin/nologin %s",
+			    doctor_report_word(options->user ? options->user : "pptpproxy", word));
 		else
 			doctor_report_mend(report, "sudo pptpproxy --doctor");
 		return;
@@ -79,10 +81,10 @@ static void tell_no_socket(struct doctor_report *report, const struct why *why)
 	doctor_report_error(report, "packets cannot come and go: %s", why->text);
 	doctor_report_why(report, "calls' packets come and go by raw sockets: it does not start");
 	if (geteuid() != 0)
-		doctor_report_mend(report, "sudo pptpproxy --doctor, and start it as root");
+		doctor_report_mend(report, "sudo pptpproxy --doctor");
 	else
-		doctor_report_mend(
-		    report, "give the container CAP_NET_RAW: podman run --cap-add NET_RAW ...");
+		doctor_report_mend(report,
+				   "on the container's host: podman run --cap-add NET_RAW IMAGE");
 }
 
 bool doctor_host_rights(struct doctor_report *report, const struct options *options)
@@ -145,6 +147,7 @@ static const char *look_at_path(const char *path, char directory[static PATH_MAX
 
 static void look_at_file(struct doctor_report *report, const char *what, const char *path)
 {
+	static char word[DOCTOR_REPORT_WORD];
 	char directory[PATH_MAX];
 	const char *wrong = path ? look_at_path(path, directory) : NULL;
 	if (!path)
@@ -155,7 +158,7 @@ static void look_at_file(struct doctor_report *report, const char *what, const c
 	}
 	doctor_report_error(report, "%s %s cannot be written: %s", what, path, wrong);
 	doctor_report_why(report, "it does not start without it");
-	doctor_report_mend(report, "install -d %s", directory);
+	doctor_report_mend(report, "install -d %s", doctor_report_word(directory, word));
 }
 
 void doctor_host_files(struct doctor_report *report, const struct options *options)

@@ -2,6 +2,8 @@
 
 #include "doctor/doctor_sockets.h"
 
+#include <net/if.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,6 +57,14 @@ static size_t find_defaults(char names[][IF_NAMESIZE], size_t max)
 	return count;
 }
 
+/* As sysctl wants it: "eth0.7" has a dot that is none of a setting's. */
+static void name_for_sysctl(const char *interface, char out[static IF_NAMESIZE])
+{
+	snprintf(out, IF_NAMESIZE, "%s", interface);
+	for (char *at = out; *at; at++)
+		*at = *at == '.' ? '/' : *at;
+}
+
 static bool is_strict(const char *interface)
 {
 	char name[64];
@@ -68,6 +78,7 @@ static void look_at_source_filter(struct doctor_report *report)
 {
 	enum { DEFAULTS = 16 };
 	char names[DEFAULTS][IF_NAMESIZE];
+	char name[IF_NAMESIZE];
 	size_t count = find_defaults(names, DEFAULTS);
 	bool several = false;
 
@@ -76,13 +87,14 @@ static void look_at_source_filter(struct doctor_report *report)
 	for (size_t i = 0; several && i < count; i++) {
 		if (!is_strict(names[i]))
 			continue;
+		name_for_sysctl(names[i], name);
 		doctor_report_warning(
 		    report, "%s drops what comes by another way than answers go (rp_filter)",
 		    names[i]);
 		doctor_report_why(report,
 				  "there are default routes by several interfaces: packets of some "
 				  "clients are lost");
-		doctor_report_mend(report, "sysctl -w net.ipv4.conf.%s.rp_filter=2", names[i]);
+		doctor_report_mend(report, "sysctl -w net.ipv4.conf.%s.rp_filter=2", name);
 	}
 }
 
@@ -98,15 +110,8 @@ static bool has_module(const char *modules, const char *name)
 	return false;
 }
 
-static void look_at_modules(struct doctor_report *report)
+void doctor_kernel_modules(struct doctor_report *report, const char *modules)
 {
-	enum { MODULES_MAX = 1 << 20 };
-	FILE *file = fopen("/proc/modules", "re");
-	char *modules = file ? calloc(1, MODULES_MAX) : NULL;
-	if (modules)
-		modules[fread(modules, 1, MODULES_MAX - 1, file)] = '\0';
-	if (file)
-		fclose(file);
 	if (has_module(modules, "pptp")) {
 		doctor_report_note(report, "the kernel module pptp is loaded");
 		doctor_report_why(report, "another program ends PPTP calls on this host");
@@ -119,6 +124,20 @@ static void look_at_modules(struct doctor_report *report)
 				  "IDs a second time");
 		doctor_report_mend(report, "modprobe -r nf_nat_pptp");
 	}
+}
+
+/* A kernel without modules has no list. */
+static void look_at_modules(struct doctor_report *report)
+{
+	enum { MODULES_MAX = 1 << 20 };
+	FILE *file = fopen("/proc/modules", "re");
+	char *modules = file ? calloc(1, MODULES_MAX) : NULL;
+	if (modules) {
+		modules[fread(modules, 1, MODULES_MAX - 1, file)] = '\0';
+		doctor_kernel_modules(report, modules);
+	}
+	if (file)
+		fclose(file);
 	free(modules);
 }
 

@@ -228,7 +228,7 @@ static void look_at_port(struct doctor_report *report, const struct doctor_pair 
 	} else if (error == EACCES) {
 		doctor_report_error(report, "%s: ports below 1024 are not for this user", name);
 		doctor_report_why(report, "it does not start");
-		doctor_report_mend(report, "sudo pptpproxy --doctor, and start it as root");
+		doctor_report_mend(report, "sudo pptpproxy --doctor");
 	} else {
 		doctor_report_error(report, "%s: cannot be bound: %s", name, strerror(error));
 		doctor_report_why(report, "it does not start");
@@ -281,7 +281,9 @@ static void find_interface(struct doctor_way *way)
 		const struct sockaddr_in *has = (const void *)at->ifa_addr;
 		if (has && has->sin_family == AF_INET &&
 		    ntohl(has->sin_addr.s_addr) == way->local_addr)
-			strncpy(way->interface, at->ifa_name, sizeof(way->interface) - 1);
+			/* without an address's label, "eth0:1" */
+			snprintf(way->interface, sizeof(way->interface), "%.*s",
+				 (int)strcspn(at->ifa_name, ":"), at->ifa_name);
 	}
 	freeifaddrs(all);
 }
@@ -332,16 +334,35 @@ static void look_at_way(struct doctor_report *report, struct doctor_way *way)
 		doctor_report_note(report, "%s: MTU %d on the way: larger packets go in fragments",
 				   addr, mtu);
 		doctor_report_why(report, "fragments cost time, and some firewalls drop them");
-		doctor_report_mend(report, "on the server: mtu %d in pppd's options",
+		doctor_report_mend(report, "on the server: echo mtu %d >>/etc/ppp/pptpd-options",
 				   mtu > 2 * OVERHEAD ? mtu - OVERHEAD : OVERHEAD);
 	}
+}
+
+/* One with that address before it, or NULL. */
+static const struct doctor_way *find_earlier(const struct doctor_pair *pairs, size_t pair,
+					     size_t way)
+{
+	for (size_t i = 0; i <= pair; i++) {
+		size_t count = i < pair ? pairs[i].way_count : way;
+		for (size_t k = 0; k < count; k++) {
+			if (pairs[i].ways[k].addr == pairs[pair].ways[way].addr)
+				return &pairs[i].ways[k];
+		}
+	}
+	return NULL;
 }
 
 void doctor_net_routes(struct doctor_report *report, struct doctor_pair *pairs, size_t count)
 {
 	doctor_report_section(report, "Routes");
 	for (size_t i = 0; i < count; i++) {
-		for (size_t k = 0; k < pairs[i].way_count; k++)
-			look_at_way(report, &pairs[i].ways[k]);
+		for (size_t k = 0; k < pairs[i].way_count; k++) {
+			const struct doctor_way *earlier = find_earlier(pairs, i, k);
+			if (earlier)
+				pairs[i].ways[k] = *earlier;
+			else
+				look_at_way(report, &pairs[i].ways[k]);
+		}
 	}
 }

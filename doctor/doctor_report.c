@@ -4,6 +4,7 @@
 #include "doctor/doctor_report.h"
 
 #include <stdarg.h>
+#include <string.h>
 
 void doctor_report_section(struct doctor_report *report, const char *title)
 {
@@ -81,6 +82,26 @@ void doctor_report_mend(struct doctor_report *report, const char *format, ...)
 	va_start(values, format);
 	print(report, "           mend: ", format, values);
 	va_end(values);
+}
+
+char *doctor_report_word(const char *word, char out[static DOCTOR_REPORT_WORD])
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+				    "%+,-./:=@_";
+	size_t length = 0;
+	if (*word && word[strspn(word, plain)] == '\0') {
+		snprintf(out, DOCTOR_REPORT_WORD, "%s", word);
+		return out;
+	}
+	out[length++] = '\'';
+	for (; *word && length < DOCTOR_REPORT_WORD - 6; word++) {
+		if (*word == '\'')
+			length += (size_t)sprintf(out + length, "'\\''");
+		else
+			out[length++] = *word;
+	}
+	strcpy(out + length, "'");
+	return out;
 }
 
 static const char *plural(unsigned count)

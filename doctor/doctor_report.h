@@ -47,6 +47,11 @@ void doctor_report_why(struct doctor_report *report, const char *format, ...)
 void doctor_report_mend(struct doctor_report *report, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* A word of a command, into out: as it is, or in quotes where a shell would take it apart. What
+ * does not fit is cut. */
+enum { DOCTOR_REPORT_WORD = 4 * 4096 + 3 };
+char *doctor_report_word(const char *word, char out[static DOCTOR_REPORT_WORD]);
+
 /* The last line. How many things are wrong: errors and warnings. */
 unsigned doctor_report_end(struct doctor_report *report);
 

@@ -9,7 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEPTH_MAX = 16 }; /* of chains that jump to chains, as the kernel has it */
+enum {
+	DEPTH_MAX = 16, /* of chains that jump to chains, as the kernel has it */
+	/* Rules that are looked at for one packet: chains may jump to many others, which do so,
+	   too. */
+	STEPS_MAX = 200000,
+};
 
 /* ---- chains ---- */
 
@@ -58,7 +63,7 @@ struct walk {
 	const struct doctor_packet *packet;
 	const char *table;
 	bool notrack;
-	unsigned depth;
+	unsigned depth, steps;
 	bool maybe_accepted, maybe_dropped;
 	const char *rule; /* that dropped it for certain, or the first that may */
 };
@@ -148,6 +153,11 @@ static enum doctor_verdict walk_chain(struct walk *walk, const struct doctor_cha
 	for (size_t i = 0; i < chain->rule_count; i++) {
 		struct doctor_effect effect = {0};
 		const char *rule = chain->rules[i];
+		if (++walk->steps > STEPS_MAX) {
+			walk->maybe_accepted = true;
+			doubt(walk, rule);
+			return DOCTOR_GOES_ON;
+		}
 		walk->rules->read(rule, walk->packet, walk->notrack, &effect);
 		if (!effect.matches)
 			continue;

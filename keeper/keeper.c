@@ -277,6 +277,16 @@ static void on_worker_ended(void *arg, pid_t pid, int status, bool was_ready)
 /* It reads what strangers send, so it may be theirs by now: it is given what the configuration has,
  * and nothing that it says takes more than so much. */
 
+static void warn_of_page(const struct options *options)
+{
+	enum { LOOPBACK = 127 };
+	char text[PAIR_TEXT_MAX];
+	if (options->stats.port != 0 && options->stats.addr >> 24 != LOOPBACK)
+		log_warning("status page on %s, which is no loopback address: whoever reaches it "
+			    "sees all calls",
+			    pair_endpoint_text(&options->stats, text));
+}
+
 static void announce(struct keeper *keeper, const struct link_message *message)
 {
 	const struct options *options = options_of(keeper);
@@ -301,6 +311,7 @@ static void announce(struct keeper *keeper, const struct link_message *message)
 	}
 	if (keeper->configuration.open_to_all)
 		log_warning("no access rules (-a, -x): any source may connect");
+	warn_of_page(options);
 	log_info("ready: %s, pid %ld, %u %s", options_version, (long)getpid(), message->number,
 		 message->number == 1 ? "pair" : "pairs");
 }
@@ -341,6 +352,9 @@ static void on_failed(struct keeper *keeper, const struct link_message *message)
 /* A name may be any address. */
 static bool is_ours(const struct options *options, const struct link_message *wish)
 {
+	const struct pair_endpoint *stats = &options->stats;
+	if (stats->port != 0 && stats->port == wish->port && stats->addr == wish->addr)
+		return true;
 	for (size_t i = 0; i < options->pair_count; i++) {
 		const struct pair_endpoint *listen = &options->pairs[i].listen;
 		if (listen->port == wish->port && (!listen->numeric || listen->addr == wish->addr))
@@ -349,12 +363,18 @@ static bool is_ours(const struct options *options, const struct link_message *wi
 	return false;
 }
 
+static size_t listeners_of(const struct options *options)
+{
+	return options->pair_count + (options->stats.port != 0);
+}
+
 static bool may_listen(const struct keeper *keeper, const struct link_message *wish)
 {
 	/* While the configuration changes there are the sockets of both. */
 	const struct options *now = options_of(keeper), *wanted = &keeper->wanted.options;
-	bool has_room = keeper_hold_listens(keeper->hold, wish->addr, wish->port) ||
-			keeper_hold_listeners(keeper->hold) < now->pair_count + wanted->pair_count;
+	bool has_room =
+	    keeper_hold_listens(keeper->hold, wish->addr, wish->port) ||
+	    keeper_hold_listeners(keeper->hold) < listeners_of(now) + listeners_of(wanted);
 	return has_room && (is_ours(now, wish) || is_ours(wanted, wish));
 }
 
@@ -606,6 +626,8 @@ static void use_wanted(struct keeper *keeper)
 	keeper_commands_use(keeper->commands);
 	keeper_capture_begin(&keeper->capture);
 	use_log(keeper, &was.options, options_of(keeper));
+	if (options_of(keeper)->stats.addr != was.options.stats.addr)
+		warn_of_page(options_of(keeper));
 	keeper->wanted = was;
 	keeper->wanted_log_file = log_file;
 	forget_change(keeper);

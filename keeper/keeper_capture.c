@@ -34,8 +34,9 @@ void keeper_capture_give(struct keeper_capture *capture, const struct options *o
 		snprintf(answer->text, sizeof(answer->text), "capture: there is none");
 		return;
 	}
-	if (!capture->fresh && capture->file >= 0 &&
-	    !is_full(capture->file, (uint64_t)options->capture_limit_mib << 20)) {
+	if (!capture->fresh &&
+	    (capture->file < 0 ||
+	     !is_full(capture->file, (uint64_t)options->capture_limit_mib << 20))) {
 		snprintf(answer->text, sizeof(answer->text), "capture file %.200s: it is not full",
 			 options->capture);
 		return;

@@ -1,11 +1,10 @@
 /*
- * Not evhttp: of libevent 2.1.12 it dies where memory lacks as a connection is accepted, and it has
- * no bounds for their number, nor for the time that one takes in all. Of HTTP little is needed: a
- * head is read, an answer written, the connection closed.
+ * evhttp parses and writes; what it has no bounds for is done here: how many connections there are,
+ * and how long each may take in all. For that each connection's bufferevent has one more reference,
+ * ours, by which it can be cut while evhttp has it, and counted until evhttp has let go of it.
  *
- * A client: its head comes -> answered: what else comes is thrown away -> all is written: FIN, so
- * that nothing unread resets the connection before he has read the answer -> his end, or the
- * deadline.
+ * Where memory lacks as it takes a connection, evhttp of libevent 2.1.12 can die, and the worker
+ * with it: the next one goes on with all calls. (A server of our own would not; it would be one.)
  */
 #include "status/status_http.h"
 
@@ -15,43 +14,204 @@
 #include "status/status_json.h"
 #include "status/status_metrics.h"
 #include "status/status_page.h"
-#include "status/status_request.h"
 
 #include <arpa/inet.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
+#include <event2/http.h>
+#include <event2/keyvalq_struct.h>
 #include <event2/listener.h>
 #include <netinet/in.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
 
 enum {
 	BACKLOG = 16,
-	TICK_MS = 200,	  /* how often deadlines are looked at, while there are clients */
-	PAUSE_MS = 1000,  /* before accept is tried again */
-	LINGER_MS = 2000, /* for a client's end, once he has been answered */
-	PATH_TOLD = 128,
+	TICK_MS = 200,	 /* how often connections are looked at, while there are any */
+	PAUSE_MS = 1000, /* before accept is tried again */
 };
 
 struct client {
-	struct status_http *http;
 	struct bufferevent *bev; /* NULL: free */
-	uint64_t began, until;
-	struct in_addr addr_be; /* for the log */
-	bool answered, ended;	/* ended: nothing comes any more */
+	uint64_t began;
 };
 
 struct status_http {
 	struct status_http_config config;
-	struct evconnlistener *listener;
+	struct evhttp *evhttp;
+	struct evconnlistener *listener; /* evhttp's */
 	struct event *tick, *again;
 	struct client clients[STATUS_HTTP_CLIENTS];
 };
+
+/* ---- connections ---- */
+
+/* evhttp takes its callbacks out when it lets go. */
+static bool is_over(const struct client *client)
+{
+	bufferevent_data_cb read;
+	bufferevent_event_cb event;
+	bufferevent_getcb(client->bev, &read, NULL, &event, NULL);
+	return !read && !event && bufferevent_getfd(client->bev) >= 0;
+}
+
+static void let_go(struct client *client)
+{
+	bufferevent_decref(client->bev);
+	client->bev = NULL;
+}
+
+/* evhttp finds that it has ended. */
+static void cut(struct client *client)
+{
+	shutdown(bufferevent_getfd(client->bev), SHUT_RDWR);
+	let_go(client);
+}
+
+/* Whether there are any left. */
+static bool look_after(struct status_http *http, uint64_t now)
+{
+	bool any = false;
+	for (int i = 0; i < STATUS_HTTP_CLIENTS; i++) {
+		struct client *client = &http->clients[i];
+		if (client->bev && is_over(client))
+			let_go(client);
+		else if (client->bev && now - client->began >= STATUS_HTTP_PATIENCE_MS)
+			cut(client);
+		any = any || client->bev;
+	}
+	return any;
+}
+
+static void tick_later(struct status_http *http)
+{
+	const struct timeval after = {.tv_usec = TICK_MS * 1000};
+	if (!event_pending(http->tick, EV_TIMEOUT, NULL))
+		event_add(http->tick, &after);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct status_http *http = arg;
+	(void)fd, (void)what;
+	if (look_after(http, monotonic_ms()))
+		tick_later(http);
+}
+
+/* The oldest gives way: who does not go on would else keep others out. */
+static struct client *make_room(struct status_http *http)
+{
+	struct client *oldest = &http->clients[0];
+	for (int i = 0; i < STATUS_HTTP_CLIENTS; i++) {
+		struct client *client = &http->clients[i];
+		if (!client->bev)
+			return client;
+		if (client->began < oldest->began)
+			oldest = client;
+	}
+	cut(oldest);
+	return oldest;
+}
+
+/* evhttp wants one for a connection that it has accepted, and sets its descriptor. */
+static struct bufferevent *on_connection(struct event_base *base, void *arg)
+{
+	struct status_http *http = arg;
+	struct bufferevent *bev = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
+	if (!bev)
+		return NULL;
+	look_after(http, monotonic_ms());
+	bufferevent_incref(bev);
+	*make_room(http) = (struct client){.bev = bev, .began = monotonic_ms()};
+	tick_later(http);
+	return bev;
+}
+
+static void on_again(evutil_socket_t fd, short what, void *arg)
+{
+	struct status_http *http = arg;
+	(void)fd, (void)what;
+	evconnlistener_enable(http->listener);
+}
+
+/* The system has no descriptor or no memory; it would say so again at once. */
+static void on_accept_error(struct evconnlistener *listener, void *arg)
+{
+	struct status_http *http = arg;
+	const struct timeval after = {.tv_sec = PAUSE_MS / 1000};
+	if (event_add(http->again, &after) == 0)
+		evconnlistener_disable(listener);
+}
+
+static size_t octets_waiting(const struct status_http *http)
+{
+	size_t all = 0;
+	for (int i = 0; i < STATUS_HTTP_CLIENTS; i++) {
+		struct bufferevent *bev = http->clients[i].bev;
+		if (bev)
+			all += evbuffer_get_length(bufferevent_get_output(bev));
+	}
+	return all;
+}
+
+/* ---- whom it is asked of ---- */
+
+static bool is_number(const char *text, size_t length)
+{
+	return strspn(text, "0123456789") == length;
+}
+
+static bool is_address(const char *text, size_t length, int family)
+{
+	char copy[INET6_ADDRSTRLEN];
+	struct in6_addr addr;
+	if (length >= sizeof(copy))
+		return false;
+	memcpy(copy, text, length);
+	copy[length] = '\0';
+	return inet_pton(family, copy, &addr) == 1;
+}
+
+/* host[:port], an address of version 6 in brackets. The port is whose way to us it was: a tunnel's
+ * may be another. */
+static bool is_ours(const char *host)
+{
+	static const char name[] = "localhost";
+	size_t length = strcspn(host, ":");
+	if (host[0] == '[') {
+		const char *end = strchr(host, ']');
+		const char *port = end ? end + 1 : host;
+		bool good_end = end && (*port == '\0' ||
+					(*port == ':' && is_number(port + 1, strlen(port + 1))));
+		return good_end && is_address(host + 1, (size_t)(end - host - 1), AF_INET6);
+	}
+	if (host[length] == ':' && !is_number(host + length + 1, strlen(host + length + 1)))
+		return false;
+	return (length == sizeof(name) - 1 && strncasecmp(host, name, length) == 0) ||
+	       is_address(host, length, AF_INET);
+}
+
+/* HTTP/1.0 knows no Host; no browser speaks it. */
+static bool is_asked_of_us(struct evhttp_request *request)
+{
+	const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(request);
+	const struct evkeyvalq *headers = evhttp_request_get_input_headers(request);
+	const char *host = uri ? evhttp_uri_get_host(uri) : NULL;
+	const struct evkeyval *header;
+
+	if (host && !is_ours(host))
+		return false;
+	for (header = headers->tqh_first; header; header = header->next.tqe_next) {
+		if (strcasecmp(header->key, "Host") == 0 && !is_ours(header->value))
+			return false;
+	}
+	return true;
+}
 
 /* ---- what is asked ---- */
 
@@ -100,9 +260,11 @@ static const struct place {
     {"/healthz", "text/plain; charset=utf-8", false, write_health},
 };
 
-static const struct place *find_place(const char *path)
+static const struct place *find_place(struct evhttp_request *request)
 {
-	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
+	const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(request);
+	const char *path = uri ? evhttp_uri_get_path(uri) : NULL;
+	for (size_t i = 0; path && i < sizeof(places) / sizeof(*places); i++) {
 		if (strcmp(places[i].path, path) == 0)
 			return &places[i];
 	}
@@ -110,306 +272,153 @@ static const struct place *find_place(const char *path)
 }
 
 static int write_figures(const struct status_http *http, const struct place *place,
-			 struct evbuffer *out)
+			 struct evbuffer *out, struct why *why)
 {
 	struct snapshot snapshot = {0};
-	int result = place->figures ? http->config.look(http->config.arg, &snapshot) : 0;
-	if (result == 0)
-		result = place->write(out, &snapshot);
+	int result = place->figures ? http->config.look(http->config.arg, &snapshot, why) : 0;
+	if (result == 0 && place->write(out, &snapshot) != 0)
+		result = why_set(why, "no memory");
 	snapshot_clear(&snapshot);
 	return result;
 }
 
-/* ---- clients ---- */
-
-static void let_go(struct client *client)
-{
-	bufferevent_free(client->bev);
-	client->bev = NULL;
-}
-
-/* The oldest gives way: who does not go on would else keep others out. */
-static struct client *make_room(struct status_http *http)
-{
-	struct client *oldest = &http->clients[0];
-	for (int i = 0; i < STATUS_HTTP_CLIENTS; i++) {
-		struct client *client = &http->clients[i];
-		if (!client->bev)
-			return client;
-		if (client->began < oldest->began)
-			oldest = client;
-	}
-	let_go(oldest);
-	return oldest;
-}
-
-static size_t octets_waiting(const struct status_http *http)
-{
-	size_t all = 0;
-	for (int i = 0; i < STATUS_HTTP_CLIENTS; i++) {
-		struct bufferevent *bev = http->clients[i].bev;
-		if (bev)
-			all += evbuffer_get_length(bufferevent_get_output(bev));
-	}
-	return all;
-}
-
-static void tick_later(struct status_http *http)
-{
-	const struct timeval after = {.tv_usec = TICK_MS * 1000};
-	if (!event_pending(http->tick, EV_TIMEOUT, NULL))
-		event_add(http->tick, &after);
-}
-
-static void on_tick(evutil_socket_t fd, short what, void *arg)
-{
-	struct status_http *http = arg;
-	uint64_t now = monotonic_ms();
-	bool any = false;
-	(void)fd, (void)what;
-	for (int i = 0; i < STATUS_HTTP_CLIENTS; i++) {
-		struct client *client = &http->clients[i];
-		if (client->bev && now >= client->until)
-			let_go(client);
-		any = any || client->bev;
-	}
-	if (any)
-		tick_later(http);
-}
-
 /* ---- answers ---- */
 
-static const char *reason_phrase(int code)
-{
-	switch (code) {
-	case 200:
-		return "OK";
-	case 400:
-		return "Bad Request";
-	case 403:
-		return "Forbidden";
-	case 404:
-		return "Not Found";
-	case 405:
-		return "Method Not Allowed";
-	case 431:
-		return "Request Header Fields Too Large";
-	case 505:
-		return "HTTP Version Not Supported";
-	default:
-		return "Service Unavailable";
-	}
-}
-
 /* The page takes nothing from elsewhere, is shown within nothing, and is kept nowhere. */
-static int add_head(struct evbuffer *out, int code, const char *type, size_t length)
+static int add_headers(struct evhttp_request *request, const char *type, size_t length)
 {
-	time_t now = time(NULL);
-	struct tm parts;
-	char date[40] = "";
-	if (gmtime_r(&now, &parts))
-		strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT", &parts);
-	return evbuffer_add_printf(
-		   out,
-		   "HTTP/1.1 %d %s\r\n"
-		   "Date: %s\r\n"
-		   "%s"
-		   "Content-Type: %s\r\n"
-		   "Content-Length: %zu\r\n"
-		   "Connection: close\r\n"
-		   "Cache-Control: no-store\r\n"
-		   "Content-Security-Policy: default-src 'none'; script-src 'self'; "
-		   "style-src 'self'; connect-src 'self'; base-uri 'none'; "
-		   "form-action 'none'; frame-ancestors 'none'\r\n"
-		   "Cross-Origin-Resource-Policy: same-origin\r\n"
-		   "Referrer-Policy: no-referrer\r\n"
-		   "X-Content-Type-Options: nosniff\r\n"
-		   "X-Frame-Options: DENY\r\n"
-		   "\r\n",
-		   code, reason_phrase(code), date, code == 405 ? "Allow: GET, HEAD\r\n" : "", type,
-		   length) > 0
-		   ? 0
-		   : -1;
+	struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
+	char octets[24];
+	const char *const all[][2] = {
+	    {"Content-Type", type},
+	    {"Content-Length", octets},
+	    {"Connection", "close"},
+	    {"Cache-Control", "no-store"},
+	    {"Content-Security-Policy",
+	     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+	     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
+	    {"Cross-Origin-Resource-Policy", "same-origin"},
+	    {"Referrer-Policy", "no-referrer"},
+	    {"X-Content-Type-Options", "nosniff"},
+	    {"X-Frame-Options", "DENY"},
+	};
+	snprintf(octets, sizeof(octets), "%zu", length);
+	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
+		if (evhttp_add_header(headers, all[i][0], all[i][1]) != 0)
+			return -1;
+	}
+	return 0;
 }
 
-static void tell(const struct client *client, const struct status_request *request, int code)
+static void tell(struct evhttp_request *request, int code)
 {
-	char path[PATH_TOLD], addr[INET_ADDRSTRLEN];
-	const char *asked = request->path ? request->path : "";
-	if (!log_wants(LOG_LEVEL_DEBUG))
+	struct evhttp_connection *connection = evhttp_request_get_connection(request);
+	char *addr = NULL, path[128];
+	uint16_t port = 0;
+	if (!connection || !log_wants(LOG_LEVEL_DEBUG))
 		return;
-	log_debug("status page: %s asks for '%s': %d",
-		  inet_ntop(AF_INET, &client->addr_be, addr, sizeof(addr)),
-		  log_escape(path, sizeof(path), asked, strlen(asked)), code);
+	const char *uri = evhttp_request_get_uri(request);
+	evhttp_connection_get_peer(connection, &addr, &port);
+	log_debug("status page: %s asks for '%s': %d", addr ? addr : "?",
+		  log_escape(path, sizeof(path), uri ? uri : "", uri ? strlen(uri) : 0), code);
 }
 
-/* Whole or not at all: without memory the client is let go of. */
-static void send_answer(struct client *client, const struct status_request *request, int code,
-			const char *type, struct evbuffer *body)
+/* body: drained, or NULL. */
+static void answer(struct evhttp_request *request, int code, const char *type,
+		   struct evbuffer *body)
 {
-	struct evbuffer *whole = evbuffer_new();
-	bool good = whole && add_head(whole, code, type, evbuffer_get_length(body)) == 0 &&
-		    (request->head_only || evbuffer_add_buffer(whole, body) == 0);
-	client->answered = true;
-	client->until = monotonic_ms() + STATUS_HTTP_PATIENCE_MS;
-	tell(client, request, code);
-	if (!good || bufferevent_write_buffer(client->bev, whole) != 0)
-		let_go(client);
-	if (whole)
-		evbuffer_free(whole);
+	size_t length = body ? evbuffer_get_length(body) : 0;
+	bool head = evhttp_request_get_command(request) == EVHTTP_REQ_HEAD;
+	if (body && add_headers(request, type, length) != 0) {
+		evhttp_send_error(request, HTTP_INTERNAL, NULL);
+		return;
+	}
+	tell(request, code);
+	/* A client that has said all may have shut his side: that is no reason to cut the answer.
+	 */
+	struct evhttp_connection *connection = evhttp_request_get_connection(request);
+	struct bufferevent *bev = connection ? evhttp_connection_get_bufferevent(connection) : NULL;
+	evhttp_send_reply(request, code, NULL, head ? NULL : body);
+	if (bev)
+		bufferevent_disable(bev, EV_READ);
 }
 
-static void refuse(struct client *client, const struct status_request *request, int code,
-		   const char *sentence)
+static void refuse(struct evhttp_request *request, int code, const char *sentence)
 {
 	struct evbuffer *body = evbuffer_new();
 	if (body && evbuffer_add_printf(body, "%s\n", sentence) > 0)
-		send_answer(client, request, code, "text/plain; charset=utf-8", body);
+		answer(request, code, "text/plain; charset=utf-8", body);
 	else
-		let_go(client);
+		evhttp_send_error(request, HTTP_INTERNAL, NULL);
 	if (body)
 		evbuffer_free(body);
 }
 
-static void give(struct client *client, const struct status_request *request,
+static void give(struct status_http *http, struct evhttp_request *request,
 		 const struct place *place)
 {
 	struct evbuffer *body = evbuffer_new();
-	if (body && write_figures(client->http, place, body) == 0)
-		send_answer(client, request, 200, place->type, body);
+	struct why why = {"no memory"};
+	if (body && write_figures(http, place, body, &why) == 0)
+		answer(request, HTTP_OK, place->type, body);
 	else
-		refuse(client, request, 503, "no memory");
+		refuse(request, HTTP_SERVUNAVAIL, why.text);
 	if (body)
 		evbuffer_free(body);
 }
 
-static void answer(struct client *client, const struct status_request *request)
-{
-	if (request->wrong) {
-		refuse(client, request, request->code, request->wrong);
-		return;
-	}
-	const struct place *place = find_place(request->path);
-	if (!place)
-		refuse(client, request, 404, "nothing is here");
-	else if (!request->head_only && strcmp(request->method, "GET") != 0)
-		refuse(client, request, 405, "GET and HEAD only");
-	else if (octets_waiting(client->http) > STATUS_HTTP_WAITING_MAX)
-		refuse(client, request, 503, "others have not taken their answers yet");
-	else
-		give(client, request, place);
-}
-
-/* ---- what comes ---- */
-
-static void take_head(struct client *client, struct evbuffer *in, size_t length)
-{
-	char head[STATUS_HTTP_HEAD_MAX + 1];
-	struct status_request request = {.method = NULL};
-	evbuffer_remove(in, head, length);
-	head[length] = '\0';
-	status_request_read(head, length, &request);
-	answer(client, &request);
-}
-
-static void on_read(struct bufferevent *bev, void *arg)
-{
-	struct client *client = arg;
-	struct evbuffer *in = bufferevent_get_input(bev);
-	size_t length = evbuffer_get_length(in);
-	if (!client->answered) {
-		struct evbuffer_ptr end = evbuffer_search(in, "\r\n\r\n", 4, NULL);
-		if (end.pos >= 0 && end.pos <= STATUS_HTTP_HEAD_MAX)
-			take_head(client, in, (size_t)end.pos);
-		else if (length >= STATUS_HTTP_HEAD_MAX)
-			refuse(client, &(struct status_request){.method = NULL}, 431,
-			       "too long a head");
-		else
-			return;
-	}
-	if (client->bev)
-		evbuffer_drain(in, evbuffer_get_length(in));
-}
-
-static void on_written(struct bufferevent *bev, void *arg)
-{
-	struct client *client = arg;
-	if (!client->answered)
-		return;
-	if (client->ended) {
-		let_go(client);
-		return;
-	}
-	shutdown(bufferevent_getfd(bev), SHUT_WR);
-	client->until = monotonic_ms() + LINGER_MS;
-}
-
-/* He may have closed his side only, and wait for the rest of his answer. */
-static void on_end(struct bufferevent *bev, short what, void *arg)
-{
-	struct client *client = arg;
-	client->ended = true;
-	if ((what & BEV_EVENT_ERROR) || evbuffer_get_length(bufferevent_get_output(bev)) == 0)
-		let_go(client);
-}
-
-static void on_client(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *from,
-		      int from_length, void *arg)
+static void on_request(struct evhttp_request *request, void *arg)
 {
 	struct status_http *http = arg;
-	struct bufferevent *bev =
-	    bufferevent_socket_new(http->config.base, fd, BEV_OPT_CLOSE_ON_FREE);
-	(void)listener, (void)from_length;
-	if (!bev) {
-		close(fd);
-		return;
+	enum evhttp_cmd_type method = evhttp_request_get_command(request);
+	const struct place *place = find_place(request);
+
+	if (!is_asked_of_us(request)) {
+		refuse(request, 403, "ask by address, or by the name localhost");
+	} else if (!place) {
+		refuse(request, HTTP_NOTFOUND, "nothing is here");
+	} else if (method != EVHTTP_REQ_GET && method != EVHTTP_REQ_HEAD) {
+		evhttp_add_header(evhttp_request_get_output_headers(request), "Allow", "GET, HEAD");
+		refuse(request, HTTP_BADMETHOD, "GET and HEAD only");
+	} else if (octets_waiting(http) > STATUS_HTTP_WAITING_MAX) {
+		refuse(request, HTTP_SERVUNAVAIL, "others have not taken their answers yet");
+	} else {
+		give(http, request, place);
 	}
-	struct client *client = make_room(http);
-	uint64_t now = monotonic_ms();
-	*client = (struct client){
-	    .http = http,
-	    .bev = bev,
-	    .began = now,
-	    .until = now + STATUS_HTTP_PATIENCE_MS,
-	    .addr_be = ((const struct sockaddr_in *)(const void *)from)->sin_addr,
-	};
-	bufferevent_setcb(bev, on_read, on_written, on_end, client);
-	if (bufferevent_enable(bev, EV_READ | EV_WRITE) != 0)
-		let_go(client);
-	tick_later(http);
-}
-
-static void on_again(evutil_socket_t fd, short what, void *arg)
-{
-	struct status_http *http = arg;
-	(void)fd, (void)what;
-	evconnlistener_enable(http->listener);
-}
-
-/* The system has no descriptor or no memory; it would say so again at once. */
-static void on_accept_error(struct evconnlistener *listener, void *arg)
-{
-	struct status_http *http = arg;
-	const struct timeval after = {.tv_sec = PAUSE_MS / 1000};
-	if (event_add(http->again, &after) == 0)
-		evconnlistener_disable(listener);
 }
 
 /* ---- birth and death ---- */
 
-static int open_all(struct status_http *http)
+static int listen_on(struct status_http *http)
 {
-	struct event_base *base = http->config.base;
-	http->tick = evtimer_new(base, on_tick, http);
-	http->again = evtimer_new(base, on_again, http);
-	if (!http->tick || !http->again)
+	struct evconnlistener *listener = evconnlistener_new(
+	    http->config.base, NULL, NULL, LEV_OPT_CLOSE_ON_EXEC, BACKLOG, http->config.fd);
+	if (!listener)
 		return -1;
-	http->listener = evconnlistener_new(base, on_client, http, LEV_OPT_CLOSE_ON_EXEC, BACKLOG,
-					    http->config.fd);
-	if (!http->listener)
+	if (!evhttp_bind_listener(http->evhttp, listener)) {
+		evconnlistener_free(listener);
 		return -1;
-	evconnlistener_set_error_cb(http->listener, on_accept_error);
+	}
+	http->listener = listener;
+	evconnlistener_set_error_cb(listener, on_accept_error);
 	return 0;
+}
+
+static int open_evhttp(struct status_http *http)
+{
+	http->evhttp = evhttp_new(http->config.base);
+	http->tick = evtimer_new(http->config.base, on_tick, http);
+	http->again = evtimer_new(http->config.base, on_again, http);
+	if (!http->evhttp || !http->tick || !http->again)
+		return -1;
+	evhttp_set_timeout(http->evhttp, STATUS_HTTP_PATIENCE_MS / 1000);
+	evhttp_set_max_headers_size(http->evhttp, STATUS_HTTP_HEAD_MAX);
+	evhttp_set_max_body_size(http->evhttp, STATUS_HTTP_BODY_MAX);
+	/* All that it knows, so that it is we who refuse them. */
+	evhttp_set_allowed_methods(http->evhttp, 0xffff);
+	evhttp_set_bevcb(http->evhttp, on_connection, http);
+	evhttp_set_gencb(http->evhttp, on_request, http);
+	return listen_on(http);
 }
 
 struct status_http *status_http_open(const struct status_http_config *config, struct why *why)
@@ -417,7 +426,7 @@ struct status_http *status_http_open(const struct status_http_config *config, st
 	struct status_http *http = calloc(1, sizeof(*http));
 	if (http) {
 		http->config = *config;
-		if (open_all(http) == 0)
+		if (open_evhttp(http) == 0)
 			return http;
 	}
 	status_http_close(http);
@@ -429,8 +438,8 @@ void status_http_close(struct status_http *http)
 {
 	if (!http)
 		return;
-	if (http->listener)
-		evconnlistener_free(http->listener);
+	if (http->evhttp)
+		evhttp_free(http->evhttp);
 	for (int i = 0; i < STATUS_HTTP_CLIENTS; i++) {
 		if (http->clients[i].bev)
 			let_go(&http->clients[i]);

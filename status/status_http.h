@@ -10,8 +10,7 @@
  * is asked must be asked of an address or of localhost: a name that somebody else owns may be made
  * to mean us, and his page in an operator's browser would read along (DNS rebinding).
  *
- * It reads what strangers send, and changes nothing. Where memory lacks a request is lost, not the
- * process. Thread: the one that runs the event base.
+ * It reads what strangers send, and changes nothing. Thread: the one that runs the event base.
  */
 #ifndef STATUS_STATUS_HTTP_H
 #define STATUS_STATUS_HTTP_H
@@ -26,11 +25,12 @@ enum {
 	STATUS_HTTP_CLIENTS = 16,	    /* at once; one more puts out the oldest */
 	STATUS_HTTP_PATIENCE_MS = 10000,    /* for a connection, from accept to the last octet */
 	STATUS_HTTP_HEAD_MAX = 8192,	    /* octets of a request line and its headers */
+	STATUS_HTTP_BODY_MAX = 1024,	    /* of a body, which nobody reads */
 	STATUS_HTTP_WAITING_MAX = 64 << 20, /* octets that clients have not taken yet; more: 503 */
 };
 
-/* Fills the snapshot, which is empty; the server clears it. 0, or -1: no memory. */
-typedef int status_http_look(void *arg, struct snapshot *snapshot);
+/* Fills the snapshot, which is empty; the server clears it. 0, or -1 with a sentence. */
+typedef int status_http_look(void *arg, struct snapshot *snapshot, struct why *why);
 
 struct status_http_config {
 	struct event_base *base;

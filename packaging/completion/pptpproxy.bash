@@ -24,6 +24,9 @@ _pptpproxy() {
 	--fastpath)
 		value='off|auto|native|generic'
 		;;
+	--show)
+		value='calls|pairs|totals'
+		;;
 	--fastpath-interface)
 		_available_interfaces -a
 		return

@@ -81,6 +81,7 @@ static void check_same_lists(const struct options *a, const struct options *b)
 static void check_same(const struct options *a, const struct options *b)
 {
 	check_same_lists(a, b);
+	assert(a->stats.addr == b->stats.addr && a->stats.port == b->stats.port);
 	assert(same_text(a->log_file, b->log_file) && same_text(a->pid_file, b->pid_file));
 	assert(same_text(a->control, b->control) && same_text(a->user, b->user));
 	assert(a->ready_fd == b->ready_fd);
@@ -97,6 +98,8 @@ static void check_same(const struct options *a, const struct options *b)
 	assert(a->max_rate_per_source == b->max_rate_per_source);
 	assert(a->max_waiting_checks == b->max_waiting_checks);
 	assert(a->max_early_packets == b->max_early_packets);
+	assert(same_text(a->capture, b->capture) && !a->tap && !b->tap);
+	assert(a->capture_limit_mib == b->capture_limit_mib);
 }
 
 static void check_taken(const struct options *options, const struct options_file *file)
@@ -117,6 +120,7 @@ static void check_explained(const struct why *why)
 {
 	assert(strncmp(why->text, "FILE line ", strlen("FILE line ")) == 0 ||
 	       strncmp(why->text, "nothing to forward", strlen("nothing to forward")) == 0 ||
+	       strncmp(why->text, "--capture -:", strlen("--capture -:")) == 0 ||
 	       strncmp(why->text, "--fastpath-interface", strlen("--fastpath-interface")) == 0);
 }
 

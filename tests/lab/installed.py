@@ -16,6 +16,7 @@ import tempfile
 import threading
 from pathlib import Path
 
+from .errors import Skip
 from .netns import CLONE_FS, CLONE_NEWNS, MS_BIND, MS_PRIVATE, MS_REC, RUN_PREFIX, _call, _end_members, _libc, _mount, need
 
 SYSTEMCTL = """\
@@ -82,7 +83,10 @@ class Machine:
             os.mkdir(f"{base}/{name}")
         os.chmod(f"{base}/root", 0o755)
         root = f"{base}/root"
-        _mount("lab", root, "overlay", data=f"lowerdir=/,upperdir={base}/upper,workdir={base}/work")
+        try:
+            _mount("lab", root, "overlay", data=f"lowerdir=/,upperdir={base}/upper,workdir={base}/work")
+        except OSError as error:
+            raise Skip(f"no overlay over / can be had: {error}") from None
         for place in ("proc", "sys", "dev"):
             _mount(f"/{place}", f"{root}/{place}", flags=MS_BIND | MS_REC)
         _mount("lab", f"{root}/run", "tmpfs", data="mode=755")

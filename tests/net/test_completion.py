@@ -143,6 +143,7 @@ def test_bash_values():
     assert bash("--acl-mode", "") == ["all", "any"]
     assert bash("--acl-mode", "=", "an") == ["any"]
     assert bash("--fastpath", "") == ["off", "auto", "native", "generic"]
+    assert bash("--show", "") == ["calls", "pairs", "totals"]
     assert "lo" in bash("--fastpath-interface", "")
     assert bash("--user", "nobo") == ["nobody"]
     assert "pptpproxy" in bash("-x", "pptppro")
@@ -166,6 +167,7 @@ def test_zsh_values():
     assert zsh("--acl-mode", "") == ["all", "any"]
     assert zsh("--acl-mode=an") == ["any"]
     assert zsh("--fastpath", "") == ["off", "auto", "native", "generic"]
+    assert zsh("--show", "") == ["calls", "pairs", "totals"]
     assert "lo" in zsh("--fastpath-interface", "")
     assert "nobody" in zsh("--user", "nobo")
     assert "pptpproxy" in zsh("-x", "pptppro")

@@ -106,6 +106,7 @@ class Image:
                 self.program, *json.loads(one(self.final, "ENTRYPOINT"))[1:], *json.loads(one(self.final, "CMD"))]
 
 
+@tap.deadline(300)
 def test_carries_calls_with_net_raw_alone():
     "what the image's commands build needs the image's packages only, and carries a call as its user with NET_RAW alone"
     need("setpriv", "setcap", "dpkg-query", "readelf")

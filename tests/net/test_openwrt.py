@@ -150,6 +150,18 @@ config other 'one'
                                   r'acl-cmd /bin/sh -c "exit \$1" a\ b', "debug"], router.lines()
 
 
+def test_documented_settings():
+    "the settings that docs/openwrt.md shows are good"
+    text = (ROOT / "docs/openwrt.md").read_text()
+    blocks = re.findall(r"^(config pptpproxy 'main'\n(?:\t.*\n)+)", text, re.M)
+    assert len(blocks) > 1, text
+    for block in blocks:
+        with Machine() as room:
+            router = Router(room, block)
+            status, said = router.rc("start")
+            assert status == 0 and router.heard("procd_open_instance"), said
+
+
 def test_service():
     "procd gets one instance that is started for ever, logs, and is told of a changed file by a signal"
     with Machine() as room:
@@ -226,6 +238,7 @@ def test_call_and_reload():
             assert daemon.stop() == 0
 
 
+@tap.deadline(300)
 def test_package():
     "the package is built from the tree without the fast path, has this version, and its libraries are those it depends on"
     with Machine() as room:

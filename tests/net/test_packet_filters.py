@@ -144,6 +144,20 @@ def test_nftables_twice():
         assert host.untracked() == 2
 
 
+def test_nftables_openwrt():
+    "nftables: the chains alone, within OpenWrt's own table, keep a call's packets untracked"
+    [chains] = re.findall(r"^table ip pptpproxy \{\n(.*?)^\}\n", NFT.read_text(), re.M | re.S)
+    with Lab() as lab:
+        lab.net.home.run(["nft", "-f", "-"], input=f"table inet fw4 {{\n{chains}}}\n")
+        # What makes the kernel track at all.
+        lab.net.home.run(["nft", "-f", "-"], input="table ip t { chain c { type filter hook input priority 0; ct state new; }; }\n")
+        lab.pptpd(lab.net.vpn, 10)
+        lab.proxy(lab.net.home, WORDS)
+        call = lab.call(lab.net.workstation, "192.0.2.1", 10)
+        assert not tracked(lab.net.home), tracked(lab.net.home)
+        call.hang_up()
+
+
 def test_nftables_gre():
     "nftables: without its rules for protocol 47, no packets"
     no_gre_without(Nft, without(NFT.read_text(), "protocol gre accept"))

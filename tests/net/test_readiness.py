@@ -3,6 +3,7 @@
 
 import os
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -127,6 +128,23 @@ def test_upgrade_and_death():
                 assert supervisor.wait("READY=1", mark)["STATUS"] == "1 pair"
             mark = supervisor.mark()
         supervisor.wait("STOPPING=1", mark)
+
+
+def test_commands():
+    "an access command gets neither the supervisor's socket nor its descriptor"
+    with DualHomed() as net, Supervisor() as supervisor, Fifo() as fifo:
+        command = "sh -c 'tr \\\\0 \\\\n </proc/self/environ; ls /proc/$$/fd; exec sleep 60'"
+        process = Proc([*SHELL, fifo.path, program(), "-d", "-p", SERVER, "--ready-fd", "7", "-x", command], ns=net.firewall,
+                       env=supervisor.env)
+        with process:
+            supervisor.wait("READY=1")
+            # What it says once it has ended may not be heard.
+            with net.client, socket.create_connection((net.inside, 1723), 10):
+                process.log.wait("sh: 2$")
+            said = [line.split(": ")[-1] for line in process.lines("sh: ")]
+            assert any(line.startswith("PPTPPROXY_CLIENT=") for line in said), process.text()
+            assert not any("NOTIFY_SOCKET" in line for line in said), said
+            assert {"0", "1", "2"} <= set(said) and not {str(fd) for fd in range(3, 10)} & set(said), said
 
 
 def test_descriptor():

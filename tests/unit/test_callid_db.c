@@ -762,6 +762,35 @@ static void observers_are_told_in_order(void **state)
 	}
 }
 
+static void watched_is_passed_on(void **state)
+{
+	(void)state;
+	static int first = 1;
+	struct callid_info info;
+	uint16_t shown;
+	callid_ref call = reserve(100, 1, &shown), other = reserve(101, 1, &shown);
+	told_count = 0;
+	callid_db_observe(db, note, &first);
+	callid_db_set_watched(db, call, false); /* as it is: told nobody */
+	callid_db_set_watched(db, call, true);
+	callid_db_set_watched(db, call, true);
+	assert_true(callid_db_get(db, call, &info) && info.watched);
+	assert_true(callid_db_get(db, other, &info) && !info.watched);
+	callid_db_set_watched(db, call, false);
+	assert_true(callid_db_get(db, call, &info) && !info.watched);
+	assert_int_equal(told_count, 2);
+	assert_int_equal(told[1].event, CALLID_CHANGED);
+	assert_int_equal(told[1].call, call);
+	/* The next call in its slot is nobody's. */
+	callid_db_set_watched(db, call, true);
+	callid_db_end(db, call, 1, NULL);
+	callid_db_set_watched(db, call, true);
+	callid_db_expire(db, 1 + QUARANTINE);
+	callid_ref next = reserve(102, 2 + QUARANTINE, &shown);
+	assert_int_equal(callid_slot(next), callid_slot(call));
+	assert_true(callid_db_get(db, next, &info) && !info.watched);
+}
+
 static void a_refused_reservation_is_told_nobody(void **state)
 {
 	(void)state;
@@ -1313,6 +1342,7 @@ int main(void)
 	    CASE(names_that_never_were_are_harmless),
 	    CASE(the_generation_grows_with_each_change),
 	    CASE(observers_are_told_in_order),
+	    CASE(watched_is_passed_on),
 	    CASE(a_refused_reservation_is_told_nobody),
 	    CASE(sixty_thousand_calls_are_all_found),
 	    CASE(a_hundred_thousand_calls_leave_nothing),

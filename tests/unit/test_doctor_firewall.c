@@ -578,6 +578,26 @@ static void any_text_is_survived(void **state)
 	said_of(&(struct doctor_firewall_texts){.nft = odd});
 }
 
+/* Each chain jumps eight times to the next one. */
+static void chains_that_multiply_are_left(void **state)
+{
+	(void)state;
+	struct doctor_rules rules = {.program = "iptables"};
+	char text[4096] = "*filter\n:INPUT ACCEPT [0:0]\n", line[64];
+	for (int i = 0; i < 15; i++) {
+		snprintf(line, sizeof(line), ":c%d - [0:0]\n", i);
+		strcat(text, line);
+	}
+	strcat(text, "-A INPUT -j c0\n");
+	for (int i = 0; i < 8 * 14; i++) {
+		snprintf(line, sizeof(line), "-A c%d -j c%d\n", i / 8, i / 8 + 1);
+		strcat(text, line);
+	}
+	assert_true(doctor_iptables_parse(&rules, text));
+	judged(&rules, "MMMMM", "8^14 ways");
+	doctor_rules_clear(&rules);
+}
+
 static void a_rule_too_long_is_not_understood(void **state)
 {
 	(void)state;
@@ -605,6 +625,7 @@ int main(void)
 	    cmocka_unit_test(three_programs),
 	    cmocka_unit_test(a_redirection_is_deleted),
 	    cmocka_unit_test(any_text_is_survived),
+	    cmocka_unit_test(chains_that_multiply_are_left),
 	    cmocka_unit_test(a_rule_too_long_is_not_understood),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

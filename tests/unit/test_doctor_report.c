@@ -78,6 +78,23 @@ static void each_line_is_out_at_once(void **state)
 	assert_string_equal(text, "  ok       known\n");
 }
 
+static void words_are_quoted_for_a_shell(void **state)
+{
+	(void)state;
+	static char out[DOCTOR_REPORT_WORD], huge[2 * DOCTOR_REPORT_WORD];
+	assert_string_equal(doctor_report_word("/var/log/a-b_1.log", out), "/var/log/a-b_1.log");
+	assert_string_equal(doctor_report_word("", out), "''");
+	assert_string_equal(doctor_report_word("a b", out), "'a b'");
+	assert_string_equal(doctor_report_word("$(x)", out), "'$(x)'");
+	assert_string_equal(doctor_report_word("it's", out), "'it'\\''s'");
+	memset(huge, '\'', sizeof(huge) - 1);
+	doctor_report_word(huge, out);
+	assert_true(strlen(out) < DOCTOR_REPORT_WORD);
+	memset(huge, 'a', sizeof(huge) - 1);
+	doctor_report_word(huge, out);
+	assert_true(strlen(out) < DOCTOR_REPORT_WORD);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -85,6 +102,7 @@ int main(void)
 					    end),
 	    cmocka_unit_test_setup_teardown(notes_are_not_wrong, begin, end),
 	    cmocka_unit_test_setup_teardown(one_thing, begin, end),
+	    cmocka_unit_test(words_are_quoted_for_a_shell),
 	    cmocka_unit_test_setup_teardown(each_line_is_out_at_once, begin, end),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

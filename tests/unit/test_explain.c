@@ -463,6 +463,17 @@ static void lcp_anew(void **state)
 	EXPECT("0.014 LCP up");
 }
 
+/* Its answer may have been lost. */
+static void a_request_again_is_not_anew(void **state)
+{
+	(void)state;
+	lcp_up();
+	PPP(C, LCP, 1, MRU_1400 MAGIC_C);
+	PPP(S, LCP, 2, MRU_1400 MAGIC_C);
+	EXPECT_NO("anew");
+	EXPECT("Nothing looks wrong.");
+}
+
 static void a_wrong_password(void **state)
 {
 	(void)state;
@@ -881,6 +892,19 @@ static void on_leg_at(int leg, uint32_t ms, uint32_t number)
 	frames.gre_sequence[C] = frames.gre_sequence[S] = number;
 }
 
+static void a_wrong_password_on_both_legs(void **state)
+{
+	(void)state;
+	open_legs();
+	for (int leg = 1; leg <= 2; leg++) {
+		on_leg(leg);
+		NEGOTIATE(LCP, MAGIC_C, MAGIC_S AUTH_V2);
+		PPP(S, CHAP, 4, "E=691 R=0");
+	}
+	EXPECT("1. Call 1.1: MS-CHAPv2 fails: the server refuses client: \"E=691 R=0\".");
+	EXPECT_NO(" 2. Call");
+}
+
 static void less_on_the_second_leg(void **state)
 {
 	(void)state;
@@ -1127,6 +1151,7 @@ int main(void)
 	    CASE(a_looped_line),
 	    CASE(lcp_without_agreement),
 	    CASE(lcp_anew),
+	    CASE(a_request_again_is_not_anew),
 	    CASE(a_wrong_password),
 	    CASE(pap),
 	    CASE(eap),
@@ -1156,6 +1181,7 @@ int main(void)
 	    CASE(sent_again),
 	    CASE(two_legs),
 	    CASE(lost_between_two_legs),
+	    CASE(a_wrong_password_on_both_legs),
 	    CASE(less_on_the_second_leg),
 	    CASE(cut_between_two_legs),
 	    CASE(cut_before_two_legs),

@@ -578,6 +578,168 @@ static void legs_by_one_direction(void **state)
 	check_legs_by(S, MAGIC_S);
 }
 
+/* A proxy between: client - 10.1.0.1, 10.2.0.1 - server. */
+static void on_leg(int leg)
+{
+	frames.address[C] = leg == 1 ? FRAMES_CLIENT_ADDRESS : 0x0A020001;
+	frames.address[S] = leg == 1 ? 0x0A010001 : FRAMES_SERVER_ADDRESS;
+	frames.id[C] = leg == 1 ? 5 : 500;
+	frames.id[S] = leg == 1 ? 700 : 7;
+	frames.sequence[C] = leg == 1 ? 1000 : 500000;
+	frames.sequence[S] = leg == 1 ? 2000 : 600000;
+}
+
+/* Start messages, one pair within the other; both legs then stand behind them. */
+static void open_legs(uint8_t result, uint32_t sequence[2][2])
+{
+	on_leg(1);
+	frames_add_message(&frames, C, PPTP_START_REQUEST, 0, 0, 0);
+	sequence[0][C] = frames.sequence[C];
+	on_leg(2);
+	frames_add_message(&frames, C, PPTP_START_REQUEST, 0, 0, 0);
+	frames_add_message(&frames, S, PPTP_START_REPLY, 0, 0, result);
+	memcpy(sequence[1], frames.sequence, sizeof(sequence[1]));
+	on_leg(1);
+	frames.sequence[C] = sequence[0][C];
+	frames_add_message(&frames, S, PPTP_START_REPLY, 0, 0, result);
+	memcpy(sequence[0], frames.sequence, sizeof(sequence[0]));
+}
+
+static void go_to_leg(int leg, uint32_t sequence[2][2])
+{
+	on_leg(leg);
+	memcpy(frames.sequence, sequence[leg - 1], sizeof(frames.sequence));
+}
+
+static void refused_on_both_legs(void **state)
+{
+	(void)state;
+	uint32_t sequence[2][2];
+	open_legs(4, sequence);
+	EXPECT("2. Control connection 1: the server 10.1.0.1 refuses it: not authorized.");
+	EXPECT_NO(" 3. ");
+}
+
+static void a_call_that_both_legs_refuse(void **state)
+{
+	(void)state;
+	uint32_t sequence[2][2];
+	open_legs(1, sequence);
+	for (int leg = 1; leg <= 2; leg++) {
+		go_to_leg(leg, sequence);
+		frames_add_message(&frames, C, PPTP_OUTGOING_CALL_REQUEST, frames.id[C], 0, 0);
+		frames_add_message(&frames, S, PPTP_OUTGOING_CALL_REPLY, 0, frames.id[C], 4);
+	}
+	EXPECT("2. Call 1.1: the server refuses it: busy.");
+	EXPECT_NO(" 3. ");
+}
+
+static void silent_on_both_legs(void **state)
+{
+	(void)state;
+	uint32_t sequence[2][2];
+	open_legs(1, sequence);
+	for (int leg = 1; leg <= 2; leg++) {
+		go_to_leg(leg, sequence);
+		frames_call(&frames);
+	}
+	frames.ms += 10000;
+	frames_add_message(&frames, C, PPTP_ECHO_REQUEST, 0, 0, 0);
+	EXPECT("2. Call 1.1: neither client nor server sends GRE");
+	EXPECT_NO(" 3. ");
+}
+
+/* One leg has a call more, or they say something else: which is which cannot be told. */
+static void legs_that_differ(void **state)
+{
+	(void)state;
+	uint32_t sequence[2][2];
+	open_legs(1, sequence);
+	for (int leg = 1; leg <= 2; leg++) {
+		go_to_leg(leg, sequence);
+		frames_call(&frames);
+		frames_add_ppp(&frames, C, LCP, 1, leg == 1 ? MAGIC_C : MAGIC_S, 6);
+	}
+	EXPECT("another leg of control connection 2");
+	EXPECT_NO("the same call as");
+	frames_add_message(&frames, C, PPTP_OUTGOING_CALL_REQUEST, 9, 0, 0);
+	EXPECT_NO("the same call as");
+}
+
+/* What answers before it was asked is no leg of this. */
+static void one_after_the_other(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		frames.port[C]++;
+		frames_open(&frames);
+	}
+	EXPECT_NO("another leg of");
+}
+
+static void a_stray_that_explains_nothing(void **state)
+{
+	(void)state;
+	up();
+	PPP(C, LCP, 1, MAGIC_C);
+	PPP(C, LCP, 1, MAGIC_C);
+	frames.address[S] = 0x0A020063;
+	frames.id[C] = 77;
+	PPP(S, LCP, 1, MAGIC_S);
+	frames.address[C] = 0x0A010063;
+	PPP(S, LCP, 1, MAGIC_S);
+	EXPECT("Call 1.1: client sends GRE (2 packets), server never does: protocol 47 is blocked");
+}
+
+static void adopted_and_alone(void **state)
+{
+	(void)state;
+	frames_open(&frames);
+	frames_add_message(&frames, C, PPTP_OUTGOING_CALL_REQUEST, 5, 0, 0);
+	PPP(C, LCP, 1, MAGIC_C);
+	PPP(C, LCP, 1, MAGIC_C);
+	frames_add_message(&frames, S, PPTP_OUTGOING_CALL_REPLY, 7, 5, 1);
+	EXPECT("1. Call 1.1: client sends GRE (2 packets), server never does");
+	EXPECT_NO("Stray call");
+}
+
+static void more_findings_than_can_be_told(void **state)
+{
+	(void)state;
+	frames_open(&frames);
+	for (uint16_t i = 0; i < 110; i++) {
+		frames.id[C] = frames.id[S] = i;
+		frames_call(&frames);
+		PPP(C, LCP, 1, MAGIC_C);
+		PPP(C, LCP, 1, MAGIC_C);
+	}
+	EXPECT("100. Call 1.100: client sends GRE");
+	EXPECT("... and 10 more of that kind");
+}
+
+static void too_early_to_complain(void **state)
+{
+	(void)state;
+	frames_add_tcp(&frames, C, FRAMES_SYN, NULL, 0);
+	EXPECT("Nothing looks wrong.");
+	frames_add_tcp(&frames, S, FRAMES_SYN | FRAMES_ACK, NULL, 0);
+	EXPECT("Nothing looks wrong.");
+	frames_add_message(&frames, C, PPTP_START_REQUEST, 0, 0, 0);
+	EXPECT("Nothing looks wrong.");
+	frames.ms += 6000;
+	frames_add_message(&frames, C, PPTP_ECHO_REQUEST, 0, 0, 0);
+	EXPECT("never replies to the Start-Control-Connection-Request");
+}
+
+static void given_up_at_once(void **state)
+{
+	(void)state;
+	frames_add_tcp(&frames, C, FRAMES_SYN, NULL, 0);
+	frames.ms += 6000;
+	frames_add_tcp(&frames, C, FRAMES_RST, NULL, 0);
+	EXPECT("10.2.0.10 never answers (1 SYN)");
+}
+
 static void two_calls_of_one_connection_are_no_legs(void **state)
 {
 	(void)state;
@@ -630,6 +792,16 @@ int main(void)
 	    CASE(a_time_that_is_none),
 	    CASE(three_that_look_the_same),
 	    CASE(legs_by_one_direction),
+	    CASE(refused_on_both_legs),
+	    CASE(a_call_that_both_legs_refuse),
+	    CASE(silent_on_both_legs),
+	    CASE(legs_that_differ),
+	    CASE(one_after_the_other),
+	    CASE(a_stray_that_explains_nothing),
+	    CASE(adopted_and_alone),
+	    CASE(more_findings_than_can_be_told),
+	    CASE(too_early_to_complain),
+	    CASE(given_up_at_once),
 	    CASE(two_calls_of_one_connection_are_no_legs),
 	};
 	return cmocka_run_group_tests_name("explain_odd", tests, NULL, NULL) != 0;

@@ -207,6 +207,21 @@ static void ppp_headers(void **state)
 	assert_null(events.first);
 }
 
+/* It says that there is more than the capture has. */
+static void ppp_text_that_is_cut(void **state)
+{
+	(void)state;
+	static const char *const names[] = {"one", "other"};
+	static const uint8_t octets[] = "\xC0\x21\x05\x01\x00\xFFthe end of it";
+	struct explain_events events = {0};
+	struct explain_ppp ppp;
+	const struct explain_frame frame = {.octets = octets, .length = 6 + 7};
+	explain_ppp_begin(&ppp);
+	explain_ppp_take(&ppp, &frame, names, &events);
+	assert_string_equal(ppp.reason, "\"the end\"");
+	explain_events_clear(&events);
+}
+
 /* Every control packet of every protocol, cut at every place. */
 static void ppp_cut_anywhere(void **state)
 {
@@ -252,11 +267,17 @@ static void methods(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(numbers),		cmocka_unit_test(results),
-	    cmocka_unit_test(quotes),		cmocka_unit_test(quotes_stay_within),
-	    cmocka_unit_test(wrapping),		cmocka_unit_test(events),
-	    cmocka_unit_test(the_index),	cmocka_unit_test(ppp_headers),
-	    cmocka_unit_test(ppp_cut_anywhere), cmocka_unit_test(methods),
+	    cmocka_unit_test(numbers),
+	    cmocka_unit_test(results),
+	    cmocka_unit_test(quotes),
+	    cmocka_unit_test(quotes_stay_within),
+	    cmocka_unit_test(wrapping),
+	    cmocka_unit_test(events),
+	    cmocka_unit_test(the_index),
+	    cmocka_unit_test(ppp_headers),
+	    cmocka_unit_test(ppp_text_that_is_cut),
+	    cmocka_unit_test(ppp_cut_anywhere),
+	    cmocka_unit_test(methods),
 	};
 	return cmocka_run_group_tests_name("explain_words", tests, NULL, NULL) != 0;
 }

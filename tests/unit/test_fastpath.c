@@ -574,6 +574,39 @@ static unsigned hops_wanted(void)
 	return count;
 }
 
+/* Its packets are to be seen on the raw way; what had been carried still counts. */
+static void watched_calls_leave_and_come_back(void **state)
+{
+	struct callid_info last;
+	(void)state;
+	OWN_NET_NEEDED();
+	struct call call = make_call(5, 7), other = make_call(6, 8), late = reserve(9, 10);
+	OWN_NET_WAIT(carries(&call, CALLID_CLIENT));
+	OWN_NET_WAIT(carries(&call, CALLID_SERVER));
+	uint64_t before = info_of(&call).from[CALLID_CLIENT].packets;
+	callid_db_set_watched(db, call.ref, true);
+	callid_db_set_watched(db, late.ref, true); /* which never was there */
+	assert_false(carries(&call, CALLID_CLIENT));
+	assert_false(carries(&call, CALLID_SERVER));
+	OWN_NET_WAIT(carries(&other, CALLID_CLIENT));
+	open_call(&late);
+	callid_db_release(db, late.ref);
+	assert_false(carries(&late, CALLID_CLIENT));
+	assert_int_equal(info_of(&call).from[CALLID_CLIENT].packets, before);
+	callid_db_set_watched(db, call.ref, false);
+	callid_db_set_watched(db, late.ref, false);
+	OWN_NET_WAIT(carries(&call, CALLID_CLIENT));
+	OWN_NET_WAIT(carries(&call, CALLID_SERVER));
+	OWN_NET_WAIT(carries(&late, CALLID_CLIENT));
+	assert_int_equal(info_of(&call).from[CALLID_CLIENT].packets, before + 1);
+	callid_db_set_watched(db, call.ref, true);
+	assert_true(callid_db_end(db, call.ref, monotonic_ms(), &last));
+	assert_int_equal(last.from[CALLID_CLIENT].packets, before + 1);
+	assert_true(callid_db_end(db, other.ref, monotonic_ms(), NULL));
+	assert_true(callid_db_end(db, late.ref, monotonic_ms(), NULL));
+	assert_int_equal(hops_wanted(), 0);
+}
+
 /* The same calls in the same slots, as they are in a table that outlives its writer. */
 static void remake(struct call *call)
 {
@@ -1174,6 +1207,7 @@ int main(int argc, char **argv)
 	    CASE(only_released_calls_are_carried),
 	    CASE(a_new_call_starts_on_the_raw_way),
 	    CASE(call_that_never_opened),
+	    CASE(watched_calls_leave_and_come_back),
 	    CASE(counts_of_both_ways_add_up),
 	    CASE(last_seen_is_on_the_tables_clock),
 	    CASE(the_next_call_in_a_slot_starts_from_zero),

@@ -82,6 +82,7 @@ static void defaults(void **state)
 	assert_null(options.log_file);
 	assert_null(options.pid_file);
 	assert_string_equal(options.control, "@pptpproxy");
+	assert_int_equal(options.stats.port, 0);
 	assert_int_equal(options.ready_fd, -1);
 	assert_int_equal(options.acl_timeout_s, 10);
 	assert_int_equal(options.acl_parallel, 16);
@@ -207,6 +208,35 @@ static void questions_to_a_running_instance(void **state)
 	assert_true(options.asks);
 	assert_int_equal(PARSE("-p", "1.1.1.1"), OPTIONS_RUN);
 	assert_false(options.asks);
+}
+
+static void captures(void **state)
+{
+	(void)state;
+	assert_int_equal(PARSE("-p", "1.1.1.1"), OPTIONS_RUN);
+	assert_null(options.capture);
+	assert_int_equal(options.capture_limit_mib, 100);
+	assert_int_equal(PARSE("-p", "1.1.1.1", "--capture", "x", "--capture-limit=1048576"),
+			 OPTIONS_RUN);
+	assert_string_equal(options.capture, "x");
+	assert_int_equal(options.capture_limit_mib, 1048576);
+	assert_int_equal(PARSE_WITH("proxy 1.1.1.1\ncapture y\n", "-d"), OPTIONS_RUN);
+	assert_string_equal(options.capture, "y");
+	assert_int_equal(PARSE_WITH("proxy 1.1.1.1\ncapture y\n", "--capture", "x"), OPTIONS_RUN);
+	assert_string_equal(options.capture, "x");
+	/* To a running instance. */
+	assert_int_equal(PARSE("--tap", "all", "--capture", "-"), OPTIONS_TAP);
+	assert_string_equal(options.tap, "all");
+	assert_string_equal(options.capture, "-");
+	assert_true(options.asks);
+	assert_int_equal(PARSE_WITH("capture y\ncontrol @z\n", "--tap", "1:2", "--capture", "x"),
+			 OPTIONS_TAP);
+	assert_string_equal(options.capture, "x");
+	assert_string_equal(options.control, "@z");
+	/* The file's is the instance's own. */
+	assert_int_equal(PARSE_WITH("capture y\n", "--tap", "all"), OPTIONS_BAD);
+	assert_string_equal(why.text,
+			    "--tap all: it needs --capture FILE, or - for standard output");
 }
 
 static void explain_stands_alone(void **state)
@@ -394,6 +424,16 @@ static void bad_values_are_named(void **state)
 	BAD("--connect-timeout x: must be 1 to 3600", "--connect-timeout", "x");
 	BAD("--handshake-timeout 9999: must be 1 to 3600", "--handshake-timeout", "9999");
 	BAD("--keepalive 10801: must be 1 to 10800", "--keepalive", "10801");
+	BAD("--capture-limit 0: must be 1 to 1048576", "--capture-limit", "0");
+	BAD("--capture-limit 1048577: must be 1 to 1048576", "--capture-limit", "1048577");
+	BAD("--capture needs a value that is not empty", "--capture", "");
+	BAD("--capture -: standard output goes with --tap only", "-p", "1.1.1.1", "--capture", "-");
+	BAD("--tap: it does not go with --show", "--tap", "all", "--show", "calls");
+	BAD("--tap: it does not go with --end", "--tap", "all", "--end", "1:2");
+	BAD("--json: it does not go with --tap", "--json", "--tap", "all", "--capture", "x");
+	BAD("-n: it does not go with --tap", "-n", "--tap", "all", "--capture", "x");
+	BAD("--capture: it does not go with --show", "--show", "calls", "--capture", "x");
+	BAD("--capture-limit: it does not go with --end", "--end", "1:2", "--capture-limit", "5");
 	BAD("--show call: must be calls, pairs or totals", "--show", "call");
 	BAD("--end 12: no call's name; as --show calls has it: 12:49750", "--end", "12");
 	BAD("--end: it does not go with --show", "--end", "1:2", "--show", "calls");
@@ -431,6 +471,31 @@ static void bad_values_are_named(void **state)
 	    "10.0.0.0/33");
 	BAD("-x 'a: the quote ' is not closed", "-x", "'a");
 	BAD("-x  : there is no word in it", "-x", " ");
+}
+
+static void status_page(void **state)
+{
+	(void)state;
+	assert_int_equal(PARSE("-p", "1.1.1.1", "--stats", "127.0.0.1:9100"), OPTIONS_RUN);
+	assert_int_equal(options.stats.addr, 0x7f000001);
+	assert_int_equal(options.stats.port, 9100);
+	assert_string_equal(options.stats.word, "127.0.0.1");
+	assert_int_equal(PARSE("-p", "2.2.2.2,1.1.1.1", "--stats", "127.0.0.1:1723"), OPTIONS_RUN);
+	assert_int_equal(PARSE("-p", "a.example,1.1.1.1", "--stats", "127.0.0.1:1723"),
+			 OPTIONS_RUN);
+	BAD("--stats 127.0.0.1: the port is missing", "--stats", "127.0.0.1");
+	BAD("--stats :9100: the listen address is missing", "--stats", ":9100");
+	BAD("--stats localhost:9100: 'localhost' is not an IPv4 address", "--stats",
+	    "localhost:9100");
+	BAD("--stats 127.0.0.1:0: port '0' is not a number from 1 to 65535", "--stats",
+	    "127.0.0.1:0");
+	BAD("--stats [::1]:9100: '[::1]:9100': IPv6 is not supported", "--stats", "[::1]:9100");
+	BAD("--stats 224.0.0.1:9100: '224.0.0.1' is not the address of one host", "--stats",
+	    "224.0.0.1:9100");
+	BAD("--stats 127.0.0.1:1723: it conflicts with a pair's listen address, 0.0.0.0:1723", "-p",
+	    "1.1.1.1", "--stats", "127.0.0.1:1723");
+	BAD("--stats 0.0.0.0:1723: it conflicts with a pair's listen address, 2.2.2.2:1723", "-p",
+	    "2.2.2.2,1.1.1.1", "--stats", "0.0.0.0:1723");
 }
 
 static void pair_is_needed(void **state)
@@ -473,6 +538,7 @@ static const char whole_file[] = "# The office\r\n"
 				 "fastpath-interface eth1\n"
 				 "log /var/log/it's a log#1 # '\n"
 				 "pid-file\t/run/p\ncontrol @c\nuser u\n"
+				 "stats 127.0.0.1:9100\n"
 				 "nofork # and\nextensive\ndebug";
 
 static void lists_of_a_file(void **state)
@@ -516,6 +582,7 @@ static void values_of_a_file(void **state)
 	assert_string_equal(options.log_file, "/var/log/it's a log#1");
 	assert_string_equal(options.pid_file, "/run/p");
 	assert_string_equal(options.control, "@c");
+	assert_int_equal(options.stats.port, 9100);
 	assert_string_equal(options.user, "u");
 	assert_true(options.foreground);
 	assert_int_equal(options.log_level, LOG_LEVEL_DUMP);
@@ -704,9 +771,11 @@ int main(void)
 	    cmocka_unit_test_teardown(defaults, clear),
 	    cmocka_unit_test_teardown(everything_at_once, clear),
 	    cmocka_unit_test_teardown(files, clear),
+	    cmocka_unit_test_teardown(status_page, clear),
 	    cmocka_unit_test_teardown(limits_and_user, clear),
 	    cmocka_unit_test_teardown(check_alone_does_not_run, clear),
 	    cmocka_unit_test_teardown(questions_to_a_running_instance, clear),
+	    cmocka_unit_test_teardown(captures, clear),
 	    cmocka_unit_test_teardown(explain_stands_alone, clear),
 	    cmocka_unit_test_teardown(the_doctor_does_not_run, clear),
 	    cmocka_unit_test_teardown(config_is_found_among_all_words, clear),
