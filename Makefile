@@ -168,6 +168,7 @@ fuzz_stream        := call_snoop.c reason.c callid_db.c callid_index.c callid_sp
 fuzz_gre           := wire/gre_wire.c
 fuzz_letter        := keeper/letter.c host/why.c
 fuzz_explain       := $(explain) wire/pptp_wire.c wire/gre_wire.c host/why.c
+fuzz_status_view   := $(addprefix status/status_,view.c table.c call.c)
 fuzz_probe         := wire/probe_wire.c wire/pptp_wire.c wire/gre_wire.c
 fuzz_rules         := doctor/doctor_rules.c doctor/doctor_nft.c doctor/doctor_iptables.c
 fuzzers := $(sort $(patsubst fuzz_%,%,$(filter fuzz_%,$(.VARIABLES))))
