@@ -272,8 +272,7 @@ tsan:
 	$(call variant,thread,,-Wno-tsan)
 comma := ,
 
-build/fuzz/%: tests/fuzz/fuzz_%.c $$(fuzz_$$*) $(wildcard *.h host/*.h wire/*.h keeper/*.h explain/*.h)
-build/fuzz/%: tests/fuzz/fuzz_%.c $$(fuzz_$$*) $(wildcard *.h host/*.h wire/*.h keeper/*.h doctor/*.h)
+build/fuzz/%: tests/fuzz/fuzz_%.c $$(fuzz_$$*) $(wildcard *.h $(rooms:%=%/*.h))
 	@mkdir -p $(@D)
 	$(call quiet,FUZZ)clang $(LANGUAGE) $(call sanitize,fuzzer$(comma)address$(comma)undefined) \
 		-fno-sanitize-recover=all -o $@ $(filter %.c,$^) $(FUZZ_LIBS)
@@ -285,8 +284,7 @@ fuzzers: $(fuzzers:%=build/fuzz/%)
 # ---- coverage ----
 
 # Of what needs no network: parsers, table, snoop. tests/coverage says how much must be covered.
-covered_units := $(filter options options_file pair acl acl_cmd names pptp_wire gre_wire explain% \
-covered_units := $(filter options options_file pair acl acl_cmd names pptp_wire gre_wire probe_wire \
+covered_units := $(filter options options_file pair acl acl_cmd names pptp_wire gre_wire probe_wire explain% \
 	callid_index callid_space callid_db call_snoop call_model,$(units))
 covered = build/coverage/tests/unit/test_
 covered_objects = $(1:%.c=build/coverage/%.o)

@@ -397,8 +397,8 @@ def test_no_rights():
         w.session().call(5, 7).check()
         w.capture.save(w.path)
         os.chmod(w.path.parent, 0o755)
-        done = subprocess.run(["unshare", "-n", "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs",
-                               "--bounding-set=-all", program(), "--explain", "/dev/stdin"], stdin=open(w.path, "rb"),
+        done = subprocess.run(["unshare", "-n", "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+                               "--no-new-privs", "--bounding-set=-all", program(), "--explain", "/dev/stdin"], stdin=open(w.path, "rb"),
                               capture_output=True, text=True, timeout=60)
         assert done.returncode == 0 and "Call 1.1" in done.stdout, done
 

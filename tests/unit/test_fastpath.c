@@ -591,6 +591,8 @@ static void watched_calls_leave_and_come_back(void **state)
 	OWN_NET_WAIT(carries(&other, CALLID_CLIENT));
 	open_call(&late);
 	callid_db_release(db, late.ref);
+	struct call newest = make_call(11, 12);
+	OWN_NET_WAIT(carries(&newest, CALLID_CLIENT)); /* so that one would be, too, by now */
 	assert_false(carries(&late, CALLID_CLIENT));
 	assert_int_equal(info_of(&call).from[CALLID_CLIENT].packets, before);
 	callid_db_set_watched(db, call.ref, false);
@@ -604,6 +606,7 @@ static void watched_calls_leave_and_come_back(void **state)
 	assert_int_equal(last.from[CALLID_CLIENT].packets, before + 1);
 	assert_true(callid_db_end(db, other.ref, monotonic_ms(), NULL));
 	assert_true(callid_db_end(db, late.ref, monotonic_ms(), NULL));
+	assert_true(callid_db_end(db, newest.ref, monotonic_ms(), NULL));
 	assert_int_equal(hops_wanted(), 0);
 }
 
