@@ -284,14 +284,16 @@ static void put_end(struct capture_sink *sink, uint64_t time_us, const struct ca
 		    enum callid_side side)
 {
 	uint8_t flags = CAPTURE_WIRE_FIN | CAPTURE_WIRE_ACK;
-	struct capture_wire_segment ours = segment_of(conn, side, CAPTURE_OUT, flags),
-				    theirs = segment_of(conn, side, CAPTURE_IN, flags),
-				    last = segment_of(conn, side, CAPTURE_OUT, CAPTURE_WIRE_ACK);
-	theirs.ack++;
+	enum capture_direction one = conn->legs[side].peer_closed ? CAPTURE_IN : CAPTURE_OUT,
+			       other = one == CAPTURE_IN ? CAPTURE_OUT : CAPTURE_IN;
+	struct capture_wire_segment first = segment_of(conn, side, one, flags),
+				    second = segment_of(conn, side, other, flags),
+				    last = segment_of(conn, side, one, CAPTURE_WIRE_ACK);
+	second.ack++;
 	last.seq++;
 	last.ack++;
-	put_segment(sink, time_us, &ours);
-	put_segment(sink, time_us, &theirs);
+	put_segment(sink, time_us, &first);
+	put_segment(sink, time_us, &second);
 	put_segment(sink, time_us, &last);
 }
 

@@ -131,6 +131,7 @@ struct capture_leg {
 	uint32_t proxy_addr, peer_addr;
 	uint16_t proxy_port, peer_port; /* 0: not connected yet */
 	uint64_t in, out;
+	bool peer_closed; /* at its end: the peer was first */
 };
 
 /* A control connection; zero at first, with capture, number and legs filled in by its owner. */

@@ -271,6 +271,8 @@ static void end_conn(struct control_conn *conn, enum reason_end reason, const ch
 		destroy(conn, text);
 		return;
 	}
+	for (int side = 0; side < 2; side++)
+		conn->captured.legs[side].peer_closed = conn->legs[side].peer_closed;
 	conn->state = CLOSING;
 	if (conn->record)
 		conn->record->closing = true;

@@ -558,7 +558,7 @@ def test_end_of_any_kind_of_call():
         session.server.expect(ICRP, peer_id=11, result=2)
         session.client.expect(CDN, call_id=seen, result=3)
         session.check()
-        assert len(world.log.matching(ENDED_BY_US)) == 4
+        world.log.wait(ENDED_BY_US, PATIENCE, count=4)
         assert not show(world, "calls")[1:]
 
 

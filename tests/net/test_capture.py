@@ -200,6 +200,22 @@ def test_streams():
         assert len(capture.fields("tcp.stream > 1", "ip.src")) == 0
 
 
+def test_who_closes():
+    "whoever closes a connection is first to do so in the capture, too: the client, then we our leg to the server"
+    with Place() as place, World(["--capture", place / "x.pcap"]) as world:
+        session = world.session()
+        session.client.close()
+        session.server.expect_end()
+        session.server.close()
+        world.log.wait("closed: client closed", 5)
+        end(world)
+        capture = Capture(place / "x.pcap")
+        capture.check()
+        firsts = [[flag for flag in capture.flags(stream) if flag[2] == "0x0011"][0] for stream in (0, 1)]
+        assert firsts == [(world.client.ip, str(session.client.local[1]), "0x0011"),
+                          (session.server.remote[0], str(session.server.remote[1]), "0x0011")], firsts
+
+
 def test_real_call():
     "a call of real ends: tshark sees LCP being negotiated on both sides, and finds nothing wrong"
     with Place() as place, DualHomed() as net, Pptpd(net.server) as pptpd:

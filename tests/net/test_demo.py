@@ -24,7 +24,7 @@ REST = 60 * tap.slowdown()
 UNEXPECTED = ("import sys; sys.path.insert(0, '.')\n"
               "from lab import demo, topo\n"
               "demo.DualHomed = lambda: topo.DualHomed(forward=True)\n"
-              "demo.main()")
+              "demo.main(\"\")")
 
 
 def names(directory):

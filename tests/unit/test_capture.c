@@ -277,6 +277,27 @@ static void streams_begin_go_on_and_end(void **state)
 	expect_acknowledges(12, 11);
 }
 
+static void whoever_closed_first(void **state)
+{
+	int fd = file();
+	struct capture_sink *sink = start((struct capture_filter){.what = CAPTURE_ALL}, fd);
+	(void)state;
+	say(0, CALLID_CLIENT, CAPTURE_IN, "request");
+	conns[0].legs[CALLID_CLIENT].peer_closed = true;
+	capture_conn_end(&conns[0]);
+	capture_stop(sink, NULL);
+	read_file(fd);
+	assert_int_equal(seen.count, 6 + 1 + 6);
+	expect_segment(7, CLIENT, INSIDE, FIN | ACK, "");
+	expect_segment(8, INSIDE, CLIENT, FIN | ACK, "");
+	expect_segment(9, CLIENT, INSIDE, ACK, "");
+	expect_segment(10, OUTSIDE, SERVER, FIN | ACK, "");
+	expect_follows(6, 7);
+	expect_follows(7, 9);
+	expect_acknowledges(8, 7);
+	expect_acknowledges(9, 8);
+}
+
 /* What nobody saw is in the positions all the same. */
 static void one_that_comes_later_sees_a_beginning(void **state)
 {
@@ -587,12 +608,19 @@ static void so_many_sinks(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    CASE(streams_begin_go_on_and_end), CASE(one_that_comes_later_sees_a_beginning),
-	    CASE(packets_are_as_on_each_side), CASE(filters),
-	    CASE(calls_are_watched_meanwhile), CASE(end_of_the_call_is_told),
-	    CASE(next_file_when_one_is_full),  CASE(full_disk_is_told_once),
-	    CASE(slow_reader_loses_packets),   CASE(reader_goes_away),
-	    CASE(stop_does_not_wait_for_ever), CASE(so_many_sinks),
+	    CASE(streams_begin_go_on_and_end),
+	    CASE(whoever_closed_first),
+	    CASE(one_that_comes_later_sees_a_beginning),
+	    CASE(packets_are_as_on_each_side),
+	    CASE(filters),
+	    CASE(calls_are_watched_meanwhile),
+	    CASE(end_of_the_call_is_told),
+	    CASE(next_file_when_one_is_full),
+	    CASE(full_disk_is_told_once),
+	    CASE(slow_reader_loses_packets),
+	    CASE(reader_goes_away),
+	    CASE(stop_does_not_wait_for_ever),
+	    CASE(so_many_sinks),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
