@@ -63,6 +63,7 @@ struct worker {
 	struct fastpath *fastpath;
 	struct worker_ask *callers;  /* at the control socket */
 	struct page page, next_page; /* the next one: while the configuration is changed */
+	bool page_goes;		     /* likewise: there is another one in it, or none */
 	struct listening *listening;
 	size_t listening_count;
 	struct link_message answer; /* to a wish that is waited for */
@@ -304,7 +305,7 @@ static bool is_at(const struct page *page, uint32_t addr, uint16_t port)
 static int open_socket(void *arg, uint32_t addr, uint16_t port, const char *name, struct why *why)
 {
 	struct worker *worker = arg;
-	if (is_at(&worker->page, addr, port) || is_at(&worker->next_page, addr, port))
+	if (is_at(worker->page_goes ? &worker->next_page : &worker->page, addr, port))
 		return why_set(why, "listen on %.300s: the status page is there", name);
 	return get_socket(worker, addr, port, name, why);
 }
@@ -835,17 +836,19 @@ static struct configuration *use_letter(struct worker *worker, int fd, struct wh
 	if (!next)
 		return NULL;
 	const struct pair_endpoint *stats = &next->options.stats;
-	bool page_stays =
-	    stats->port == worker->page.at.port && stats->addr == worker->page.at.addr;
+	worker->page_goes =
+	    stats->port != worker->page.at.port || stats->addr != worker->page.at.addr;
 	configure_control(worker, &next->options, &config);
-	if ((page_stays || open_page(worker, &worker->next_page, stats, why) == 0) &&
+	if ((!worker->page_goes || open_page(worker, &worker->next_page, stats, why) == 0) &&
 	    control_relay_change(worker->control, &config, why) == 0) {
 		gre_relay_set_early_max(worker->gre, next->options.max_early_packets);
-		if (!page_stays)
+		if (worker->page_goes)
 			use_next_page(worker);
+		worker->page_goes = false;
 		return next;
 	}
 	close_page(&worker->next_page);
+	worker->page_goes = false;
 	free_configuration(next);
 	return NULL;
 }

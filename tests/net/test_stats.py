@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lab import faults as fault_kinds
 from lab import tap, turmoil, watch
 from lab.browser import Browser
+from lab.dns import Etc
 from lab.fake import PATIENCE, World, wait_listening
 from lab.faults import Faults
 from lab.messages import OCRQ, SCCRQ, build
@@ -570,6 +571,27 @@ def test_a_port_that_is_taken():
             proxy = Proxy(world.net.firewall, ["-p", world.server.ip, "--stats", AT], ready=False)
             assert proxy.wait() == 1
             assert proxy.proc.log.matching(rf"listen on {AT}: Address already in use \(another program has the port\)")
+
+
+def test_a_name_that_means_its_place():
+    "a pair whose listen name is the page's address is refused at the start, and at a reload"
+    with tempfile.TemporaryDirectory() as place, Etc(hosts="127.0.0.1 inside.example.test\n") as etc:
+        file = Path(place) / "conf"
+        pair = f"proxy inside.example.test:{PORT},10.2.0.10"
+        file.write_text(f"{pair}\nstats {AT}\n")
+        with World(["-c", str(file)], pairs=[], proxy=False, room=etc) as world:
+            proxy = Proxy(world.net.firewall, ["-c", str(file)], ready=False, room=etc)
+            assert proxy.wait() == 1
+            assert proxy.proc.log.matching(f"status page on {AT}: a pair listens there")
+            file.write_text(f"proxy 10.2.0.10\nstats {AT}\n")
+            world.start()
+            file.write_text(f"proxy 10.2.0.10\n{pair}\nstats {AT}\n")
+            assert turmoil.refused_reload(world.proxy) == f"listen on inside.example.test:{PORT}: the status page is there"
+            file.write_text(f"proxy 10.2.0.10\n{pair}\n")
+            turmoil.reload(world.proxy)
+            file.write_text(f"proxy 10.2.0.10\nstats {AT}\n")
+            assert turmoil.refused_reload(world.proxy) == f"status page on {AT}: a pair listens there"
+            world.session().call(5, 7).check()
 
 
 def test_it_outlives_workers_and_upgrades():
