@@ -3,10 +3,13 @@
 nothing stays behind."""
 
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lab import netns, tap, watch
 from lab.proc import Proc, wait_until
 from lab.proxy import CALL_ENDED, CALL_OPENED, ROOT, program
-from lab.real import ppp_end
+from lab.real import Call, Pptpd, ppp_end
 from lab.topo import DualHomed
 
 DEMO = ROOT / "tools/demo"
@@ -119,6 +122,68 @@ def test_demo_interrupted():
         assert len(process.lines(r"^Interrupted; everything has been taken down\.$")) == 1
         assert not process.lines("Traceback|^Done")
         traces.assert_gone()
+
+
+@tap.deadline(300)
+def test_demo_broken():
+    "the demo of a cut direction: log, --show, page, --doctor-call and --explain each name it"
+    netns.need("pptp", "pptpd", "ping", "nft")
+    env = {"PPTPPROXY": str(program()), "PPP_END": str(ppp_end())}
+    process = Proc([DEMO, "broken"], env=env, name="demo broken")
+    process.wait_line("PPP is up", UP)
+    traces = Traces(process.pid)
+    traces.look()
+    code = process.wait(200)
+    assert code == 0, f"status {code}"
+    text = process.text()
+    log, show, page, doctor, explain = re.findall(r"^\d+\. .* says?\b.*\n((?:    .*\n)+)", text, re.M)[-5:]
+    assert re.search(r"warning: #1 .*: no GRE from server 10\.2\.0\.10 for \d+ s, while the client sends: is IP protocol 47 blocked", log), log
+    assert re.search(r"^    1:\d+ .*no GRE from server for \d+ s$", show, re.M), show
+    assert '"addr":"10.2.0.10"' in page and page.count('"silent":true') == 1, page
+    assert re.search(r"error +10\.2\.0\.10:1723: no GRE comes from it within \d+ s: protocol 47 is dropped on the way back", doctor), doctor
+    assert re.search(r"server is silent from [\d.]+ s to [\d.]+ s \([\d.]+ s\), while client\s+sends \d+ packets, and does not come back", explain), explain
+    traces.assert_gone()
+
+
+def fetch(path):
+    return urllib.request.urlopen(f"http://127.0.0.1:8723{path}", timeout=10).read().decode()
+
+
+@tap.deadline(180)
+def test_demo_stays():
+    "the demo that stays: its call is on the page at this machine's own address; Ctrl-C takes all of it down"
+    env = {"PPTPPROXY": str(program()), "PPP_END": str(ppp_end())}
+    process = Proc([DEMO, "stay"], env=env, name="demo stay")
+    try:
+        process.wait_line("http://127.0.0.1:8723/", UP)
+        traces = Traces(process.pid)
+        traces.look()
+        wait_until(lambda: re.search(r'"client":\{"addr":"10\.1\.0\.10".*"packets":[1-9]', fetch("/calls.json")), 10, "the call's packets")
+        assert "10.1.0.10" in fetch("/")
+    finally:
+        interrupt(process)
+        assert process.wait(30) == 130
+    traces.assert_gone()
+
+
+def test_readme_commands():
+    "README's way to a call on the page: the doctor finds nothing wrong, the proxy runs, the call is on the page"
+    text = (ROOT / "README.md").read_text()
+    part = text[text.index("## Your own call"):text.index("## What it does")]
+    doctor, run, dial, look = re.findall(r"^(?:sudo|xdg-open) .*$", part, re.M)
+    assert dial == "sudo pppd call work" and look == "xdg-open http://127.0.0.1:8723/"
+    here = lambda line: shlex.split(line.replace("vpn.example.com", "10.2.0.10"))[1:]
+    with DualHomed() as net, Pptpd(net.server, listen=net.server.ip):
+        asked = Proc(here(doctor), ns=net.firewall, cwd=ROOT, name="doctor")
+        assert asked.wait(UP) == 0, asked.text()
+        process = Proc(here(run), ns=net.firewall, cwd=ROOT, name="proxy by README")
+        process.wait_line("ready: ", UP)
+        with Call(net.client, net.inside) as call:
+            call.wait_up()
+            with net.firewall:
+                assert '"addr":"10.1.0.10"' in fetch("/calls.json")
+            call.hang_up()
+        assert process.stop() == 0
 
 
 def test_demo_with_a_way_around_the_proxy():
