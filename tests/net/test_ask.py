@@ -365,7 +365,7 @@ def test_strangers_flood():
     with World() as world:
         session = world.session()
         call = session.call(5, 7)
-        floods = [Proc([*STRANGER, "python3", "-c", flood], ns=world.net.firewall) for _ in range(2)]
+        floods = [Proc([*STRANGER, "/usr/bin/python3", "-c", flood], ns=world.net.firewall) for _ in range(2)]
         try:
             for process in floods:
                 process.wait_line("once", PATIENCE, count=50)
