@@ -65,7 +65,9 @@ class Capture:
     def records(self):
         """(time, octets) of each packet; the file as it is, without tshark."""
         with open(self.path, "rb") as file:
-            header = HEADER.unpack(file.read(HEADER.size))
+            first = file.read(HEADER.size)
+            assert len(first) == HEADER.size, "not even a file's header"
+            header = HEADER.unpack(first)
             assert header[0] == 0xA1B2C3D4 and header[6] == 101, header  # raw IP
             while True:
                 head = file.read(RECORD.size)

@@ -343,7 +343,9 @@ def test_full_disk():
         assert len(read) > 50 and read == [1 + i // 2 for i in range(len(read))]
         os.unlink(inside)
         conf.write_text(conf.read_text() + "max-calls 99\n")
+        mark = world.log.mark()
         turmoil.reload(world.proxy)
+        world.log.wait(BEGINS, PATIENCE, after=mark)
         seq += 1
         exchange(call, seq)
         wait_packets(inside, 4)
@@ -405,14 +407,18 @@ def test_reload():
         world.pairs, world.words = [], ["-c", str(conf)]
         world.start(debug=False)
         call = world.session().call(5, 7)
-        steps = [("", None), ("capture {}/a.pcap\n", "a.pcap"), ("capture {}/a.pcap\nmax-calls 9\n", "a.pcap"),
-                 ("capture {}/b.pcap\n", "b.pcap"), ("capture {}/none/b.pcap\n", "b.pcap"), ("", None)]
-        for seq, (line, name) in enumerate(steps):
+        # What the log says of the capture once it is in use.
+        steps = [("", None), ("capture {}/a.pcap\n", BEGINS), ("capture {}/a.pcap\nmax-calls 9\n", None),
+                 ("capture {}/b.pcap\n", BEGINS), ("capture {}/none/b.pcap\n", None), ("", ENDS)]
+        for seq, (line, told) in enumerate(steps):
             conf.write_text(base + line.format(place.path))
+            mark = world.log.mark()
             if "none" in line:
                 assert "No such file" in turmoil.refused_reload(world.proxy)
             else:
                 turmoil.reload(world.proxy)
+            if told:
+                world.log.wait(told, PATIENCE, after=mark)
             exchange(call, seq)
         end(world)
         assert seqs(Capture(place / "a.pcap")) == [1, 1, 2, 2]
