@@ -63,7 +63,7 @@ struct keeper {
 	bool failure_told, fastpath_asked; /* by this worker */
 	enum state state;
 	struct event_base *base;
-	struct event *signals[SIGNALS], *restart;
+	struct event *signals[SIGNALS], *restart, *next_image;
 	struct keeper_hold *hold;
 	struct keeper_worker *worker;
 	struct keeper_commands *commands;
@@ -234,7 +234,7 @@ static bool start_for_farewell(struct keeper *keeper, bool orderly)
 	return true;
 }
 
-static void become_next_image(struct keeper *keeper);
+static void become_next_image_soon(struct keeper *keeper);
 static void forget_change(struct keeper *keeper);
 
 static void on_worker_ended(void *arg, pid_t pid, int status, bool was_ready)
@@ -259,7 +259,7 @@ static void on_worker_ended(void *arg, pid_t pid, int status, bool was_ready)
 	if (!orderly || keeper->state != HANDING_OVER)
 		tell_death(pid, status);
 	if (keeper->state == HANDING_OVER) {
-		become_next_image(keeper);
+		become_next_image_soon(keeper);
 		return;
 	}
 	unsigned pause = keeper_worker_pause_s(keeper->worker);
@@ -748,12 +748,17 @@ static void on_upgrade(evutil_socket_t number, short what, void *arg)
 		refuse_upgrade(why.text);
 }
 
-/* Signals wait until the next image can handle them: by default they would end it. */
+static void hear_signals(void)
+{
+	sigset_t none;
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
 static void become_next_image(struct keeper *keeper)
 {
 	struct letter letter;
 	struct why why;
-	sigset_t all, before;
 	int fd = -1;
 
 	keeper_commands_cancel_all(keeper->commands);
@@ -767,12 +772,9 @@ static void become_next_image(struct keeper *keeper)
 	letter_clear(&letter);
 	if (fd >= 0) {
 		log_close();
-		sigfillset(&all);
-		sigprocmask(SIG_SETMASK, &all, &before);
 		if (keeper->change_again)
 			kill(getpid(), SIGHUP);
 		int error = keeper_spawn_in_place(keeper->path, keeper->argv, fd);
-		sigprocmask(SIG_SETMASK, &before, NULL);
 		close(fd);
 		struct why no_log;
 		open_log(keeper, options_of(keeper), &no_log);
@@ -780,9 +782,35 @@ static void become_next_image(struct keeper *keeper)
 	}
 	if (described)
 		keeper_fastpath_resume(keeper->fastpath);
+	hear_signals();
 	refuse_upgrade(why.text);
 	keeper->state = RUNNING;
 	start_again(keeper);
+}
+
+static void on_next_image(evutil_socket_t fd, short what, void *arg)
+{
+	struct keeper *keeper = arg;
+	(void)fd, (void)what;
+	if (keeper->state != ENDING) {
+		become_next_image(keeper);
+		return;
+	}
+	hear_signals();
+	if (!start_for_farewell(keeper, false))
+		event_base_loopbreak(keeper->base);
+}
+
+/* Signals wait until the next image can handle them: by default they would end it. One that has
+ * come already, and lies in the event loop's queue, would be lost with that: so a turn later. */
+static void become_next_image_soon(struct keeper *keeper)
+{
+	const struct timeval at_once = {0};
+	sigset_t all;
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	if (event_add(keeper->next_image, &at_once) != 0)
+		become_next_image(keeper);
 }
 
 /* ---- the end ---- */
@@ -812,7 +840,6 @@ static int open_signals(struct keeper *keeper, struct why *why)
 		event_callback_fn callback;
 	} handlers[SIGNALS] = {
 	    {SIGTERM, on_end}, {SIGINT, on_end}, {SIGHUP, on_hangup}, {SIGUSR2, on_upgrade}};
-	sigset_t none;
 
 	for (int i = 0; i < SIGNALS; i++) {
 		keeper->signals[i] =
@@ -821,8 +848,7 @@ static int open_signals(struct keeper *keeper, struct why *why)
 			return why_set(why, "%s: cannot be handled", strsignal(handlers[i].number));
 	}
 	/* Whoever started us may have blocked some. */
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	hear_signals();
 	return 0;
 }
 
@@ -831,7 +857,9 @@ static int open_base(struct keeper *keeper, struct why *why)
 	keeper->base = event_base_new();
 	if (keeper->base)
 		keeper->restart = evtimer_new(keeper->base, on_restart, keeper);
-	return keeper->restart ? 0 : why_set(why, "event loop: %s", strerror(errno));
+	if (keeper->restart)
+		keeper->next_image = evtimer_new(keeper->base, on_next_image, keeper);
+	return keeper->next_image ? 0 : why_set(why, "event loop: %s", strerror(errno));
 }
 
 static void find_path(struct keeper *keeper)
@@ -932,6 +960,8 @@ static void close_all(struct keeper *keeper)
 	}
 	if (keeper->restart)
 		event_free(keeper->restart);
+	if (keeper->next_image)
+		event_free(keeper->next_image);
 	if (keeper->base)
 		event_base_free(keeper->base);
 	libevent_global_shutdown();
