@@ -94,7 +94,10 @@ static void on_end(void *arg, struct status_caller *caller, char *const *words, 
 static void on_tap(void *arg, struct status_caller *caller, char *const *words, size_t count)
 {
 	struct worker_ask *ask = arg;
-	if (count != 2)
+	/* By default the worker's user is nobody, whom others may be, too. */
+	if (!status_ask_is_owner(caller))
+		status_ask_refuse(caller, "not allowed: only root and who started pptpproxy may tap");
+	else if (count != 2)
 		status_ask_refuse(caller, "bad request: tap CALL|CLIENT|all");
 	else
 		worker_tap_start(ask->config.taps, caller, words[1]);

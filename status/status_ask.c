@@ -24,6 +24,7 @@ struct status_caller {
 	LIST_ENTRY(status_caller) in_callers;
 	struct status_ask *ask;
 	int fd;
+	bool owner; /* root, or who started us */
 	struct event event, deadline;
 	struct evbuffer *answer; /* NULL: not yet */
 	char request[STATUS_ASK_REQUEST_MAX];
@@ -201,17 +202,23 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
 /* ---- who asks ---- */
 
-static bool may_ask(const struct status_ask *ask, int fd)
+static bool may_ask(const struct status_ask *ask, int fd, bool *owner)
 {
 	struct ucred who;
 	socklen_t size = sizeof(who);
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) != 0)
 		return false;
-	return who.uid == 0 || who.uid == geteuid() || who.uid == ask->starter;
+	*owner = who.uid == 0 || who.uid == ask->starter;
+	return *owner || who.uid == geteuid();
+}
+
+bool status_ask_is_owner(const struct status_caller *caller)
+{
+	return caller->owner;
 }
 
 /* -1: no memory. */
-static int take_in(struct status_ask *ask, int fd)
+static int take_in(struct status_ask *ask, int fd, bool owner)
 {
 	const struct timeval deadline = {.tv_sec = DEADLINE_S};
 	struct status_caller *caller = calloc(1, sizeof(*caller));
@@ -219,6 +226,7 @@ static int take_in(struct status_ask *ask, int fd)
 		return -1;
 	caller->ask = ask;
 	caller->fd = fd;
+	caller->owner = owner;
 	LIST_INSERT_HEAD(&ask->callers, caller, in_callers);
 	ask->count++;
 	event_assign(&caller->event, ask->config.base, fd, EV_READ | EV_PERSIST, on_readable,
@@ -231,11 +239,12 @@ static int take_in(struct status_ask *ask, int fd)
 
 static void greet(struct status_ask *ask, int fd)
 {
-	if (!may_ask(ask, fd))
+	bool owner;
+	if (!may_ask(ask, fd, &owner))
 		tell(fd, STATUS_ASK_NOT_ALLOWED);
 	else if (ask->count >= STATUS_ASK_CALLERS_MAX)
 		tell(fd, "busy: too many ask at once");
-	else if (take_in(ask, fd) == 0)
+	else if (take_in(ask, fd, owner) == 0)
 		return;
 	close(fd);
 }

@@ -16,6 +16,7 @@
 
 #include "host/why.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct event_base;
@@ -52,6 +53,9 @@ struct status_ask_config {
 /* NULL with a sentence. */
 struct status_ask *status_ask_open(const struct status_ask_config *config, struct why *why);
 void status_ask_close(struct status_ask *ask); /* lets go of all callers; NULL is fine */
+
+/* Root, or who started us: not only whoever else runs as the worker's user. */
+bool status_ask_is_owner(const struct status_caller *caller);
 
 /* Sends what is in answer, which is empty then. */
 void status_ask_answer(struct status_caller *caller, struct evbuffer *answer);

@@ -593,6 +593,11 @@ def test_bad_taps():
         assert "--capture: it does not go with --show" in say("--show", "calls", *file)
         said = say("--tap", "all", *file, before="setpriv --reuid daemon --regid daemon --clear-groups".split())
         assert "not allowed: only root" in said, said
+        # Whoever else is the worker's user sees figures, and no packets.
+        status = Path(f"/proc/{world.proxy.worker}/status").read_text()
+        uid = re.search(r"^Uid:\s+(\d+)", status, re.M)[1]
+        said = say("--tap", "all", *file, before=["setpriv", f"--reuid={uid}", "--regid=54321", "--clear-groups"])
+        assert "not allowed: only root and who started pptpproxy may tap" in said, said
         assert not os.listdir(place.path)
         with contextlib.ExitStack() as stack:
             taps = [stack.enter_context(Tap(world, "all", place / f"{i}.pcap")) for i in range(4)]
