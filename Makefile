@@ -36,7 +36,7 @@ B ?= build/no-fastpath
 fastpath := fastpath/fastpath_none.c
 endif
 
-rooms := host wire fastpath keeper status explain doctor
+rooms := host wire capture fastpath keeper status explain doctor worker
 
 explain := $(addprefix explain/explain,.c _blame_ppp.c _blame_ways.c _case.c _control.c _events.c _findings.c _fragments.c \
 	_index.c _legs.c _link.c _message.c _ppp.c _story.c _stream.c _way.c _words.c)
@@ -44,13 +44,13 @@ explain := $(addprefix explain/explain,.c _blame_ppp.c _blame_ways.c _case.c _co
 doctor := $(addprefix doctor/doctor,.c _call.c _command.c _firewall.c _host.c _iptables.c _kernel.c _net.c _nft.c _report.c _rules.c \
 	_server.c _sockets.c _talk.c)
 
-sources := pptpproxy.c worker.c worker_ask.c worker_capture.c worker_status.c worker_tap.c \
+sources := pptpproxy.c $(addprefix worker/worker,.c _ask.c _capture.c _status.c _tap.c) \
 	options.c options_help.c options_file.c pair.c acl.c acl_ask.c acl_cmd.c acl_cmd_words.c \
 	$(addprefix keeper/,keeper.c keeper_capture.c keeper_commands.c keeper_fastpath.c keeper_hold.c keeper_spawn.c keeper_trial.c keeper_worker.c \
 		configuration.c letter.c link.c) \
 	control_relay.c control_listen.c control_conn.c control_pump.c control_dial.c control_leg.c control_kept.c \
 	control_graves.c control_sources.c control_pairs.c control_rules.c control_silence.c call_snoop.c \
-	capture.c capture_queue.c capture_tap.c capture_wire.c callid_db.c callid_index.c callid_space.c gre_relay.c gre_hold.c gre_socket.c $(fastpath) \
+	$(addprefix capture/capture,.c _queue.c _tap.c _wire.c) callid_db.c callid_index.c callid_space.c gre_relay.c gre_hold.c gre_socket.c $(fastpath) \
 	wire/pptp_wire.c wire/gre_wire.c wire/probe_wire.c reason.c $(explain) $(doctor) \
 	$(addprefix status/,snapshot.c status_ask.c status_call.c status_lines.c status_text.c \
 		status_query.c status_table.c status_view.c status_show.c status_watch.c \
@@ -61,7 +61,7 @@ sources := pptpproxy.c worker.c worker_ask.c worker_capture.c worker_status.c wo
 # A unit test links its module and what that stands on, nothing else.
 log   := host/why.o host/log.o host/log_queue.o
 table := callid_db.o callid_index.o callid_space.o host/kept.o host/why.o
-capture := capture.o capture_queue.o capture_wire.o host/capture_file.o
+capture := $(addprefix capture/capture,.o _queue.o _wire.o) host/capture_file.o
 leg   := control_leg.o control_graves.o host/tcp_progress.o host/kept.o host/why.o
 far   := tests/unit/loopback.o
 stage := tests/unit/stage.o $(far) host/names.o $(log)
@@ -108,8 +108,8 @@ unit_command      := host/command.o host/user.o host/why.o
 unit_user         := host/user.o host/why.o
 unit_process      := host/process.o host/why.o
 unit_sandbox      := host/sandbox.o host/sandbox_files.o host/sandbox_calls.o host/user.o host/why.o
-unit_capture_wire  := capture_wire.o
-unit_capture_queue := capture_queue.o
+unit_capture_wire  := capture/capture_wire.o
+unit_capture_queue := capture/capture_queue.o
 unit_capture       := $(capture) $(table)
 unit_capture_file  := host/capture_file.o host/why.o
 unit_gre_hold     := gre_hold.o host/kept.o host/why.o
@@ -119,7 +119,7 @@ unit_keeper_hold  := keeper/keeper_hold.o keeper/letter.o gre_socket.o host/inst
 unit_keeper_worker := $(addprefix keeper/,keeper_worker.o keeper_spawn.o letter.o link.o) host/why.o
 unit_keeper_trial := $(addprefix keeper/,keeper_trial.o keeper_spawn.o letter.o) $(log)
 unit_keeper_commands := keeper/keeper_commands.o pair.o acl_cmd.o acl_cmd_words.o acl.o host/command.o host/user.o $(log)
-unit_worker_status := worker_status.o status/snapshot.o fastpath/fastpath_none.o gre_relay.o gre_hold.o gre_socket.o wire/gre_wire.o \
+unit_worker_status := worker/worker_status.o status/snapshot.o fastpath/fastpath_none.o gre_relay.o gre_hold.o gre_socket.o wire/gre_wire.o \
 	options.o options_help.o options_file.o acl_cmd_words.o status/status_call.o $(unit_control_relay)
 unit_configuration := keeper/configuration.o keeper/letter.o host/file.o $(unit_options)
 unit_explain      := $(explain:.c=.o) tests/unit/frames.o wire/pptp_wire.o wire/gre_wire.o host/why.o

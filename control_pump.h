@@ -8,7 +8,7 @@
 #define CONTROL_PUMP_H
 
 #include "call_snoop.h"
-#include "capture.h"
+#include "capture/capture.h"
 #include "control_kept.h"
 #include "control_leg.h"
 #include "host/log_limit.h"

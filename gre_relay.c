@@ -5,7 +5,7 @@
  */
 #include "gre_relay.h"
 
-#include "capture.h"
+#include "capture/capture.h"
 #include "gre_hold.h"
 #include "gre_socket.h"
 #include "host/log.h"

@@ -2,7 +2,7 @@
  * pptpproxy: what this process is: the keeper, a worker of his, or a question that is answered at
  * once. Decides nothing else.
  */
-#include "capture_tap.h"
+#include "capture/capture_tap.h"
 #include "control_listen.h"
 #include "doctor/doctor.h"
 #include "explain/explain.h"
@@ -13,7 +13,7 @@
 #include "keeper/keeper_capture.h"
 #include "keeper/letter.h"
 #include "status/status_show.h"
-#include "worker.h"
+#include "worker/worker.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
  * Who sees what: filters, streams of messages and their positions, packets before and after, files
  * one after the other, slow writers, and calls that are watched meanwhile.
  */
-#include "capture.h"
+#include "capture/capture.h"
 
 #include "host/capture_file.h"
 #include "wire/bytes.h"

@@ -1,7 +1,7 @@
 /*
  * A bounded ring of packets: order, octets, what does not fit, and its turns.
  */
-#include "capture_queue.h"
+#include "capture/capture_queue.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

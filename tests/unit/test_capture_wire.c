@@ -1,7 +1,7 @@
 /*
  * Made-up headers, octet by octet.
  */
-#include "capture_wire.h"
+#include "capture/capture_wire.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -2,7 +2,7 @@
  * The snapshot of a relay with pairs, rules, connections and calls, and what is left of it in the
  * next worker's.
  */
-#include "worker_status.h"
+#include "worker/worker_status.h"
 
 #include "host/monotonic.h"
 #include "tests/unit/loopback.h"

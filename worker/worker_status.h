@@ -8,7 +8,7 @@
 #define WORKER_STATUS_H
 
 #include "callid_db.h"
-#include "capture.h"
+#include "capture/capture.h"
 #include "control_relay.h"
 #include "fastpath/fastpath.h"
 #include "gre_relay.h"

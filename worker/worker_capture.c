@@ -1,4 +1,4 @@
-#include "worker_capture.h"
+#include "worker/worker_capture.h"
 
 #include "host/log.h"
 

@@ -1,4 +1,4 @@
-#include "worker_tap.h"
+#include "worker/worker_tap.h"
 
 #include "host/log.h"
 #include "status/status_ask.h"

@@ -1,4 +1,4 @@
-#include "capture_queue.h"
+#include "capture/capture_queue.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "worker_ask.h"
+#include "worker/worker_ask.h"
 
 #include "control_relay.h"
 #include "status/snapshot.h"
@@ -6,7 +6,7 @@
 #include "status/status_call.h"
 #include "status/status_json.h"
 #include "status/status_lines.h"
-#include "worker_tap.h"
+#include "worker/worker_tap.h"
 
 #include <event2/buffer.h>
 #include <stdlib.h>
@@ -96,7 +96,8 @@ static void on_tap(void *arg, struct status_caller *caller, char *const *words, 
 	struct worker_ask *ask = arg;
 	/* By default the worker's user is nobody, whom others may be, too. */
 	if (!status_ask_is_owner(caller))
-		status_ask_refuse(caller, "not allowed: only root and who started pptpproxy may tap");
+		status_ask_refuse(caller,
+				  "not allowed: only root and who started pptpproxy may tap");
 	else if (count != 2)
 		status_ask_refuse(caller, "bad request: tap CALL|CLIENT|all");
 	else

@@ -1,7 +1,7 @@
 /*
  * A call knows its connection by number, so both are sorted by that, and walked side by side.
  */
-#include "worker_status.h"
+#include "worker/worker_status.h"
 
 #include "host/monotonic.h"
 

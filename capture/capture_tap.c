@@ -2,7 +2,7 @@
  * The stream is read here and not by libpcap, which would not tell when nothing waits any more:
  * then what has been read is to be seen by who reads along.
  */
-#include "capture_tap.h"
+#include "capture/capture_tap.h"
 
 #include "host/capture_file.h"
 #include "host/instance.h"

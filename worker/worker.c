@@ -2,7 +2,7 @@
  * What the keeper says is noted by a callback and done by the main loop, which alone may run the
  * event base again while it waits for something.
  */
-#include "worker.h"
+#include "worker/worker.h"
 
 #include "acl_ask.h"
 #include "control_relay.h"
@@ -18,9 +18,9 @@
 #include "keeper/link.h"
 #include "status/snapshot.h"
 #include "status/status_http.h"
-#include "worker_ask.h"
-#include "worker_capture.h"
-#include "worker_status.h"
+#include "worker/worker_ask.h"
+#include "worker/worker_capture.h"
+#include "worker/worker_status.h"
 
 #include <errno.h>
 #include <event2/event.h>

@@ -1,4 +1,4 @@
-#include "capture_wire.h"
+#include "capture/capture_wire.h"
 
 #include "wire/bytes.h"
 

@@ -8,10 +8,10 @@
 #define WORKER_CAPTURE_H
 
 #include "callid_db.h"
-#include "capture.h"
+#include "capture/capture.h"
 #include "host/why.h"
 
-#include "worker_tap.h"
+#include "worker/worker_tap.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -9,7 +9,7 @@
 #define WORKER_TAP_H
 
 #include "callid_db.h"
-#include "capture.h"
+#include "capture/capture.h"
 #include "host/why.h"
 
 struct event_base;

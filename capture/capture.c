@@ -2,10 +2,10 @@
  * One lock for the table of sinks and for all queues: it is held while a packet is copied, never
  * over a system call but for the wake-up of a writer that has nothing to do.
  */
-#include "capture.h"
+#include "capture/capture.h"
 
-#include "capture_queue.h"
-#include "capture_wire.h"
+#include "capture/capture_queue.h"
+#include "capture/capture_wire.h"
 #include "host/capture_file.h"
 #include "wire/bytes.h"
 
