@@ -626,7 +626,8 @@ static void use_wanted(struct keeper *keeper)
 	keeper_commands_use(keeper->commands);
 	keeper_capture_begin(&keeper->capture);
 	use_log(keeper, &was.options, options_of(keeper));
-	if (options_of(keeper)->stats.addr != was.options.stats.addr)
+	const struct pair_endpoint *page = &options_of(keeper)->stats;
+	if (page->addr != was.options.stats.addr || page->port != was.options.stats.port)
 		warn_of_page(options_of(keeper));
 	keeper->wanted = was;
 	keeper->wanted_log_file = log_file;

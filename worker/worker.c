@@ -306,7 +306,11 @@ static int open_socket(void *arg, uint32_t addr, uint16_t port, const char *name
 {
 	struct worker *worker = arg;
 	if (is_at(worker->page_goes ? &worker->next_page : &worker->page, addr, port))
-		return why_set(why, "listen on %.300s: the status page is there", name);
+		return why_set(
+		    why,
+		    "listen on %.300s: the status page is there so far: take it out first, "
+		    "then reload again",
+		    name);
 	return get_socket(worker, addr, port, name, why);
 }
 
@@ -574,7 +578,11 @@ static int open_page(struct worker *worker, struct page *page, const struct pair
 		return 0;
 	pair_endpoint_text(at, text);
 	if (control_relay_listens(worker->control, at->addr, at->port))
-		return why_set(why, "status page on %.300s: a pair listens there", text);
+		return why_set(
+		    why,
+		    "status page on %.300s: a pair listens there so far: take it out first, "
+		    "then reload again",
+		    text);
 	page->at = *at;
 	config.fd = get_socket(worker, at->addr, at->port, text, why);
 	if (config.fd < 0)

@@ -586,11 +586,11 @@ def test_a_name_that_means_its_place():
             file.write_text(f"proxy 10.2.0.10\nstats {AT}\n")
             world.start()
             file.write_text(f"proxy 10.2.0.10\n{pair}\nstats {AT}\n")
-            assert turmoil.refused_reload(world.proxy) == f"listen on inside.example.test:{PORT}: the status page is there"
+            assert turmoil.refused_reload(world.proxy) == f"listen on inside.example.test:{PORT}: the status page is there so far: take it out first, then reload again"
             file.write_text(f"proxy 10.2.0.10\n{pair}\n")
             turmoil.reload(world.proxy)
             file.write_text(f"proxy 10.2.0.10\nstats {AT}\n")
-            assert turmoil.refused_reload(world.proxy) == f"status page on {AT}: a pair listens there"
+            assert turmoil.refused_reload(world.proxy) == f"status page on {AT}: a pair listens there so far: take it out first, then reload again"
             world.session().call(5, 7).check()
 
 
