@@ -28,6 +28,18 @@ need_mounted_root() {
 	exit
 }
 
+# Whose the tree is: what root builds there its owner could not build again.
+as_owner() {
+	local user group
+	user=$(stat -c %u .)
+	group=$(stat -c %g .)
+	if [ "$user" -eq 0 ] || { [ -e build ] && [ "$(stat -c %u build)" -ne "$user" ]; }; then
+		"$@"
+	else
+		setpriv --reuid="$user" --regid="$group" --clear-groups "$@"
+	fi
+}
+
 # Installing and building say nothing unless they fail.
 quietly() {
 	local said

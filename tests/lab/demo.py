@@ -34,7 +34,8 @@ WIRE = """
     table netdev wire {
         chain cut { type filter hook egress device "eth0" priority 0; ip protocol gre drop; }
     }"""
-NOTICED = 60  # seconds until the proxy has noticed a silence; it takes some 12
+NOTICED = 60  # seconds until the proxy has noticed a silence; it takes some 40
+PATIENCE = 60
 
 
 def bold(text):
@@ -90,7 +91,7 @@ class Stage:
     def ask(self, *words):
         """What the program says on the firewall."""
         asked = Proc([program(), *words], ns=self.net.firewall, name=" ".join(["pptpproxy", *map(str, words)]))
-        asked.wait(NOTICED)
+        asked.wait(PATIENCE)
         return asked.text()
 
 
@@ -158,10 +159,7 @@ def lend(client, ns):
         back.join()
 
 
-def lend_page(stack, ns):
-    listener = stack.enter_context(socket.socket())
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(PAGE)
+def lend_page(listener, ns):
     listener.listen()
 
     def run():
@@ -175,13 +173,25 @@ def lend_page(stack, ns):
     threading.Thread(target=run, daemon=True).start()
 
 
+def own_port(stack):
+    """This machine's, for the page."""
+    listener = stack.enter_context(socket.socket())
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(PAGE)
+    except OSError as error:
+        raise RuntimeError("port %d of %s, for the status page: %s" % (PAGE[1], PAGE[0], error.strerror)) from None
+    return listener
+
+
 def stay(stack):
     step = Steps()
+    listener = own_port(stack)
     stage = Stage(stack, step, "--stats", "%s:%d" % PAGE)
     pings_without_end(stack, stage.call)
 
     step("The status page")
-    lend_page(stack, stage.net.firewall)
+    lend_page(listener, stage.net.firewall)
     detail("http://%s:%d/ in a browser on this machine; Ctrl-C takes everything down" % PAGE)
     stage.proxy.proc.wait(None)
 
@@ -211,11 +221,14 @@ def broken(stack):
     file = Path(stack.enter_context(tempfile.TemporaryDirectory()), "call.pcap")
     stage = Stage(stack, step, "--stats", "%s:%d" % PAGE, "--capture", str(file))
     pings_without_end(stack, stage.call)
+
+    step("Pings through the tunnel")
     ping(stage.call)
 
     step("Protocol 47 is cut, from the server to the firewall")
     cut(stage.net)
     detail("everything else passes: TCP goes on, and so do packets from the client")
+    detail("(the proxy waits for more than ends leave between two echoes: some 40 s)")
 
     step("The log says")
     detail(stage.proxy.log.wait(r"no GRE from server .*", NOTICED).string)
@@ -228,8 +241,10 @@ def broken(stack):
     detail(re.search(r'"server":\{[^{}]*"silent":true[^{}]*\}', page_of(stage.net.firewall))[0])
 
     step("pptpproxy --doctor-call says")
-    for line in matching(stage.ask("--doctor-call", "-p", stage.net.server.ip), r"error|why|mend"):
-        detail(line)
+    report = stage.ask("--doctor-call", "-p", stage.net.server.ip)
+    for finding in re.findall(r"^  error .*\n(?: {11}.*\n)*", report, re.M) or [report]:
+        for line in finding.splitlines():
+            detail(line)
 
     step("pptpproxy --explain says of a capture of it")
     stage.proxy.stop()  # all of it is in the file then
