@@ -228,7 +228,7 @@ static void tell_control(FILE *out, const struct explain_control *control)
 
 static void tell_findings(FILE *out, const struct explain_findings *findings)
 {
-	char first[16];
+	char first[32];
 	fputc('\n', out);
 	if (findings->count == 0) {
 		say(out, "", "Nothing looks wrong.");

@@ -51,7 +51,7 @@ class Firewall:
             words = shlex.split(line)
             if words[0] != "pptpproxy":
                 self.ns.run(words)
-            elif "--check" in words:
+            elif {"--check", "--doctor"} & set(words):
                 self._ask(words)
             else:
                 self.proxy = self.stack.enter_context(
