@@ -5,6 +5,7 @@ Firewalls are namespaces, with the program in them. Workstations and PPTP server
 pppd, as /etc/ppp of Debian's packages is: lab/pages.py tells how a page names them.
 """
 
+import csv
 import re
 import shlex
 import shutil
@@ -309,6 +310,26 @@ def test_comparison():
         raise Skip("what Linux NAT can does not depend on how the program was built")
     found = subprocess.run([sys.executable, "-B", ROOT / "bench/abilities"], stdout=subprocess.PIPE, text=True, check=True).stdout
     assert found.count("\n") > 9 and found in (ROOT / "docs/comparison.md").read_text(), f"bench/abilities found:\n{found}"
+
+
+RATED = ("pptpproxy: fast path", "pptpproxy: raw sockets", "Linux NAT with PPTP helper", "naive relay")
+CALLS = ("1", "100", "1000", "10000")
+
+
+def rates():
+    """The table of packet rates, of the figures that tools/bench has left: 64 octets, client to server."""
+    with open(ROOT / "bench/results/packets.csv") as file:
+        rows = {(row["system"], row["calls"]): float(row["mpps"]) for row in csv.DictReader(file)
+                if (row["payload"], row["direction"]) == ("64", "up")}
+    lines = ["| calls | " + " | ".join(f"{int(calls):,}" for calls in CALLS) + " |", "|---" * (len(CALLS) + 1) + "|"]
+    lines += [f"| {system} | " + " | ".join(f"{rows[system, calls]:.3g}" for calls in CALLS) + " |" for system in RATED]
+    return "\n".join(lines) + "\n"
+
+
+def test_rates():
+    "comparison.md: its table of rates is that of tools/bench's last run"
+    table = rates()
+    assert table in (ROOT / "docs/comparison.md").read_text(), table
 
 
 def test_troubleshooting():
