@@ -117,36 +117,6 @@ static void tell_heard(struct control_silence *silence, const struct callid_info
 		 (unsigned long long)(info->from[side].seen_at - since) / 1000);
 }
 
-/* ---- calls that have opened ---- */
-
-void control_silence_watch(struct control_silence *silence, callid_ref call, uint64_t opened_at)
-{
-	struct watch *watch =
-	    silence->watch_count < CONTROL_SILENCE_WATCHES ? malloc(sizeof(*watch)) : NULL;
-	if (!watch)
-		return;
-	silence->watch_count++;
-	*watch = (struct watch){.call = call, .due = opened_at + CONTROL_SILENCE_OPENED_MS};
-	STAILQ_INSERT_TAIL(&silence->watches, watch, in_watches);
-}
-
-static void look_at_opened(struct control_silence *silence)
-{
-	const struct watch *watch;
-	struct callid_info info;
-	char since[SINCE_TEXT];
-
-	snprintf(since, sizeof(since), "%d s", CONTROL_SILENCE_OPENED_MS / 1000);
-	while ((watch = STAILQ_FIRST(&silence->watches)) && watch->due <= silence->now) {
-		bool there = callid_db_get(silence->db, watch->call, &info);
-		for (int side = 0; there && side < 2; side++) {
-			if (info.from[side].seen_at == 0)
-				warn(silence, &info, side, since);
-		}
-		forget_first(silence);
-	}
-}
-
 /* ---- calls that are up ---- */
 
 static struct known *known_at(const struct control_silence *silence, callid_ref call)
@@ -166,31 +136,35 @@ static struct known *make_known(struct control_silence *silence, callid_ref call
 	return known_at(silence, call);
 }
 
-/* One that has not sent anything is silent as soon as it was warned of, by the watch. */
-static bool has_fallen_silent(const struct control_silence *silence, const struct callid_info *info,
-			      int side, uint64_t others)
+/* One that has not sent anything is silent as soon as it was warned of, by the watch: whatever the
+ * other side does, as where protocol 47 is blocked both ways neither is heard. */
+static bool has_never_sent(const struct control_silence *silence, const struct callid_info *info,
+			   int side)
 {
-	const struct callid_counts *from = &info->from[side], *other = &info->from[!side];
-	if (other->packets - others < CONTROL_SILENCE_PACKETS)
-		return false;
-	if (from->seen_at == 0)
-		return silence->now >= info->opened_at + CONTROL_SILENCE_OPENED_MS;
-	return other->seen_at >= from->seen_at + CONTROL_SILENCE_MS;
+	return info->from[side].seen_at == 0 &&
+	       silence->now >= info->opened_at + CONTROL_SILENCE_OPENED_MS;
+}
+
+static bool is_behind(const struct callid_info *info, int side)
+{
+	uint64_t heard_at = info->from[side].seen_at;
+	return heard_at != 0 && info->from[!side].seen_at >= heard_at + CONTROL_SILENCE_MS;
 }
 
 static void look_at_silent(struct control_silence *silence, const struct callid_info *info,
 			   int side, struct side *known)
 {
-	uint64_t heard_at = info->from[side].seen_at;
 	char since[SINCE_TEXT];
 
-	if (known->silent || !has_fallen_silent(silence, info, side, known->others))
+	if (known->silent)
+		return;
+	known->silent = has_never_sent(silence, info, side);
+	if (!is_behind(info, side) ||
+	    info->from[!side].packets - known->others < CONTROL_SILENCE_PACKETS)
 		return;
 	known->silent = true;
-	if (heard_at == 0)
-		return;
 	snprintf(since, sizeof(since), "%llu s, while the %s sends",
-		 (unsigned long long)(silence->now - heard_at) / 1000,
+		 (unsigned long long)(silence->now - info->from[side].seen_at) / 1000,
 		 callid_side_name((enum callid_side) !side));
 	warn(silence, info, side, since);
 }
@@ -219,6 +193,40 @@ static void look_at_call(void *arg, callid_ref call, const struct callid_info *i
 	for (int side = 0; side < 2; side++)
 		look_at_side(silence, info, side, &known->sides[side]);
 }
+
+/* ---- calls that have opened ---- */
+
+void control_silence_watch(struct control_silence *silence, callid_ref call, uint64_t opened_at)
+{
+	struct watch *watch =
+	    silence->watch_count < CONTROL_SILENCE_WATCHES ? malloc(sizeof(*watch)) : NULL;
+	if (!watch)
+		return;
+	silence->watch_count++;
+	*watch = (struct watch){.call = call, .due = opened_at + CONTROL_SILENCE_OPENED_MS};
+	STAILQ_INSERT_TAIL(&silence->watches, watch, in_watches);
+}
+
+static void look_at_opened(struct control_silence *silence)
+{
+	const struct watch *watch;
+	struct callid_info info;
+	char since[SINCE_TEXT];
+
+	snprintf(since, sizeof(since), "%d s", CONTROL_SILENCE_OPENED_MS / 1000);
+	while ((watch = STAILQ_FIRST(&silence->watches)) && watch->due <= silence->now) {
+		bool there = callid_db_get(silence->db, watch->call, &info);
+		for (int side = 0; there && side < 2; side++) {
+			if (info.from[side].seen_at == 0)
+				warn(silence, &info, side, since);
+		}
+		if (there)
+			look_at_call(silence, watch->call, &info);
+		forget_first(silence);
+	}
+}
+
+/* ---- a look ---- */
 
 static void look_at_some(struct control_silence *silence)
 {

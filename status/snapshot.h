@@ -25,7 +25,7 @@ struct snapshot_direction {
 	uint64_t packets, octets; /* routed from this side; octets from the IP header on */
 	uint64_t drops;		  /* of those, not sent after all */
 	uint64_t last_ms;	  /* since the last one came, or SNAPSHOT_NEVER */
-	bool silent;		  /* nothing comes, though the other side sends */
+	bool silent;		  /* nothing comes; the log has warned of it */
 };
 
 struct snapshot_call {

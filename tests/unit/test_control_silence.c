@@ -182,6 +182,24 @@ static void one_that_never_sent(void **state)
 	assert_int_equal(stage_log_count("GRE from server 203.0.113.10 comes now, after 11"), 1);
 }
 
+/* As where the host's own filter drops protocol 47. */
+static void neither_has_sent(void **state)
+{
+	(void)state;
+	struct end call = come(5, 9);
+	pass(&call, 9, 0, 0);
+	assert_false(is_silent(&call, CLIENT) || is_silent(&call, SERVER));
+	pass(&call, 1, 0, 0);
+	assert_int_equal(stage_log_count("no GRE from"), 2);
+	assert_true(is_silent(&call, CLIENT) && is_silent(&call, SERVER));
+	pass(&call, 20, 0, 0);
+	send(&call, CLIENT);
+	pass(&call, CONTROL_SILENCE_TURNS, 0, 0);
+	assert_int_equal(stage_log_count("GRE from client 10.0.0.2 comes now, after 30 s"), 1);
+	assert_true(!is_silent(&call, CLIENT) && is_silent(&call, SERVER));
+	assert_int_equal(stage_log_count("no GRE from"), 2);
+}
+
 /* Of another call, by the same slot, nothing is known. */
 static void a_slot_is_had_again(void **state)
 {
@@ -236,6 +254,7 @@ int main(void)
 	    CASE(an_idle_call_that_breaks_is_told),
 	    CASE(both_may_be_silent),
 	    CASE(one_that_never_sent),
+	    CASE(neither_has_sent),
 	    CASE(a_slot_is_had_again),
 	    CASE(of_many_calls_each_is_looked_at),
 	};
