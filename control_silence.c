@@ -182,6 +182,19 @@ static void look_at_side(struct control_silence *silence, const struct callid_in
 	*known = (struct side){.heard_at = heard_at, .others = info->from[!side].packets};
 }
 
+/* One of the process before may have been silent there: then it was warned of. */
+static void meet(const struct control_silence *silence, struct known *known, callid_ref call,
+		 const struct callid_info *info)
+{
+	known->call = call;
+	for (int side = 0; side < 2; side++)
+		known->sides[side] = (struct side){
+		    .heard_at = info->from[side].seen_at,
+		    .others = info->from[!side].packets,
+		    .silent = is_behind(info, side) || has_never_sent(silence, info, side),
+		};
+}
+
 static void look_at_call(void *arg, callid_ref call, const struct callid_info *info)
 {
 	struct control_silence *silence = arg;
@@ -189,7 +202,7 @@ static void look_at_call(void *arg, callid_ref call, const struct callid_info *i
 	if (!known)
 		return;
 	if (known->call != call)
-		*known = (struct known){.call = call};
+		meet(silence, known, call, info);
 	for (int side = 0; side < 2; side++)
 		look_at_side(silence, info, side, &known->sides[side]);
 }

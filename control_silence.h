@@ -7,7 +7,8 @@
  * other goes on sending: what that has sent since is more than an answer that got lost, and has
  * lasted longer than ends leave between two LCP Echo-Requests, as not every end acknowledges what
  * it gets (RFC 2637 section 4.3) with a packet of its own. A side is warned of once, and again only
- * after it has come back, which is told, too.
+ * after it has come back, which is told, too. A call that is met with a side that far behind is the
+ * process before's, which has warned of it.
  *
  * Calls are looked at in turns, all of them once in CONTROL_SILENCE_TURNS looks. Thread: control
  * thread.
