@@ -86,13 +86,33 @@ static int by_key(const void *a, const void *b)
 
 /* ---- a configuration ---- */
 
-static void carry_over(const struct control_rules *rules, struct record *next, size_t count)
+/* Sorted, and equal ones as one. */
+static void sort(struct control_rules *rules)
 {
+	struct record *records = rules->records;
+	size_t count = 0;
+	qsort(records, rules->count, sizeof(*records), by_key);
+	for (size_t i = 0; i < rules->count; i++) {
+		if (count > 0 && records[count - 1].key == records[i].key)
+			records[count - 1].allowed += records[i].allowed;
+		else
+			records[count++] = records[i];
+	}
+	memset(records + count, 0, (rules->count - count) * sizeof(*records));
+	rules->count = count;
+}
+
+/* Of equal ones the first is who decides, and takes it all. */
+static void carry_over(struct control_rules *rules, struct record *next, size_t count)
+{
+	sort(rules);
 	for (size_t i = 0; i < count; i++) {
-		const struct record *was =
+		struct record *was =
 		    bsearch(&next[i], rules->records, rules->count, sizeof(*next), by_key);
-		if (was)
-			next[i].allowed = was->allowed;
+		if (!was)
+			continue;
+		next[i].allowed = was->allowed;
+		was->allowed = 0;
 	}
 }
 
@@ -106,7 +126,6 @@ void control_rules_use(struct control_rules *rules, const struct acl *acl,
 	struct record *next = calloc(1, octets);
 
 	rules->generation++;
-	qsort(rules->records, rules->count, sizeof(*next), by_key);
 	for (size_t i = 0; next && i < count; i++)
 		next[i].key = i < acl->count ? key_of_rule(&acl->rules[i])
 					     : key_of_command(&commands[i - acl->count]);

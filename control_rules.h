@@ -2,8 +2,8 @@
  * control_rules: how many connections each access rule and each access command has let in.
  *
  * Rules are known by their text, so a rule keeps its figure over a reload that has it again, and as
- * the figures lie in the kept memory, over workers and versions. Where a rule and a command are
- * both needed, both have let it in.
+ * the figures lie in the kept memory, over workers and versions; of equal ones the first. Where a
+ * rule and a command are both needed, both have let it in.
  *
  * Places: the rules in their order, then the commands in theirs. Thread: control thread.
  */

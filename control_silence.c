@@ -117,6 +117,96 @@ static void tell_heard(struct control_silence *silence, const struct callid_info
 		 (unsigned long long)(info->from[side].seen_at - since) / 1000);
 }
 
+/* ---- calls that are up ---- */
+
+static struct known *known_at(const struct control_silence *silence, callid_ref call)
+{
+	uint32_t slot = callid_slot(call);
+	struct known *chunk = slot / CALLID_SLOTS_A_CHUNK < CALLID_CHUNKS_MAX
+				  ? silence->chunks[slot / CALLID_SLOTS_A_CHUNK]
+				  : NULL;
+	return chunk ? &chunk[slot % CALLID_SLOTS_A_CHUNK] : NULL;
+}
+
+static struct known *make_known(struct control_silence *silence, callid_ref call)
+{
+	struct known **chunk = &silence->chunks[callid_slot(call) / CALLID_SLOTS_A_CHUNK];
+	if (!*chunk)
+		*chunk = calloc(CALLID_SLOTS_A_CHUNK, sizeof(**chunk));
+	return known_at(silence, call);
+}
+
+/* One that has not sent anything is silent as soon as it was warned of, by the watch: whatever the
+ * other side does, as where protocol 47 is blocked both ways neither is heard. */
+static bool has_never_sent(const struct control_silence *silence, const struct callid_info *info,
+			   int side)
+{
+	return info->from[side].seen_at == 0 &&
+	       silence->now >= info->opened_at + CONTROL_SILENCE_OPENED_MS;
+}
+
+static bool is_behind(const struct callid_info *info, int side)
+{
+	uint64_t heard_at = info->from[side].seen_at;
+	return heard_at != 0 && info->from[!side].seen_at >= heard_at + CONTROL_SILENCE_MS;
+}
+
+static void look_at_silent(struct control_silence *silence, const struct callid_info *info,
+			   int side, struct side *known)
+{
+	char since[SINCE_TEXT];
+
+	if (known->silent)
+		return;
+	known->silent = has_never_sent(silence, info, side);
+	if (!is_behind(info, side) ||
+	    info->from[!side].packets - known->others < CONTROL_SILENCE_PACKETS)
+		return;
+	known->silent = true;
+	snprintf(since, sizeof(since), "%llu s, while the %s sends",
+		 (unsigned long long)(silence->now - info->from[side].seen_at) / 1000,
+		 callid_side_name((enum callid_side) !side));
+	warn(silence, info, side, since);
+}
+
+static void look_at_side(struct control_silence *silence, const struct callid_info *info, int side,
+			 struct side *known)
+{
+	uint64_t heard_at = info->from[side].seen_at;
+	if (heard_at == known->heard_at) {
+		look_at_silent(silence, info, side, known);
+		return;
+	}
+	if (known->silent)
+		tell_heard(silence, info, side, known->heard_at);
+	*known = (struct side){.heard_at = heard_at, .others = info->from[!side].packets};
+}
+
+/* One of the process before may have been silent there: then it was warned of. */
+static void meet(const struct control_silence *silence, struct known *known, callid_ref call,
+		 const struct callid_info *info)
+{
+	known->call = call;
+	for (int side = 0; side < 2; side++)
+		known->sides[side] = (struct side){
+		    .heard_at = info->from[side].seen_at,
+		    .others = info->from[!side].packets,
+		    .silent = is_behind(info, side) || has_never_sent(silence, info, side),
+		};
+}
+
+static void look_at_call(void *arg, callid_ref call, const struct callid_info *info)
+{
+	struct control_silence *silence = arg;
+	struct known *known = info->open ? make_known(silence, call) : NULL;
+	if (!known)
+		return;
+	if (known->call != call)
+		meet(silence, known, call, info);
+	for (int side = 0; side < 2; side++)
+		look_at_side(silence, info, side, &known->sides[side]);
+}
+
 /* ---- calls that have opened ---- */
 
 void control_silence_watch(struct control_silence *silence, callid_ref call, uint64_t opened_at)
@@ -143,82 +233,13 @@ static void look_at_opened(struct control_silence *silence)
 			if (info.from[side].seen_at == 0)
 				warn(silence, &info, side, since);
 		}
+		if (there)
+			look_at_call(silence, watch->call, &info);
 		forget_first(silence);
 	}
 }
 
-/* ---- calls that are up ---- */
-
-static struct known *known_at(const struct control_silence *silence, callid_ref call)
-{
-	uint32_t slot = callid_slot(call);
-	struct known *chunk = slot / CALLID_SLOTS_A_CHUNK < CALLID_CHUNKS_MAX
-				  ? silence->chunks[slot / CALLID_SLOTS_A_CHUNK]
-				  : NULL;
-	return chunk ? &chunk[slot % CALLID_SLOTS_A_CHUNK] : NULL;
-}
-
-static struct known *make_known(struct control_silence *silence, callid_ref call)
-{
-	struct known **chunk = &silence->chunks[callid_slot(call) / CALLID_SLOTS_A_CHUNK];
-	if (!*chunk)
-		*chunk = calloc(CALLID_SLOTS_A_CHUNK, sizeof(**chunk));
-	return known_at(silence, call);
-}
-
-/* One that has not sent anything is silent as soon as it was warned of, by the watch. */
-static bool has_fallen_silent(const struct control_silence *silence, const struct callid_info *info,
-			      int side, uint64_t others)
-{
-	const struct callid_counts *from = &info->from[side], *other = &info->from[!side];
-	if (other->packets - others < CONTROL_SILENCE_PACKETS)
-		return false;
-	if (from->seen_at == 0)
-		return silence->now >= info->opened_at + CONTROL_SILENCE_OPENED_MS;
-	return other->seen_at >= from->seen_at + CONTROL_SILENCE_MS;
-}
-
-static void look_at_silent(struct control_silence *silence, const struct callid_info *info,
-			   int side, struct side *known)
-{
-	uint64_t heard_at = info->from[side].seen_at;
-	char since[SINCE_TEXT];
-
-	if (known->silent || !has_fallen_silent(silence, info, side, known->others))
-		return;
-	known->silent = true;
-	if (heard_at == 0)
-		return;
-	snprintf(since, sizeof(since), "%llu s, while the %s sends",
-		 (unsigned long long)(silence->now - heard_at) / 1000,
-		 callid_side_name((enum callid_side) !side));
-	warn(silence, info, side, since);
-}
-
-static void look_at_side(struct control_silence *silence, const struct callid_info *info, int side,
-			 struct side *known)
-{
-	uint64_t heard_at = info->from[side].seen_at;
-	if (heard_at == known->heard_at) {
-		look_at_silent(silence, info, side, known);
-		return;
-	}
-	if (known->silent)
-		tell_heard(silence, info, side, known->heard_at);
-	*known = (struct side){.heard_at = heard_at, .others = info->from[!side].packets};
-}
-
-static void look_at_call(void *arg, callid_ref call, const struct callid_info *info)
-{
-	struct control_silence *silence = arg;
-	struct known *known = info->open ? make_known(silence, call) : NULL;
-	if (!known)
-		return;
-	if (known->call != call)
-		*known = (struct known){.call = call};
-	for (int side = 0; side < 2; side++)
-		look_at_side(silence, info, side, &known->sides[side]);
-}
+/* ---- a look ---- */
 
 static void look_at_some(struct control_silence *silence)
 {

@@ -1,13 +1,14 @@
 /*
- * control_silence: calls whose packets come from one side only, which is how protocol 47 that is
+ * control_silence: calls with a side of which no packets come, which is how protocol 47 that is
  * blocked on the way looks.
  *
  * Two cases. A call that has opened, and CONTROL_SILENCE_OPENED_MS later a side has sent nothing
- * yet. And a call that was up, where one side has fallen silent while the other goes on sending:
- * what that has sent since is more than an answer that got lost, and has lasted longer than ends
- * leave between two LCP Echo-Requests, as not every end acknowledges what it gets (RFC 2637 section
- * 4.3) with a packet of its own. A side is warned of once, and again only after it has come back,
- * which is told, too.
+ * yet, whatever the other does. And a call that was up, where one side has fallen silent while the
+ * other goes on sending: what that has sent since is more than an answer that got lost, and has
+ * lasted longer than ends leave between two LCP Echo-Requests, as not every end acknowledges what
+ * it gets (RFC 2637 section 4.3) with a packet of its own. A side is warned of once, and again only
+ * after it has come back, which is told, too. A call that is met with a side that far behind is the
+ * process before's, which has warned of it.
  *
  * Calls are looked at in turns, all of them once in CONTROL_SILENCE_TURNS looks. Thread: control
  * thread.
@@ -39,7 +40,7 @@ void control_silence_watch(struct control_silence *silence, callid_ref call, uin
 /* To be called once a second or so. */
 void control_silence_look(struct control_silence *silence, uint64_t now);
 
-/* Whether nothing comes from that side, though the other one sends, as it was judged last. */
+/* Whether nothing comes from that side, as it was judged last: what was warned of. */
 bool control_silence_is(const struct control_silence *silence, callid_ref call,
 			enum callid_side side);
 

@@ -29,7 +29,7 @@
 #include <stdint.h>
 
 /* Of the header and of all records: to be raised with every change of any. */
-enum { KEPT_VERSION = 2 };
+enum { KEPT_VERSION = 3 };
 
 /* Octets of address space, and of memory at most: for the greatest numbers of records. */
 #define KEPT_SIZE ((size_t)1 << 31)

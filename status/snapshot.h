@@ -25,7 +25,7 @@ struct snapshot_direction {
 	uint64_t packets, octets; /* routed from this side; octets from the IP header on */
 	uint64_t drops;		  /* of those, not sent after all */
 	uint64_t last_ms;	  /* since the last one came, or SNAPSHOT_NEVER */
-	bool silent;		  /* nothing comes, though the other side sends */
+	bool silent;		  /* nothing comes; the log has warned of it */
 };
 
 struct snapshot_call {
@@ -84,8 +84,9 @@ struct snapshot {
 	uint32_t keeper_pid, worker_pid;
 	uint64_t up_ms; /* since the keeper's start */
 	uint64_t worker_up_ms;
-	uint64_t time_s; /* of day, seconds since 1970 */
-	bool fastpath;	 /* one is in use */
+	uint64_t began_ms, worker_began_ms; /* the starts; of day, ms since 1970; steady */
+	uint64_t time_s;		    /* of day, seconds since 1970 */
+	bool fastpath;			    /* one is in use */
 	bool capturing;
 	struct snapshot_totals totals;
 	struct snapshot_pair *pairs;

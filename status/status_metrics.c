@@ -51,15 +51,12 @@ static void label(struct status_text *text, const char *before, const char *name
 
 /* ---- the program ---- */
 
-/* Of day; the clock may have been set since. */
-static void when(struct status_text *text, const char *name, const char *help, uint64_t time_s,
-		 uint64_t ago_ms)
+static void when(struct status_text *text, const char *name, const char *help, uint64_t day_ms)
 {
-	uint64_t now_ms = time_s * 1000;
 	head(text, name, help);
 	begin(text, name);
 	status_text_add(text, " ");
-	status_text_seconds(text, now_ms > ago_ms ? now_ms - ago_ms : 0);
+	status_text_seconds(text, day_ms);
 	status_text_add(text, "\n");
 }
 
@@ -71,9 +68,9 @@ static void program(struct status_text *text, const struct snapshot *snapshot)
 	status_text_add(text, "}");
 	end(text, 1);
 	when(text, "start_time_seconds", "When the keeper started, since the epoch.",
-	     snapshot->time_s, snapshot->up_ms);
+	     snapshot->began_ms);
 	when(text, "worker_start_time_seconds", "When the worker started, since the epoch.",
-	     snapshot->time_s, snapshot->worker_up_ms);
+	     snapshot->worker_began_ms);
 	single(text, "workers_started_total", "Workers that were started; the first one counts.",
 	       snapshot->totals.workers);
 	single(text, "fastpath_active", "1 if there is a fast path.", snapshot->fastpath);

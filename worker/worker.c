@@ -10,6 +10,7 @@
 #include "gre_relay.h"
 #include "host/kept.h"
 #include "host/log.h"
+#include "host/monotonic.h"
 #include "host/names.h"
 #include "host/process.h"
 #include "host/sandbox.h"
@@ -20,6 +21,7 @@
 #include "status/status_http.h"
 #include "worker/worker_ask.h"
 #include "worker/worker_capture.h"
+#include "worker/worker_drops.h"
 #include "worker/worker_status.h"
 
 #include <errno.h>
@@ -69,7 +71,9 @@ struct worker {
 	struct link_message answer; /* to a wish that is waited for */
 	bool answered;
 	struct worker_past *past; /* in the kept memory */
-	bool *asked;		  /* by the letter's legs: the relay goes on with them */
+	struct worker_drops drops;
+	struct event *drops_tick;
+	bool *asked; /* by the letter's legs: the relay goes on with them */
 
 	int lacks; /* of the sandbox's walls */
 
@@ -755,6 +759,29 @@ static int remember_letter(struct worker *worker, struct why *why)
 	return 0;
 }
 
+/* ---- packets that are dropped ---- */
+
+static void on_drops_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct worker *worker = arg;
+	struct gre_totals totals;
+	(void)fd, (void)what;
+	gre_relay_totals(worker->gre, &totals);
+	worker_drops_look(&worker->drops, totals.drops, monotonic_ms());
+}
+
+static int watch_drops(struct worker *worker, struct why *why)
+{
+	static const struct timeval second = {.tv_sec = 1};
+	struct gre_totals totals;
+	gre_relay_totals(worker->gre, &totals);
+	worker_drops_begin(&worker->drops, totals.drops);
+	worker->drops_tick = event_new(worker->base, -1, EV_PERSIST, on_drops_tick, worker);
+	if (!worker->drops_tick || event_add(worker->drops_tick, &second) != 0)
+		return why_set(why, "event loop: %s", strerror(errno));
+	return 0;
+}
+
 static int open_all(struct worker *worker, struct why *why)
 {
 	worker->configuration = read_letter(worker->letter, why);
@@ -781,8 +808,8 @@ static int open_all(struct worker *worker, struct why *why)
 	if (open_gre(worker, why) != 0 || open_ask(worker, why) != 0)
 		return -1;
 	/* First of all, as packets of calls that go on may be waiting. */
-	if (gre_relay_start(worker->gre, why) != 0 || open_control(worker, why) != 0 ||
-	    open_fastpath(worker, why) != 0)
+	if (watch_drops(worker, why) != 0 || gre_relay_start(worker->gre, why) != 0 ||
+	    open_control(worker, why) != 0 || open_fastpath(worker, why) != 0)
 		return -1;
 	close_unasked(worker);
 	if (open_page(worker, &worker->page, &options_of(worker)->stats, why) != 0)
@@ -952,6 +979,8 @@ static void close_all(struct worker *worker)
 	close_page(&worker->next_page);
 	control_relay_close(worker->control);
 	acl_ask_free(worker->ask);
+	if (worker->drops_tick)
+		event_free(worker->drops_tick);
 	gre_relay_close(worker->gre);
 	worker_capture_free(worker->captures);
 	fastpath_close(worker->fastpath);

@@ -16,7 +16,41 @@ struct worker_past {
 	uint64_t began_at; /* the first one, which is to say the keeper: monotonic ms */
 	uint64_t workers;
 	uint64_t this_began_at;
+	uint64_t began_ms, this_began_ms; /* of day */
 };
+
+/* By which the clock must have been set for a start to be told anew: two clocks are not read at
+ * once. */
+enum { STEP_MS = 1000 };
+
+static uint64_t day_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static uint64_t ago(uint64_t now, uint64_t then)
+{
+	return now > then ? now - then : 0;
+}
+
+/* A start's date stays what it is, but where the clock was set since, as after a start without one
+ * that runs on battery. */
+static void follow_clock(uint64_t *began_ms, uint64_t began_at, uint64_t now, uint64_t day)
+{
+	uint64_t began = ago(day, ago(now, began_at));
+	if (ago(began, *began_ms) > STEP_MS || ago(*began_ms, began) > STEP_MS)
+		*began_ms = began;
+}
+
+static uint64_t follow_clocks(struct worker_past *past)
+{
+	uint64_t now = monotonic_ms(), day = day_ms();
+	follow_clock(&past->began_ms, past->began_at, now, day);
+	follow_clock(&past->this_began_ms, past->this_began_at, now, day);
+	return day;
+}
 
 struct worker_past *worker_status_begin(struct kept *kept)
 {
@@ -24,9 +58,11 @@ struct worker_past *worker_status_begin(struct kept *kept)
 	if (!past)
 		return NULL;
 	past->this_began_at = monotonic_ms();
+	past->this_began_ms = 0;
 	if (past->began_at == 0)
 		past->began_at = past->this_began_at;
 	past->workers++;
+	follow_clocks(past);
 	return past;
 }
 
@@ -146,11 +182,6 @@ static int gather(struct gathering *all, const struct worker_status_sources *fro
 	qsort(all->calls, all->call_count, sizeof(*all->calls), by_connection);
 	qsort(all->conns, all->conn_count, sizeof(*all->conns), by_number);
 	return 0;
-}
-
-static uint64_t ago(uint64_t now, uint64_t then)
-{
-	return now > then ? now - then : 0;
 }
 
 static void name_call(struct snapshot_call *call)
@@ -307,13 +338,16 @@ static int fill_calls(struct snapshot *snapshot, struct gathering *all,
 static void fill_head(struct snapshot *snapshot, const struct worker_status_sources *from,
 		      uint64_t now)
 {
+	uint64_t day = follow_clocks(from->past);
 	*snapshot = (struct snapshot){
 	    .version = strchr(options_version, ' ') + 1,
 	    .keeper_pid = from->keeper,
 	    .worker_pid = (uint32_t)getpid(),
 	    .up_ms = ago(now, from->past->began_at),
 	    .worker_up_ms = ago(now, from->past->this_began_at),
-	    .time_s = (uint64_t)time(NULL),
+	    .began_ms = from->past->began_ms,
+	    .worker_began_ms = from->past->this_began_ms,
+	    .time_s = day / 1000,
 	    .fastpath = from->fastpath != NULL,
 	    .capturing = capture_is_on(from->capture),
 	};

@@ -27,7 +27,7 @@ struct worker_past *worker_status_begin(struct kept *kept);
 struct worker_status_sources {
 	const struct options *options; /* in use */
 	uint32_t keeper;	       /* its pid */
-	const struct worker_past *past;
+	struct worker_past *past;
 	const struct control_relay *control;
 	struct callid_db *db;
 	const struct gre_relay *gre;

@@ -171,6 +171,7 @@ def test_dropped_packets():
         call.expect_down(b"behind them")
         world.net.firewall.run(["ip", "route", "del", "blackhole", "10.2.0.10/32"])
         call.check()
+        world.log.wait("GRE packets dropped lately: [0-9]+ ", 10)
         assert totals(world)["packets"] == {"truncated": 1, "no such call": 2, "wrong source": 3, "too early": 12, "send error": 5}
 
 

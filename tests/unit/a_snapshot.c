@@ -72,6 +72,8 @@ void a_snapshot_make(struct snapshot *snapshot, size_t calls)
 	    .worker_pid = 101,
 	    .up_ms = 90061500,
 	    .worker_up_ms = 61000,
+	    .began_ms = 1699909938500,
+	    .worker_began_ms = 1699999939000,
 	    .time_s = 1700000000,
 	    .fastpath = true,
 	    .pairs = calloc(2, sizeof(struct snapshot_pair)),

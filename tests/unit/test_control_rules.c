@@ -116,6 +116,26 @@ static void a_reload_keeps_the_same_text(void **state)
 	check(0, 0);
 }
 
+static void of_equal_ones_the_first_keeps_it(void **state)
+{
+	(void)state;
+	USE("10.0.0.0/8", "192.0.2.1", "10.0.0.0/8", "10.0.0.0/8");
+	count(0, 2);
+	count(1, 3);
+	for (int i = 0; i < 3; i++) {
+		USE("10.0.0.0/8", "192.0.2.1", "10.0.0.0/8", "10.0.0.0/8");
+		check(0, 2);
+		check(1, 3);
+		check(2, 0);
+		check(3, 0);
+	}
+	/* It was another one that had decided. */
+	count(3, 5);
+	USE("192.0.2.1", "10.0.0.0/8");
+	check(0, 3);
+	check(1, 7);
+}
+
 /* A check that was begun by other rules. */
 static void another_configurations_place_is_nobodys(void **state)
 {
@@ -147,6 +167,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    CASE(each_has_its_count),
 	    CASE(a_reload_keeps_the_same_text),
+	    CASE(of_equal_ones_the_first_keeps_it),
 	    CASE(another_configurations_place_is_nobodys),
 	    CASE(the_next_process_has_them),
 	};

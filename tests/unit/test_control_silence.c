@@ -182,6 +182,24 @@ static void one_that_never_sent(void **state)
 	assert_int_equal(stage_log_count("GRE from server 203.0.113.10 comes now, after 11"), 1);
 }
 
+/* As where the host's own filter drops protocol 47. */
+static void neither_has_sent(void **state)
+{
+	(void)state;
+	struct end call = come(5, 9);
+	pass(&call, 9, 0, 0);
+	assert_false(is_silent(&call, CLIENT) || is_silent(&call, SERVER));
+	pass(&call, 1, 0, 0);
+	assert_int_equal(stage_log_count("no GRE from"), 2);
+	assert_true(is_silent(&call, CLIENT) && is_silent(&call, SERVER));
+	pass(&call, 20, 0, 0);
+	send(&call, CLIENT);
+	pass(&call, CONTROL_SILENCE_TURNS, 0, 0);
+	assert_int_equal(stage_log_count("GRE from client 10.0.0.2 comes now, after 30 s"), 1);
+	assert_true(!is_silent(&call, CLIENT) && is_silent(&call, SERVER));
+	assert_int_equal(stage_log_count("no GRE from"), 2);
+}
+
 /* Of another call, by the same slot, nothing is known. */
 static void a_slot_is_had_again(void **state)
 {
@@ -198,6 +216,34 @@ static void a_slot_is_had_again(void **state)
 	assert_false(is_silent(&next, SERVER));
 	assert_int_equal(stage_log_count("no GRE"), 1);
 	assert_false(stage_logged("comes"));
+}
+
+/* A worker that has died or was upgraded: its successor knows the table only. */
+static void the_next_process_knows_who_is_silent(void **state)
+{
+	(void)state;
+	struct end fallen = come(5, 9), never = come(6, 10), fine = come(7, 11);
+	pass(&never, 10, 0, 0);
+	for (int i = 0; i < 60; i++) {
+		pass(&fallen, 1, 1, i < 10);
+		send(&fine, CLIENT);
+		send(&fine, SERVER);
+	}
+	assert_int_equal(stage_log_count("no GRE"), 2 + 4 + 1);
+	control_silence_free(silence);
+	silence = control_silence_new(db, &lines);
+	pass(&fallen, CONTROL_SILENCE_TURNS, 1, 0);
+	assert_true(is_silent(&fallen, SERVER) && !is_silent(&fallen, CLIENT));
+	assert_true(is_silent(&never, SERVER) && is_silent(&never, CLIENT));
+	assert_false(is_silent(&fine, SERVER) || is_silent(&fine, CLIENT));
+	pass(&fallen, 60, 1, 0);
+	assert_int_equal(stage_log_count("no GRE"), 2 + 4 + 1);
+	send(&fallen, SERVER);
+	send(&never, SERVER);
+	pass(&fallen, CONTROL_SILENCE_TURNS, 1, 0);
+	assert_int_equal(stage_log_count("comes again"), 1);
+	assert_int_equal(
+	    stage_log_count("ID 6, server ID 10: GRE from server 203.0.113.10 comes now"), 1);
 }
 
 /* All of them are looked at within the turns, however many there are. */
@@ -236,7 +282,9 @@ int main(void)
 	    CASE(an_idle_call_that_breaks_is_told),
 	    CASE(both_may_be_silent),
 	    CASE(one_that_never_sent),
+	    CASE(neither_has_sent),
 	    CASE(a_slot_is_had_again),
+	    CASE(the_next_process_knows_who_is_silent),
 	    CASE(of_many_calls_each_is_looked_at),
 	};
 	return cmocka_run_group_tests_name("control_silence", tests, stage_open, stage_close) != 0;

@@ -184,6 +184,20 @@ static void packet(enum callid_side side, uint16_t shown)
 	callid_db_read_end(from.db);
 }
 
+/* ---- the date ---- */
+
+static int64_t clock_ahead_s;
+
+int __real_clock_gettime(clockid_t clock, struct timespec *now);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
+{
+	int result = __real_clock_gettime(clock, now);
+	if (clock == CLOCK_REALTIME)
+		now->tv_sec += clock_ahead_s;
+	return result;
+}
+
 /* ---- cases ---- */
 
 static void nothing_yet(void **state)
@@ -357,6 +371,33 @@ static void the_next_worker_goes_on(void **state)
 	assert_int_equal(snapshot.totals.calls_ended, 0);
 }
 
+/* Prometheus takes another value for another start. */
+static void starts_are_the_same_each_time(void **state)
+{
+	(void)state;
+	look();
+	uint64_t began = snapshot.began_ms, looks_at = monotonic_ms();
+	assert_in_range(began / 1000, time(NULL) - 60, time(NULL));
+	assert_int_equal(snapshot.worker_began_ms, began);
+	for (uint64_t i = 1; i < 30; i++) {
+		STAGE_UNTIL(monotonic_ms() >= looks_at + i);
+		look();
+		assert_int_equal(snapshot.began_ms, began);
+		assert_int_equal(snapshot.worker_began_ms, began);
+	}
+	end(true);
+	begin();
+	look();
+	assert_int_equal(snapshot.began_ms, began);
+	assert_true(snapshot.worker_began_ms > began);
+	/* A router's clock, set once there is a network. */
+	clock_ahead_s = 3600;
+	look();
+	clock_ahead_s = 0;
+	assert_in_range(snapshot.began_ms, began + 3599000, began + 3601000);
+	assert_in_range(snapshot.worker_began_ms, began + 3599000, began + 3661000);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -368,6 +409,7 @@ int main(void)
 	    CASE(calls_stand_by_their_connections),
 	    CASE(a_server_that_is_down),
 	    CASE(the_next_worker_goes_on),
+	    CASE(starts_are_the_same_each_time),
 	};
 	return cmocka_run_group_tests_name("worker_status", tests, stage_open, stage_close) != 0;
 }
