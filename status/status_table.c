@@ -43,6 +43,20 @@ static size_t width_of(const struct status_table *table, const struct layout *la
 	return width;
 }
 
+/* The columns that may be cut, as wide as there is room for, the last one first to be cut. */
+static void shrink(const struct status_table *table, struct layout *layout)
+{
+	for (size_t column = table->column_count; column-- > 0;) {
+		size_t width = width_of(table, layout), least = table->columns[column].least;
+		size_t *is = &layout->width[column];
+		if (width <= layout->limit)
+			return;
+		size_t too_much = width - layout->limit;
+		if (layout->shown[column] && least > 0 && *is > least)
+			*is = *is > least + too_much ? *is - too_much : least;
+	}
+}
+
 /* Those that matter least. False: all that are left stay. */
 static bool leave_some_out(const struct status_table *table, struct layout *layout)
 {
@@ -66,9 +80,13 @@ static char safe(char octet)
 static void put(char *at, const char *text, size_t width, bool right)
 {
 	size_t length = strlen(text);
+	bool cut = length > width;
+	length = cut ? width : length;
 	at += right ? width - length : 0;
 	for (size_t i = 0; i < length; i++)
 		at[i] = safe(text[i]);
+	if (cut)
+		at[width - 1] = '~';
 }
 
 /* line has room for all columns that are shown. */
@@ -98,12 +116,15 @@ static void write_row(FILE *out, char *line, const struct status_table *table,
 
 int status_table_write(FILE *out, const struct status_table *table, size_t width)
 {
-	struct layout layout = {.limit = width > 0 ? width : SIZE_MAX};
+	struct layout whole = {.limit = width > 0 ? width : SIZE_MAX}, layout;
 
 	assert(table->column_count <= STATUS_TABLE_COLUMNS_MAX);
-	measure(table, &layout);
-	while (width_of(table, &layout) > layout.limit && leave_some_out(table, &layout))
-		;
+	measure(table, &whole);
+	/* From the whole width each time: what has gone makes room for what was cut. */
+	do {
+		layout = whole;
+		shrink(table, &layout);
+	} while (width_of(table, &layout) > layout.limit && leave_some_out(table, &whole));
 	char *line = malloc(width_of(table, &layout) + 1);
 	if (!line)
 		return -1;

@@ -15,6 +15,8 @@ struct status_column {
 	const char *title;
 	bool right;    /* aligned: numbers */
 	unsigned rank; /* of those that do not fit the greatest go first, together; 0: stays */
+	size_t
+	    least; /* its cells are cut to so many octets before another column goes; 0: none is */
 };
 
 struct status_table {
@@ -28,9 +30,10 @@ enum { STATUS_TABLE_COLUMNS_MAX = 24 };
 
 /*
  * Writes titles and rows, a line each, two blanks between columns and none at the end. width 0:
- * everything, as wide as it is. Else columns that do not fit are left out, by their rank, and what
- * is still too wide is cut, with a '~' at its end. A column without any text in its rows is left
- * out in any case. 0, or -1: no memory, and nothing was written.
+ * everything, as wide as it is. Else cells are cut where their column allows it, columns that do
+ * not fit are left out, by their rank, and a line that is still too wide is cut. What is cut has a
+ * '~' at its end. A column without any text in its rows is left out in any case. 0, or -1: no
+ * memory, and nothing was written.
  */
 int status_table_write(FILE *out, const struct status_table *table, size_t width);
 

@@ -213,12 +213,12 @@ static uint64_t old_octets(const struct status_fields *calls, const struct entry
 }
 
 static const struct status_column call_columns[] = {
-    {"CALL", false, 0},	  {"CLIENT", false, 1},	  {"PORT", true, 11},
-    {"SERVER", false, 2}, {"CLIENT ID", true, 9}, {"SERVER ID", true, 9},
-    {"AGE", true, 3},	  {"WAY", false, 8},	  {"CLIENT SENT", true, 4},
-    {"PACKETS", true, 6}, {"RATE", true, 5},	  {"SERVER SENT", true, 4},
-    {"PACKETS", true, 6}, {"RATE", true, 5},	  {"DROPPED", true, 7},
-    {"NOTE", false, 0},
+    {"CALL", false, 0, 0},   {"CLIENT", false, 1, 0},	{"PORT", true, 11, 0},
+    {"SERVER", false, 2, 0}, {"CLIENT ID", true, 9, 0}, {"SERVER ID", true, 9, 0},
+    {"AGE", true, 3, 0},     {"WAY", false, 8, 0},	{"CLIENT SENT", true, 4, 0},
+    {"PACKETS", true, 6, 0}, {"RATE", true, 5, 0},	{"SERVER SENT", true, 4, 0},
+    {"PACKETS", true, 6, 0}, {"RATE", true, 5, 0},	{"DROPPED", true, 7, 0},
+    {"NOTE", false, 0, 0},
 };
 enum { CALL_COLUMNS = sizeof(call_columns) / sizeof(call_columns[0]) };
 
@@ -314,9 +314,9 @@ static void add_call(struct cells *cells, const struct call_view *view, size_t r
 /* ---- pairs and totals ---- */
 
 static const struct status_column pair_columns[] = {
-    {"LISTEN", false, 0},   {"PEER", false, 1},	      {"STATE", false, 2},
-    {"CALLS", true, 3},	    {"CONNECTIONS", true, 4}, {"ACCEPTED", true, 7},
-    {"CONNECTED", true, 6}, {"FAILED", true, 5},      {"LAST ERROR", false, 0},
+    {"LISTEN", false, 0, 0},   {"PEER", false, 1, 0},	    {"STATE", false, 0, 0},
+    {"CALLS", true, 3, 0},     {"CONNECTIONS", true, 4, 0}, {"ACCEPTED", true, 7, 0},
+    {"CONNECTED", true, 6, 0}, {"FAILED", true, 5, 0},	    {"LAST ERROR", false, 0, 20},
 };
 enum { PAIR_COLUMNS = sizeof(pair_columns) / sizeof(pair_columns[0]) };
 
@@ -336,7 +336,8 @@ static void add_pair(struct cells *cells, const struct status_fields *pairs, siz
 		add(cells, "%s, %s ago", error, status_view_age(age, ms));
 }
 
-static const struct status_column total_columns[] = {{"FIGURE", false, 0}, {"VALUE", true, 0}};
+static const struct status_column total_columns[] = {{"FIGURE", false, 0, 0},
+						     {"VALUE", true, 0, 0}};
 enum { TOTAL_COLUMNS = sizeof(total_columns) / sizeof(total_columns[0]) };
 
 static void add_total(struct cells *cells, const struct status_fields *totals, size_t row)

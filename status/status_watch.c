@@ -165,6 +165,27 @@ struct screen {
 	sigset_t open; /* for waiting: no signal of ours is blocked */
 };
 
+/* A background job's question about the terminal stops it, and so would its look at the keys. */
+static bool is_in_foreground(void)
+{
+	pid_t group = tcgetpgrp(STDIN_FILENO); /* -1: it is not the one that decides that */
+	return group <= 0 || group == getpgrp();
+}
+
+static bool take_keys(struct termios *before)
+{
+	if (tcgetattr(STDIN_FILENO, before) != 0)
+		return false;
+	struct termios raw = *before;
+	raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
+	raw.c_cc[VSUSP] = _POSIX_VDISABLE; /* nobody would put the screen back */
+	while (tcsetattr(STDIN_FILENO, TCSANOW, &raw) != 0) {
+		if (errno != EINTR || over)
+			return false;
+	}
+	return true;
+}
+
 static void enter(struct screen *screen)
 {
 	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGWINCH};
@@ -176,24 +197,19 @@ static void enter(struct screen *screen)
 		sigaction(numbers[i], &action, NULL);
 		sigaddset(&ours, numbers[i]);
 	}
+	/* In the background this stops until the foreground or a signal comes, so none is blocked.
+	 */
+	screen->keys = status_show_width(NULL) > 0 && take_keys(&screen->before);
 	sigprocmask(SIG_BLOCK, &ours, &screen->open);
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
 		sigdelset(&screen->open, numbers[i]);
-	if (status_show_width(NULL) == 0)
-		return;
-	screen->keys = tcgetattr(STDIN_FILENO, &screen->before) == 0;
-	if (screen->keys) {
-		struct termios raw = screen->before;
-		raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
-		raw.c_cc[VSUSP] = _POSIX_VDISABLE; /* nobody would put the screen back */
-		tcsetattr(STDIN_FILENO, TCSANOW, &raw);
-	}
-	fputs(ENTER, stdout);
+	if (status_show_width(NULL) > 0 && !over)
+		fputs(ENTER, stdout);
 }
 
 static void leave(const struct screen *screen)
 {
-	if (screen->keys)
+	if (screen->keys && is_in_foreground())
 		tcsetattr(STDIN_FILENO, TCSANOW, &screen->before);
 	if (status_show_width(NULL) > 0)
 		fputs(LEAVE, stdout);
@@ -213,11 +229,12 @@ static void take_key(void)
 /* Until that time, or until there is something to do before it. */
 static void wait_until(struct screen *screen, uint64_t due)
 {
-	struct pollfd input = {.fd = screen->keys ? STDIN_FILENO : -1, .events = POLLIN};
+	struct pollfd input = {.events = POLLIN};
 	for (uint64_t now; !over && !resized && (now = monotonic_ms()) < due;) {
 		struct timespec left = {.tv_sec = (time_t)((due - now) / 1000),
 					.tv_nsec = (long)((due - now) % 1000 * 1000000)};
-		if (ppoll(&input, 1, &left, &screen->open) == 1)
+		input.fd = screen->keys && is_in_foreground() ? STDIN_FILENO : -1;
+		if (ppoll(&input, 1, &left, &screen->open) == 1 && is_in_foreground())
 			take_key();
 	}
 }
@@ -262,7 +279,7 @@ int status_watch_run(const struct status_show *show, struct why *why)
 	if (look_now(show, &now, why) != 0)
 		return -1;
 	enter(&screen);
-	int result = watch(show, &screen, &now);
+	int result = over ? 0 : watch(show, &screen, &now);
 	leave(&screen);
 	forget(&now);
 	why->text[0] = '\0';

@@ -266,6 +266,34 @@ def test_watch_without_a_terminal():
         assert status == 1 and "--watch" in text
 
 
+def test_watch_in_the_background():
+    "--watch as a background job waits for the foreground, as editors do, and ends by TERM while it waits"
+    script = '"$@" & echo "[job $!]"; read line; fg %1; echo "[back $?]"; read line'
+    words = ["sh", "-mc", script, "sh", program(), "--show", "calls", "--watch"]
+
+    def state(pid):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+    with World() as world:
+        world.session().call(5, 7)
+        for ends in (True, False):
+            with Terminal(words, world.net.firewall) as terminal:
+                pid = int(terminal.wait(lambda screen: re.search(r"\[job (\d+)\]", screen))[1])
+                wait_until(lambda: state(pid) == "T", PATIENCE, "the job to wait")
+                assert terminal.modes == set() and terminal.settings() == terminal.before
+                if ends:
+                    os.kill(pid, signal.SIGTERM)
+                    os.kill(pid, signal.SIGCONT)
+                    wait_until(lambda: not Path(f"/proc/{pid}/exe").exists(), PATIENCE, "the job to end")
+                    assert "?1049" not in terminal.modes
+                    continue
+                terminal.type("\n")
+                terminal.wait(lambda screen: "1:5 " in screen and "?1049" in terminal.modes)
+                terminal.type("q")
+                terminal.wait(lambda screen: "[back 0]" in screen)
+                assert "?1049" not in terminal.modes and terminal.settings() == terminal.before
+
+
 # ---- who may ask ----
 
 

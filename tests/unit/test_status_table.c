@@ -31,7 +31,7 @@ static const char *table_of(const struct status_column *columns, size_t column_c
 }
 
 static const struct status_column columns[] = {
-    {"NAME", false, 0}, {"SIZE", true, 2}, {"AGE", true, 1}, {"NOTE", false, 0}};
+    {"NAME", false, 0, 0}, {"SIZE", true, 2, 0}, {"AGE", true, 1, 0}, {"NOTE", false, 0, 0}};
 static char *const cells[] = {
     "a", "1", "12 s", "", "bb", "123456", "3 min", "quite silent",
 };
@@ -68,9 +68,31 @@ static void equal_ranks_go_together(void **state)
 {
 	(void)state;
 	static const struct status_column equal[] = {
-	    {"A", false, 0}, {"B", false, 5}, {"C", false, 5}};
+	    {"A", false, 0, 0}, {"B", false, 5, 0}, {"C", false, 5, 0}};
 	static char *const row[] = {"a", "b", "c"};
 	assert_string_equal(table_of(equal, 3, row, 1, 6), "A\na\n");
+}
+
+static void what_may_be_cut_is_before_a_column_goes(void **state)
+{
+	(void)state;
+	static const struct status_column cut[] = {{"NAME", false, 0, 0},
+						   {"SIZE", true, 2, 0},
+						   {"AGE", true, 1, 0},
+						   {"NOTE", false, 0, 6}};
+	assert_string_equal(table_of(cut, 4, cells, 2, 32), "NAME    SIZE    AGE  NOTE\n"
+							    "a          1   12 s\n"
+							    "bb    123456  3 min  quite sile~\n");
+	assert_string_equal(table_of(cut, 4, cells, 2, 27), "NAME    SIZE    AGE  NOTE\n"
+							    "a          1   12 s\n"
+							    "bb    123456  3 min  quite~\n");
+	/* With the room that a column leaves behind it is whole again. */
+	assert_string_equal(table_of(cut, 4, cells, 2, 26), "NAME    AGE  NOTE\n"
+							    "a      12 s\n"
+							    "bb    3 min  quite silent\n");
+	assert_string_equal(table_of(cut, 4, cells, 2, 11), "NAME  NOTE\n"
+							    "a\n"
+							    "bb    quit~\n");
 }
 
 static void columns_without_text_are_left_out(void **state)
@@ -105,7 +127,7 @@ static void each_width_is_kept(void **state)
 	char *texts[COLUMNS * ROWS], titles[COLUMNS][32];
 	for (int i = 0; i < COLUMNS; i++) {
 		snprintf(titles[i], sizeof(titles[i]), "TITLE%.*s", i, "abcdefghijkl");
-		many[i] = (struct status_column){titles[i], i % 2, (unsigned)(i % 5)};
+		many[i] = (struct status_column){titles[i], i % 2, (unsigned)(i % 5), 0};
 	}
 	for (int i = 0; i < COLUMNS * ROWS; i++) {
 		texts[i] = malloc(20);
@@ -136,6 +158,7 @@ int main(void)
 	    cmocka_unit_test_teardown(numbers_are_at_the_right, tear_down),
 	    cmocka_unit_test_teardown(what_does_not_fit_goes_by_rank, tear_down),
 	    cmocka_unit_test_teardown(equal_ranks_go_together, tear_down),
+	    cmocka_unit_test_teardown(what_may_be_cut_is_before_a_column_goes, tear_down),
 	    cmocka_unit_test_teardown(columns_without_text_are_left_out, tear_down),
 	    cmocka_unit_test_teardown(control_characters_are_not_written, tear_down),
 	    cmocka_unit_test_teardown(each_width_is_kept, tear_down),

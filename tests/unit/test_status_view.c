@@ -212,6 +212,25 @@ static void pairs_and_totals_as_tables(void **state)
 	status_view_clear(&lines);
 }
 
+/* An error, however long, leaves it to be seen which pair has it, and how that is. */
+static void pairs_with_an_error_on_a_terminal(void **state)
+{
+	(void)state;
+	struct status_fields lines = lines_of(status_lines_pairs);
+	assert_string_equal(
+	    table_of("pairs", &lines, NULL, 80),
+	    "LISTEN        PEER        STATE    CALLS  CONNECTIONS  LAST ERROR\n"
+	    "0.0.0.0:1723  192.0.2.9   down         2            3  no? route?at all, 1 min ~\n"
+	    "0.0.0.0:1724  192.0.2.10  untried      0            0\n");
+	for (size_t width = 45; width <= 200; width++) {
+		table_of("pairs", &lines, NULL, width);
+		assert_non_null(strstr(written, "STATE"));
+		assert_non_null(strstr(written, "down "));
+		assert_non_null(strstr(written, "no? route?at all"));
+	}
+	status_view_clear(&lines);
+}
+
 static void rates_between_two_looks(void **state)
 {
 	(void)state;
@@ -321,6 +340,7 @@ int main(void)
 	    cmocka_unit_test_teardown(calls_as_a_table, tear_down),
 	    cmocka_unit_test_teardown(calls_at_each_width, tear_down),
 	    cmocka_unit_test_teardown(pairs_and_totals_as_tables, tear_down),
+	    cmocka_unit_test_teardown(pairs_with_an_error_on_a_terminal, tear_down),
 	    cmocka_unit_test_teardown(rates_between_two_looks, tear_down),
 	    cmocka_unit_test_teardown(fields_are_found_by_name, tear_down),
 	    cmocka_unit_test(what_is_no_such_text),
