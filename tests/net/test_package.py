@@ -127,6 +127,13 @@ def test_lintian():
     assert {path.name.split("_")[1] for path in changes} == {f"{version}-1", NEXT}, changes
 
 
+def test_late_address():
+    "the unit waits for an address to listen at, however late it comes: systemd's own limit would give up after five starts"
+    assert re.search(r"^\[Unit\]\n[^\[]*^StartLimitIntervalSec=0$", UNIT.read_text(), re.M)
+    unit = walls.settings([UNIT])
+    assert (unit["Restart"], unit["RestartSec"]) == (["on-failure"], ["5"])
+
+
 @tap.deadline(300)
 def test_unit():
     "systemd finds nothing wrong with the unit, its exposure is as low as it was, its rights are those of the manual"
