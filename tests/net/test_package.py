@@ -103,6 +103,18 @@ def test_configuration():
             assert re.search(rf"^#{name} +{default}$", CONF.read_text(), re.M), f"{name} {default}"
 
 
+def test_new_start():
+    "the configuration says of those options that need a new start, as the manual page marks them, and of no others"
+    blocks = re.findall(r"^# -{4} (.*?) -{4}\n(.*?)(?=^# -{4}|\Z)", CONF.read_text(), re.M | re.S)
+    assert len(blocks) > 5
+    told = [name for title, text in blocks if "needs a new start" in title for name in re.findall(r"^#([a-z-]+)", text, re.M)]
+    assert not any("new start" in text for _, text in blocks), "only a block's title may say so"
+    page = (ROOT / "man/pptpproxy.conf.5").read_text()
+    marked = re.findall(r"^\.It Cm ([\w-]+) Ns \*?\+ Ta", page, re.M)
+    assert len(marked) > 4
+    assert sorted(told) == sorted(marked), set(told) ^ set(marked)
+
+
 @tap.deadline(300)
 def test_lintian():
     "lintian finds nothing wrong with the package, nor with one of another version"
@@ -113,6 +125,13 @@ def test_lintian():
     assert process.wait(100) == 0, process.text()
     version = re.search(r'^#define VERSION "(.*)"', (ROOT / "options.c").read_text(), re.M)[1]
     assert {path.name.split("_")[1] for path in changes} == {f"{version}-1", NEXT}, changes
+
+
+def test_late_address():
+    "the unit waits for an address to listen at, however late it comes: systemd's own limit would give up after five starts"
+    assert re.search(r"^\[Unit\]\n[^\[]*^StartLimitIntervalSec=0$", UNIT.read_text(), re.M)
+    unit = walls.settings([UNIT])
+    assert (unit["Restart"], unit["RestartSec"]) == (["on-failure"], ["5"])
 
 
 @tap.deadline(300)
