@@ -4,6 +4,7 @@
  */
 #include "explain/explain_blame_ppp.h"
 
+#include "explain/explain_blame_ways.h"
 #include "explain/explain_legs.h"
 
 #include <string.h>
@@ -186,7 +187,9 @@ static void blame_echoes(const struct subject *subject)
 {
 	const struct explain_ppp *ppp = subject->ppp;
 	for (int end = 0; end < 2; end++)
-		if (ppp->echo_requests[end] >= TRIES && ppp->echo_replies[!end] == 0)
+		/* Who is no more heard cannot answer, and that has its own finding. */
+		if (ppp->echo_requests[end] >= TRIES && ppp->echo_replies[!end] == 0 &&
+		    !explain_blame_ways_ceases(subject->all, subject->call, !end))
 			ADD(subject, "the %s never answers the %u LCP Echo-Requests of the %s.",
 			    name(subject, !end), ppp->echo_requests[end], name(subject, end));
 }

@@ -173,22 +173,48 @@ static void tell_silence(const struct subject *subject, const struct explain_sil
 	    rest);
 }
 
-static void blame_last_silence(const struct subject *subject)
+/* The silence up to the call's end, if this leg is the one where it happens. */
+static bool find_last_silence(const struct subject *subject, struct explain_silence *last)
 {
 	const struct explain_way *earlier = subject->earlier;
+	return explain_way_silent(subject->way, subject->back,
+				  explain_findings_until(subject->all, subject->call), last) &&
+	       (!earlier || earlier->last_us - last->from_us > SAME_US);
+}
+
+/* Is the control connection up all the while, and who is silent not known to be gone? */
+static bool is_controlled(const struct subject *subject, const struct explain_silence *silence)
+{
+	const struct explain_control *control = subject->call->control;
+	if (!control || (control->ended && control->ended_us < silence->to_us))
+		return false;
+	const struct explain_control_end *peer = &control->end[!subject->end];
+	return peer->unanswered == 0 ||
+	       silence->to_us - peer->unanswered_us <= (int64_t)EXPLAIN_SILENCE_S * US;
+}
+
+static void blame_last_silence(const struct subject *subject)
+{
 	struct explain_silence last;
-	if (!explain_way_silent(subject->way, subject->back,
-				explain_findings_until(subject->all, subject->call), &last))
+	char rest[300] = ", and does not come back: its way was cut, or it is gone";
+	if (!find_last_silence(subject, &last))
 		return;
-	if (!earlier)
-		tell_silence(subject, &last,
-			     ", and does not come back: its way was cut, or it is gone");
-	else if (earlier->last_us - last.from_us > SAME_US)
+	if (subject->earlier) {
 		ADD(subject,
 		    "GRE of the %s goes on arriving on the other leg until %.3f s, and leaves here "
 		    "until %.3f s only: what is between the legs, at %s, does not carry it any "
 		    "more.",
-		    subject->name, seconds(earlier->last_us), seconds(last.from_us), subject->from);
+		    subject->name, seconds(subject->earlier->last_us), seconds(last.from_us),
+		    subject->from);
+		return;
+	}
+	if (is_controlled(subject, &last))
+		snprintf(rest, sizeof(rest),
+			 ", and does not come back, though the control connection is up: protocol "
+			 "47 is blocked between %s and %s, on the %s's side of where this was "
+			 "captured, or PPP hangs there",
+			 subject->from, subject->to, subject->name);
+	tell_silence(subject, &last, rest);
 }
 
 static void blame_silences(const struct subject *subject)
@@ -367,4 +393,18 @@ void explain_blame_ways_look(struct explain_findings *findings, const struct exp
 		prepare(&subject, end);
 		blame_way(&subject);
 	}
+}
+
+bool explain_blame_ways_ceases(const struct explain_case *all, const struct explain_call *call,
+			       enum explain_end end)
+{
+	const struct explain_call *legs[] = {call, call->twin};
+	for (size_t i = 0; i < sizeof(legs) / sizeof(*legs) && legs[i]; i++) {
+		struct subject subject = {.all = all, .call = legs[i]};
+		struct explain_silence last;
+		prepare(&subject, end);
+		if (find_last_silence(&subject, &last))
+			return true;
+	}
+	return false;
 }

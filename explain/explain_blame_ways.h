@@ -10,4 +10,8 @@
 void explain_blame_ways_look(struct explain_findings *findings, const struct explain_case *all,
 			     const struct explain_call *call);
 
+/* Is it told that packets of this end cease while the other one goes on, on either leg? */
+bool explain_blame_ways_ceases(const struct explain_case *all, const struct explain_call *call,
+			       enum explain_end end);
+
 #endif

@@ -141,7 +141,10 @@ def test_demo_broken():
     assert re.search(r"^    1:\d+ .*no GRE from server for \d+ s$", show, re.M), show
     assert '"addr":"10.2.0.10"' in page and page.count('"silent":true') == 1, page
     assert re.search(r"error +10\.2\.0\.10:1723: no GRE comes from it within \d+ s: protocol 47 is dropped on the way back", doctor), doctor
-    assert re.search(r"server is silent from [\d.]+ s to [\d.]+ s \([\d.]+ s\), while client\s+sends \d+ packets, and does not come back", explain), explain
+    explain = re.sub(r"\s+", " ", explain)
+    assert re.search(r"server is silent from [\d.]+ s to [\d.]+ s \([\d.]+ s\), while client sends \d+ packets, and does not come back", explain), explain
+    assert "protocol 47 is blocked between 10.2.0.10 and 10.2.0.1, on the server's side" in explain, explain
+    assert re.findall(r" (\d+)\. ", explain) == ["1"], f"findings of explain: {explain}"
     traces.assert_gone()
 
 

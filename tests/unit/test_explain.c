@@ -335,7 +335,36 @@ static void silences(void **state)
 	}
 	EXPECT(
 	    "client is silent from 8.021 s to 16.030 s (8.0 s), while server sends 9 packets, and "
-	    "does not come back");
+	    "does not come back, though the control connection is up: protocol 47 is blocked "
+	    "between 10.1.0.10 and 10.2.0.10, on the client's side of where this was captured, or "
+	    "PPP hangs there.");
+}
+
+static void silent_and_gone(void **state)
+{
+	(void)state;
+	lcp_up();
+	data(1);
+	for (int i = 0; i < 8; i++) {
+		frames.ms += 1000;
+		frames_add_gre(&frames, C, "\x00\xFD", 2);
+		if (i == 0)
+			frames_add_message(&frames, C, PPTP_ECHO_REQUEST, 0, 0, 0);
+	}
+	EXPECT("server is silent from 0.012 s to 8.021 s (8.0 s), while client sends 8 packets, "
+	       "and does not come back: its way was cut, or it is gone.");
+	EXPECT_NO("protocol 47");
+}
+
+static void silent_from_the_middle(void **state)
+{
+	(void)state;
+	data(1);
+	for (int i = 0; i < 8; i++) {
+		frames.ms += 1000;
+		frames_add_gre(&frames, C, "\x00\xFD", 2);
+	}
+	EXPECT("and does not come back: its way was cut, or it is gone.");
 }
 
 static void quiet_on_both_sides_is_no_silence(void **state)
@@ -604,6 +633,21 @@ static void no_echo_of_the_server(void **state)
 	for (int i = 0; i < 5; i++)
 		PPP(C, LCP, 9, MAGIC_C);
 	EXPECT("the server never answers the 5 LCP Echo-Requests of the client.");
+}
+
+/* HACKING.md: of two faults of which one brings the other only the first is told. */
+static void no_echo_of_an_end_that_is_cut_off(void **state)
+{
+	(void)state;
+	lcp_up();
+	data(1);
+	for (int i = 0; i < 8; i++) {
+		frames.ms += 1000;
+		PPP(C, LCP, 9, MAGIC_C);
+	}
+	EXPECT("1. Call 1.1: server is silent from 0.012 s to 8.020 s");
+	EXPECT_NO("Echo-Requests of the client.");
+	EXPECT_NO(" 2. Call");
 }
 
 /* Control connections. */
@@ -962,7 +1006,28 @@ static void cut_before_two_legs(void **state)
 	}
 	EXPECT(
 	    "1. Call 1.1: client is silent from 1.100 s to 9.200 s (8.1 s), while server sends 9 "
-	    "packets, and does not come back: its way was cut, or it is gone.");
+	    "packets, and does not come back, though the control connection is up: protocol 47 is "
+	    "blocked between 10.1.0.10 and 10.1.0.1, on the client's side of where this was "
+	    "captured, or PPP hangs there.");
+	EXPECT_NO(" 2. Call");
+}
+
+/* PPP is judged on the client's leg, the silence on the server's. */
+static void no_echo_of_a_server_cut_off_behind_two_legs(void **state)
+{
+	(void)state;
+	open_legs();
+	for (uint32_t second = 0; second < 10; second++) {
+		for (int leg = 1; leg <= 2; leg++) {
+			on_leg_at(leg, 1000 * second + 100 * (uint32_t)leg, second);
+			if (second == 0)
+				NEGOTIATE(LCP, MAGIC_C, MAGIC_S);
+			else
+				PPP(C, LCP, 9, MAGIC_C);
+		}
+	}
+	EXPECT("1. Call 2.1: server is silent from 0.202 s to 9.200 s (9.0 s)");
+	EXPECT("protocol 47 is blocked between 10.2.0.10 and 10.2.0.1, on the server's side");
 	EXPECT_NO(" 2. Call");
 }
 
@@ -1142,6 +1207,8 @@ int main(void)
 	    CASE(twice),
 	    CASE(a_sequence_that_jumps),
 	    CASE(silences),
+	    CASE(silent_and_gone),
+	    CASE(silent_from_the_middle),
 	    CASE(quiet_on_both_sides_is_no_silence),
 	    CASE(fragments),
 	    CASE(icmp),
@@ -1161,6 +1228,7 @@ int main(void)
 	    CASE(encryption_differs),
 	    CASE(no_address),
 	    CASE(no_echo_of_the_server),
+	    CASE(no_echo_of_an_end_that_is_cut_off),
 	    CASE(nobody_there),
 	    CASE(nobody_listens),
 	    CASE(a_silent_client),
@@ -1185,6 +1253,7 @@ int main(void)
 	    CASE(less_on_the_second_leg),
 	    CASE(cut_between_two_legs),
 	    CASE(cut_before_two_legs),
+	    CASE(no_echo_of_a_server_cut_off_behind_two_legs),
 	    CASE(many_silences),
 	    CASE(twice_on_both_legs),
 	    CASE(wrong_both_ways),
