@@ -1,7 +1,7 @@
 """A real browser, headless Chromium, in a namespace.
 
     with Browser(net.firewall) as browser:
-        page = browser.open("http://127.0.0.1:9100/")
+        page = browser.open("http://127.0.0.1:8723/")
         page.wait("document.querySelectorAll('#calls tbody tr').length === 2")
         page.tables()["calls"][0]["Client"]
         page.click("#pause"), page.fill("#filter", "silent"), page.shot("status")

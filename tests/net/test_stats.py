@@ -28,7 +28,7 @@ from lab.netns import need
 from lab.proc import wait_until
 from lab.proxy import ROOT, SANITIZED, Proxy, program
 
-PORT = 9100
+PORT = 8723
 AT = f"127.0.0.1:{PORT}"
 URL = f"http://{AT}/"
 HEADERS = 32  # octets of IP and GRE before the payload, with a sequence number and no acknowledgement
@@ -439,9 +439,9 @@ def test_what_is_refused():
         assert head.status == 200 and head.text == "" and int(head.headers["Content-Length"]) > 100
         for path in ("/end", "/calls", "/../etc/passwd", "/page.html"):
             assert ask(ns, path).status == 404, path
-        for host in ("evil.example", "evil.example:9100", f"{AT}.evil.example", "[::1"):
+        for host in ("evil.example", "evil.example:8723", f"{AT}.evil.example", "[::1"):
             assert ask(ns, "/calls.json", host=host).status == 403, host
-        for host in (AT, "127.0.0.1", "localhost:9100", "localhost", "[::1]:9100", "192.0.2.7:80"):
+        for host in (AT, "127.0.0.1", "localhost:8723", "localhost", "[::1]:8723", "192.0.2.7:80"):
             assert ask(ns, "/calls.json", host=host).status == 200, host
         page = ask(ns, "/")
         assert page.headers["Content-Security-Policy"].startswith("default-src 'none'; script-src 'self'; style-src 'self'; ")
@@ -544,10 +544,10 @@ def test_calls_go_on_meanwhile():
 
 def test_outside_of_loopback_there_is_a_warning():
     "an address that is no loopback one works, with a warning; a loopback one without"
-    warning = r"warning: status page on 10\.1\.0\.1:9100, which is no loopback address: whoever reaches it sees all calls"
+    warning = r"warning: status page on 10\.1\.0\.1:8723, which is no loopback address: whoever reaches it sees all calls"
     with World(["--stats", f"10.1.0.1:{PORT}"]) as world:
         world.log.wait(warning, PATIENCE)
-        answer = ask(world.net.client, "/healthz", host="10.1.0.1:9100", at="10.1.0.1")
+        answer = ask(world.net.client, "/healthz", host="10.1.0.1:8723", at="10.1.0.1")
         assert answer.status == 200
     with paged() as world:
         world.log.wait(r"ready: ", PATIENCE)
@@ -623,19 +623,19 @@ def test_a_reload_moves_it():
         with World(["-c", str(file)], pairs=[]) as world:
             call = world.session().call(5, 7)
             assert ask(world.net.firewall, "/healthz").status == 200
-            write("stats 127.0.0.1:9101")
+            write("stats 127.0.0.1:8724")
             turmoil.reload(world.proxy)
-            wait_listening(world.net.firewall, 9101)
-            assert ask(world.net.firewall, "/healthz", port=9101).status == 200
+            wait_listening(world.net.firewall, 8724)
+            assert ask(world.net.firewall, "/healthz", port=8724).status == 200
             assert refused(world)
-            write("stats 192.0.2.1:9101")
-            assert "192.0.2.1:9101" in turmoil.refused_reload(world.proxy)
-            assert ask(world.net.firewall, "/healthz", port=9101).status == 200
+            write("stats 192.0.2.1:8724")
+            assert "192.0.2.1:8724" in turmoil.refused_reload(world.proxy)
+            assert ask(world.net.firewall, "/healthz", port=8724).status == 200
             write("stats 127.0.0.1:1723")
             assert "conflicts with a pair's listen address" in turmoil.refused_reload(world.proxy)
             write()
             turmoil.reload(world.proxy)
-            assert refused(world, 9101)
+            assert refused(world, 8724)
             write(f"stats {AT}")
             turmoil.reload(world.proxy)
             assert figures(world)["calls"][0]["client"]["id"] == 5

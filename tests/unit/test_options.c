@@ -476,22 +476,22 @@ static void bad_values_are_named(void **state)
 static void status_page(void **state)
 {
 	(void)state;
-	assert_int_equal(PARSE("-p", "1.1.1.1", "--stats", "127.0.0.1:9100"), OPTIONS_RUN);
+	assert_int_equal(PARSE("-p", "1.1.1.1", "--stats", "127.0.0.1:8723"), OPTIONS_RUN);
 	assert_int_equal(options.stats.addr, 0x7f000001);
-	assert_int_equal(options.stats.port, 9100);
+	assert_int_equal(options.stats.port, 8723);
 	assert_string_equal(options.stats.word, "127.0.0.1");
 	assert_int_equal(PARSE("-p", "2.2.2.2,1.1.1.1", "--stats", "127.0.0.1:1723"), OPTIONS_RUN);
 	assert_int_equal(PARSE("-p", "a.example,1.1.1.1", "--stats", "127.0.0.1:1723"),
 			 OPTIONS_RUN);
 	BAD("--stats 127.0.0.1: the port is missing", "--stats", "127.0.0.1");
-	BAD("--stats :9100: the listen address is missing", "--stats", ":9100");
-	BAD("--stats localhost:9100: 'localhost' is not an IPv4 address", "--stats",
-	    "localhost:9100");
+	BAD("--stats :8723: the listen address is missing", "--stats", ":8723");
+	BAD("--stats localhost:8723: 'localhost' is not an IPv4 address", "--stats",
+	    "localhost:8723");
 	BAD("--stats 127.0.0.1:0: port '0' is not a number from 1 to 65535", "--stats",
 	    "127.0.0.1:0");
-	BAD("--stats [::1]:9100: '[::1]:9100': IPv6 is not supported", "--stats", "[::1]:9100");
-	BAD("--stats 224.0.0.1:9100: '224.0.0.1' is not the address of one host", "--stats",
-	    "224.0.0.1:9100");
+	BAD("--stats [::1]:8723: '[::1]:8723': IPv6 is not supported", "--stats", "[::1]:8723");
+	BAD("--stats 224.0.0.1:8723: '224.0.0.1' is not the address of one host", "--stats",
+	    "224.0.0.1:8723");
 	BAD("--stats 127.0.0.1:1723: it conflicts with a pair's listen address, 0.0.0.0:1723", "-p",
 	    "1.1.1.1", "--stats", "127.0.0.1:1723");
 	BAD("--stats 0.0.0.0:1723: it conflicts with a pair's listen address, 2.2.2.2:1723", "-p",
@@ -538,7 +538,7 @@ static const char whole_file[] = "# The office\r\n"
 				 "fastpath-interface eth1\n"
 				 "log /var/log/it's a log#1 # '\n"
 				 "pid-file\t/run/p\ncontrol @c\nuser u\n"
-				 "stats 127.0.0.1:9100\n"
+				 "stats 127.0.0.1:8723\n"
 				 "nofork # and\nextensive\ndebug";
 
 static void lists_of_a_file(void **state)
@@ -582,7 +582,7 @@ static void values_of_a_file(void **state)
 	assert_string_equal(options.log_file, "/var/log/it's a log#1");
 	assert_string_equal(options.pid_file, "/run/p");
 	assert_string_equal(options.control, "@c");
-	assert_int_equal(options.stats.port, 9100);
+	assert_int_equal(options.stats.port, 8723);
 	assert_string_equal(options.user, "u");
 	assert_true(options.foreground);
 	assert_int_equal(options.log_level, LOG_LEVEL_DUMP);

@@ -298,7 +298,7 @@ static void assert_host(const char *host, const char *status)
 
 static void only_addresses_and_localhost_are_hosts(void **state)
 {
-	static const char *const good[] = {"127.0.0.1",	 "127.0.0.1:9100", "192.0.2.1",
+	static const char *const good[] = {"127.0.0.1",	 "127.0.0.1:8723", "192.0.2.1",
 					   "localhost",	 "LocalHost:80",   "[::1]",
 					   "[::1]:8080", "[2001:db8::1]"};
 	static const char *const bad[] = {
