@@ -64,7 +64,8 @@ struct acl_cmd_client {
 struct acl_cmd; /* the runner */
 struct acl_cmd_check;
 
-/* which: of ACL_ALLOW, the place of the command that said yes. why: a short reason for the log
+/* which: the place of the command that said yes; those before it did not, and of another answer
+ * than ACL_ALLOW as many did not. why: a short reason for the log
  * ("/etc/allow said yes", "/etc/allow: exit status 3", "/etc/allow: no answer in 10 s"); valid
  * during the call only. done may start and cancel checks, and free the runner. */
 typedef void acl_cmd_done(void *arg, enum acl_answer answer, size_t which, const char *why);

@@ -726,6 +726,9 @@ static void on_checked(void *arg, enum acl_answer answer, size_t which, const ch
 {
 	struct control_conn *conn = arg;
 	conn->check = NULL;
+	for (size_t i = 0; i < which && i < CONTROL_RULES_MAX; i++)
+		control_rules_count_refused(conn->env->rules, conn->rules,
+					    conn->env->acl->count + i);
 	if (answer != ACL_ALLOW) {
 		refuse_by_command(conn, why);
 		return;

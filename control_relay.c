@@ -536,6 +536,11 @@ bool control_relay_silent(const struct control_relay *relay, callid_ref call, en
 	return control_silence_is(relay->silence, call, side);
 }
 
+uint64_t control_relay_refused(const struct control_relay *relay, size_t place)
+{
+	return control_rules_refused(relay->env.rules, place);
+}
+
 uint64_t control_relay_allowed(const struct control_relay *relay, size_t place)
 {
 	return control_rules_allowed(relay->env.rules, place);

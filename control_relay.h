@@ -103,6 +103,9 @@ bool control_relay_silent(const struct control_relay *relay, callid_ref call,
 /* How many a rule or a command has let in; the commands stand behind the rules. */
 uint64_t control_relay_allowed(const struct control_relay *relay, size_t place);
 
+/* How many a command was asked of and did not let in. */
+uint64_t control_relay_refused(const struct control_relay *relay, size_t place);
+
 /* Ends one call of the connection with this number: each end is told what its peer would have told
  * it; the connection and its other calls go on. client_id: what the client assigned, or negative,
  * as in call_snoop_find. 0, and told says what was ended; or -1, and told says why nothing was. */

@@ -11,7 +11,7 @@
 /* In the section KEPT_RULES. */
 struct record {
 	uint64_t key; /* of the text; 0: none */
-	uint64_t allowed;
+	uint64_t allowed, refused;
 };
 
 struct control_rules {
@@ -86,6 +86,12 @@ static int by_key(const void *a, const void *b)
 
 /* ---- a configuration ---- */
 
+static void add(struct record *record, const struct record *more)
+{
+	record->allowed += more->allowed;
+	record->refused += more->refused;
+}
+
 /* Sorted, and equal ones as one. */
 static void sort(struct control_rules *rules)
 {
@@ -94,7 +100,7 @@ static void sort(struct control_rules *rules)
 	qsort(records, rules->count, sizeof(*records), by_key);
 	for (size_t i = 0; i < rules->count; i++) {
 		if (count > 0 && records[count - 1].key == records[i].key)
-			records[count - 1].allowed += records[i].allowed;
+			add(&records[count - 1], &records[i]);
 		else
 			records[count++] = records[i];
 	}
@@ -112,7 +118,8 @@ static void carry_over(struct control_rules *rules, struct record *next, size_t 
 		if (!was)
 			continue;
 		next[i].allowed = was->allowed;
-		was->allowed = 0;
+		next[i].refused = was->refused;
+		was->allowed = was->refused = 0;
 	}
 }
 
@@ -147,13 +154,32 @@ unsigned control_rules_generation(const struct control_rules *rules)
 
 /* ---- connections ---- */
 
+static struct record *record_at(struct control_rules *rules, unsigned generation, size_t place)
+{
+	return generation == rules->generation && place < rules->count ? &rules->records[place]
+								       : NULL;
+}
+
 void control_rules_count(struct control_rules *rules, unsigned generation, size_t place)
 {
-	if (generation == rules->generation && place < rules->count)
-		rules->records[place].allowed++;
+	struct record *record = record_at(rules, generation, place);
+	if (record)
+		record->allowed++;
+}
+
+void control_rules_count_refused(struct control_rules *rules, unsigned generation, size_t place)
+{
+	struct record *record = record_at(rules, generation, place);
+	if (record)
+		record->refused++;
 }
 
 uint64_t control_rules_allowed(const struct control_rules *rules, size_t place)
 {
 	return place < rules->count ? rules->records[place].allowed : 0;
+}
+
+uint64_t control_rules_refused(const struct control_rules *rules, size_t place)
+{
+	return place < rules->count ? rules->records[place].refused : 0;
 }

@@ -1,5 +1,6 @@
 /*
- * control_rules: how many connections each access rule and each access command has let in.
+ * control_rules: how many connections each access rule and each access command has let in, and how
+ * many each command has not. A rule refuses nobody: it matches or does not.
  *
  * Rules are known by their text, so a rule keeps its figure over a reload that has it again, and as
  * the figures lie in the kept memory, over workers and versions; of equal ones the first. Where a
@@ -35,6 +36,10 @@ unsigned control_rules_generation(const struct control_rules *rules);
 /* A connection was let in. Of another generation: nobody's. */
 void control_rules_count(struct control_rules *rules, unsigned generation, size_t place);
 
+/* A command was asked, and did not let it in. */
+void control_rules_count_refused(struct control_rules *rules, unsigned generation, size_t place);
+
+uint64_t control_rules_refused(const struct control_rules *rules, size_t place);
 uint64_t control_rules_allowed(const struct control_rules *rules, size_t place);
 
 #endif

@@ -277,6 +277,7 @@ const ruleColumns = [
 	{name: "rule", label: "Rule", text: (rule) => rule.rule},
 	{name: "kind", label: "Kind", text: (rule) => rule.command ? "command" : "address"},
 	{...number("allowed", "Connections let in")},
+	{...number("refused", "Not let in"), text: (rule) => rule.refused === null ? "" : count(rule.refused)},
 ];
 
 /* ---- tables ---- */

@@ -66,6 +66,7 @@ struct snapshot_rule {
 	char text[SNAPSHOT_RULE]; /* as given */
 	bool command;
 	uint64_t allowed; /* connections that it let in */
+	uint64_t refused; /* of a command: that it was asked of and did not */
 };
 
 struct snapshot_totals {

@@ -138,6 +138,7 @@ static void rules(struct status_text *text, const struct snapshot *snapshot)
 		status_text_add(text, i > 0 ? ",{" : "{");
 		words(text, "rule", rule->text);
 		truth(text, "command", rule->command);
+		number_if(text, "refused", rule->command, rule->refused);
 		key(text, "allowed");
 		status_text_number(text, rule->allowed);
 		status_text_add(text, "}");

@@ -229,6 +229,23 @@ static void rules(struct status_text *text, const struct snapshot *snapshot)
 	}
 }
 
+static void commands(struct status_text *text, const struct snapshot *snapshot)
+{
+	head(text, "rule_refused_total",
+	     "Control connections that an access command did not let in, since then.");
+	for (size_t i = 0; i < snapshot->rule_count; i++) {
+		const struct snapshot_rule *rule = &snapshot->rules[i];
+		if (!rule->command)
+			continue;
+		begin(text, "rule_refused_total");
+		place(text, "rule", i);
+		label(text, ",", "kind", "command");
+		label(text, ",", "text", rule->text);
+		status_text_add(text, "}");
+		end(text, rule->refused);
+	}
+}
+
 int status_metrics_all(struct evbuffer *out, const struct snapshot *snapshot)
 {
 	struct status_text text;
@@ -240,5 +257,6 @@ int status_metrics_all(struct evbuffer *out, const struct snapshot *snapshot)
 	reasons(&text, &snapshot->totals);
 	pairs(&text, snapshot);
 	rules(&text, snapshot);
+	commands(&text, snapshot);
 	return status_text_end(&text);
 }

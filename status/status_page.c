@@ -290,10 +290,13 @@ static void rules(struct status_text *text, const struct snapshot *snapshot)
 						    : "</span></td><td><span>address</span></td>");
 		status_text_add(text, "<td class=\"number\"><span>");
 		add_count(text, rule->allowed);
+		status_text_add(text, "</span></td><td class=\"number\"><span>");
+		if (rule->command)
+			add_count(text, rule->refused);
 		status_text_add(text, "</span></td></tr>\n");
 	}
 	if (snapshot->rule_count == 0)
-		nothing(text, "3", "None: any source may connect.");
+		nothing(text, "4", "None: any source may connect.");
 }
 
 /* ---- reasons ---- */

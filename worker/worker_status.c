@@ -301,8 +301,10 @@ static int fill_rules(struct snapshot *snapshot, const struct worker_status_sour
 		rule->command = true;
 		join_words(rule->text, sizeof(rule->text), &options->commands[i]);
 	}
-	for (size_t i = 0; i < snapshot->rule_count; i++)
+	for (size_t i = 0; i < snapshot->rule_count; i++) {
 		snapshot->rules[i].allowed = control_relay_allowed(from->control, i);
+		snapshot->rules[i].refused = control_relay_refused(from->control, i);
+	}
 	return 0;
 }
 

@@ -106,8 +106,8 @@ void a_snapshot_make(struct snapshot *snapshot, size_t calls)
 	    .last_error_ms = 65000,
 	};
 	snapshot->rules[0] = (struct snapshot_rule){.text = "192.0.2.0/24", .allowed = 990};
-	snapshot->rules[1] =
-	    (struct snapshot_rule){.text = "/etc/pptp/allow 'two words'", .command = true};
+	snapshot->rules[1] = (struct snapshot_rule){
+	    .text = "/etc/pptp/allow 'two words'", .command = true, .refused = 17};
 	for (size_t i = 0; i < calls; i++)
 		make_call(&snapshot->calls[i], i);
 	if (calls > 0)

@@ -14,7 +14,7 @@ static void on_due(evutil_socket_t fd, short what, void *arg)
 	if (answer == ASKER_YES)
 		acl_ask_answered(asker, (uint32_t)(uintptr_t)arg, ACL_ALLOW, 0, "yes said yes");
 	else
-		acl_ask_answered(asker, (uint32_t)(uintptr_t)arg, ACL_DENY, 0, "no: exit status 1");
+		acl_ask_answered(asker, (uint32_t)(uintptr_t)arg, ACL_DENY, 1, "no: exit status 1");
 }
 
 static void on_ask(void *arg, uint32_t number, const struct acl_ask_client *client)

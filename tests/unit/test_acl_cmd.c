@@ -455,6 +455,7 @@ static void what_cannot_be_started_is_no_yes(void **state)
 	add_command("no", "exit 1");
 	start_runner(10, 4);
 	expect(ACL_DENY, "/no: exit status 1");
+	assert_int_equal(ask().which, 2);
 	acl_cmd_free(runner);
 	add_command("yes", "exit 0");
 	start_runner(10, 4);

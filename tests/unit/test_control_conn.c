@@ -779,6 +779,8 @@ static void who_lets_in_is_counted(void **state)
 	stage_hear_end(ends.talk.client);
 	assert_told(&ends, "refused: command: no: exit status 1");
 	assert_int_equal(control_rules_allowed(env.rules, 1), 2);
+	assert_int_equal(control_rules_refused(env.rules, 1), 0);
+	assert_int_equal(control_rules_refused(env.rules, 2), 1);
 	use_commands(false, ASKER_NO);
 	acl_cmd_words_free(&words);
 }

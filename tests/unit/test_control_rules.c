@@ -116,6 +116,21 @@ static void a_reload_keeps_the_same_text(void **state)
 	check(0, 0);
 }
 
+static void refused_ones_have_theirs(void **state)
+{
+	(void)state;
+	USE("10.0.0.0/8", "!/etc/allow", "!/etc/allow");
+	control_rules_count_refused(rules, control_rules_generation(rules), 1);
+	control_rules_count_refused(rules, control_rules_generation(rules), 2);
+	control_rules_count_refused(rules, control_rules_generation(rules) - 1, 1);
+	check(1, 0);
+	next_process();
+	USE("!/etc/allow", "!/etc/allow");
+	assert_int_equal(control_rules_refused(rules, 0), 2);
+	assert_int_equal(control_rules_refused(rules, 1), 0);
+	assert_int_equal(control_rules_refused(rules, 2), 0);
+}
+
 static void of_equal_ones_the_first_keeps_it(void **state)
 {
 	(void)state;
@@ -167,6 +182,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    CASE(each_has_its_count),
 	    CASE(a_reload_keeps_the_same_text),
+	    CASE(refused_ones_have_theirs),
 	    CASE(of_equal_ones_the_first_keeps_it),
 	    CASE(another_configurations_place_is_nobodys),
 	    CASE(the_next_process_has_them),

@@ -104,10 +104,11 @@ static void rules_are_told_as_given(void **state)
 {
 	(void)state;
 	strcpy(figures.rules[1].text, "/x \"</script>\\\n\xff");
-	assert_written(status_json_rules,
-		       "[{\"rule\":\"192.0.2.0/24\",\"command\":false,\"allowed\":990},"
-		       "{\"rule\":\"/x \\\"</script>\\\\\\u000a\xef\xbf\xbd\",\"command\":true,"
-		       "\"allowed\":0}]");
+	assert_written(
+	    status_json_rules,
+	    "[{\"rule\":\"192.0.2.0/24\",\"command\":false,\"refused\":null,\"allowed\":990},"
+	    "{\"rule\":\"/x \\\"</script>\\\\\\u000a\xef\xbf\xbd\",\"command\":true,"
+	    "\"refused\":17,\"allowed\":0}]");
 }
 
 static void totals_have_every_reason(void **state)

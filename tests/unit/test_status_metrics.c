@@ -76,6 +76,10 @@ static void figures_are_there(void **state)
 	assert_line("pptpproxy_connections_ended_total{reason=\"client closed\"} 900");
 	assert_line("pptpproxy_rule_allowed_total{rule=\"1\",kind=\"acl\",text=\"192.0.2.0/24\"} "
 		    "990");
+	assert_line(
+	    "pptpproxy_rule_refused_total{rule=\"2\",kind=\"command\",text=\"/etc/pptp/allow "
+	    "'two words'\"} 17");
+	assert_null(strstr(text, "pptpproxy_rule_refused_total{rule=\"1\""));
 	assert_line("# TYPE pptpproxy_calls gauge");
 	assert_line("# TYPE pptpproxy_calls_opened_total counter");
 }

@@ -72,7 +72,9 @@ static void every_part_is_filled(void **state)
 	assert_there("<span>no such call</span><small>its call ID names no call at that address of "
 		     "ours</small></th><td class=\"number\"><span>560</span>");
 	assert_there("<td><span>192.0.2.0/24</span></td><td><span>address</span></td><td "
-		     "class=\"number\"><span>990</span>");
+		     "class=\"number\"><span>990</span></td><td class=\"number\"><span></span>");
+	assert_there("<td><span>command</span></td><td class=\"number\"><span>0</span></td><td "
+		     "class=\"number\"><span>17</span>");
 	assert_string_equal(page + strlen(page) - 8, "</html>\n");
 }
 
@@ -131,7 +133,7 @@ static void nothing_is_said_to_be_nothing(void **state)
 	write_it();
 	assert_there("<td colspan=\"10\">No calls.</td>");
 	assert_there("<td colspan=\"9\">No pairs.</td>");
-	assert_there("<td colspan=\"3\">None: any source may connect.</td>");
+	assert_there("<td colspan=\"4\">None: any source may connect.</td>");
 }
 
 static void too_many_calls_are_cut(void **state)
