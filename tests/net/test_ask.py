@@ -586,7 +586,18 @@ def test_end_of_any_kind_of_call():
         session.server.expect(ICRP, peer_id=11, result=2)
         session.client.expect(CDN, call_id=seen, result=3)
         session.check()
-        world.log.wait(ENDED_BY_US, PATIENCE, count=4)
+        # Two of these: neither is ended instead of the other.
+        session.server.send(build(ICRQ, call_id=12), build(ICRQ, call_id=13))
+        seen = [session.client.expect(ICRQ).call_id for _ in range(2)]
+        text, status = ask(world, "--end", f"{number}:-")
+        assert (text, status) == (f"pptpproxy: {number}:-: more than one call has no client ID yet: "
+                                  "which one cannot be told\n", 1)
+        session.client.send(build(ICRP, call_id=14, peer_id=seen[1]))
+        session.server.expect(ICRP, peer_id=13)
+        text = _ends(world, f"{number}:-")
+        assert "server ID 12" in text, text
+        _ends(world, f"{number}:14")
+        world.log.wait(ENDED_BY_US, PATIENCE, count=6)
         assert not show(world, "calls")[1:]
 
 
