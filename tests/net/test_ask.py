@@ -193,6 +193,19 @@ def test_table_fits_the_terminal():
                 assert width < 60 or "SERVER SENT" in titles or width < 80, titles
 
 
+def test_output_that_cannot_be_written():
+    "where standard output is full one line says so, and the status is 1; an --end has ended the call all the same"
+    with World() as world:
+        session = world.session()
+        session.call(5, 7)
+        number = world.number(session.client)
+        full = ["sh", "-c", 'exec "$@" >/dev/full', "sh"]
+        for words in (["--show", "calls"], ["--show", "calls", "--json"], ["--show", "calls", "--watch"], ["--end", f"{number}:5"]):
+            assert ask(world, *words, before=full) == ("pptpproxy: standard output: No space left on device\n", 1), words
+        session.client.expect(CDN)
+        world.wait_line(session.client, ENDED_BY_US)
+
+
 # ---- watching ----
 
 
