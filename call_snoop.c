@@ -660,6 +660,15 @@ size_t call_snoop_farewell(struct call_snoop *snoop, enum callid_side to,
 
 /* ---- one call's end, by an operator's word ---- */
 
+size_t call_snoop_unassigned(const struct call_snoop *snoop)
+{
+	const struct snoop_call *call;
+	size_t count = 0;
+	TAILQ_FOREACH(call, &snoop->calls, in_calls)
+	count += !call->own[CALLID_CLIENT].call;
+	return count;
+}
+
 callid_ref call_snoop_find(const struct call_snoop *snoop, int32_t client_id)
 {
 	const struct snoop_call *call, *found = NULL;

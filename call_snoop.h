@@ -105,6 +105,9 @@ size_t call_snoop_farewell(struct call_snoop *snoop, enum callid_side to,
  * the client has not assigned one yet. 0: there is none, or of these more than one. */
 callid_ref call_snoop_find(const struct call_snoop *snoop, int32_t client_id);
 
+/* How many there are to which the client has not assigned an ID yet. */
+size_t call_snoop_unassigned(const struct call_snoop *snoop);
+
 /*
  * Ends this one, and fills answer with what each side must hear, as in call_snoop_farewell. What
  * comes about it later is treated as about any call that has ended; the Call-Disconnect-Notify with

@@ -906,6 +906,13 @@ static int tell_ended(const struct control_conn *conn, const struct callid_info 
 	return 0;
 }
 
+static const char *why_none(const struct control_conn *conn, int32_t client_id)
+{
+	if (conn->state == RELAYING && client_id < 0 && call_snoop_unassigned(conn->snoop) > 1)
+		return "more than one call has no client ID yet: which one cannot be told";
+	return "no such call";
+}
+
 int control_conn_end_call(struct control_conn *conn, int32_t client_id, struct why *told)
 {
 	struct control_pump_failure failure;
@@ -913,7 +920,7 @@ int control_conn_end_call(struct control_conn *conn, int32_t client_id, struct w
 	callid_ref call = conn->state == RELAYING ? call_snoop_find(conn->snoop, client_id) : 0;
 
 	if (!call || !callid_db_get(conn->env->db, call, &info))
-		return why_set(told, "no such call");
+		return why_set(told, "%s", why_none(conn, client_id));
 	if (!control_pump_has_room(&conn->pump))
 		return why_set(told, "not ended: one end does not read what waits for it already");
 	int result = tell_ended(conn, &info, told);

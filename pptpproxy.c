@@ -58,10 +58,10 @@ static int ask(const struct options *options)
 					 .what = options->show,
 					 .json = options->json,
 					 .watch = options->watch};
-	struct why why = {""};
+	struct why why;
 	int result = options->show ? status_show_print(&show, &why)
 				   : status_show_end(options->control, options->end_call, &why);
-	if (result != 0 && why.text[0] != '\0')
+	if (result != 0)
 		fprintf(stderr, "pptpproxy: %s\n", why.text);
 	return result == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -61,7 +61,8 @@ const sum = (numbers) => Object.values(numbers).reduce((all, number) => all + nu
 const calls = new Map(); /* by key: [{at, octets: {client, server}}], the oldest first */
 let reasons = [];        /* [{at, totals}] */
 
-const keyOf = (call) => `${call.connection} ${call.call}`;
+/* A name is a call's own only once its client has chosen an ID; until then the server's tells them apart. */
+const keyOf = (call) => `${call.connection} ${call.client.id ?? `server ${call.server.id}`}`;
 
 function remember(figures) {
 	const at = figures.totals.up_ms, last = reasons[reasons.length - 1];

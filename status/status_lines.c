@@ -89,17 +89,11 @@ int status_lines_calls(struct evbuffer *out, const struct snapshot *snapshot)
 
 static int add_pair(struct evbuffer *out, const struct snapshot_pair *pair)
 {
-	static const char *const states[] = {
-	    [SNAPSHOT_UNTRIED] = "untried",
-	    [SNAPSHOT_UP] = "up",
-	    [SNAPSHOT_DOWN] = "down",
-	    [SNAPSHOT_IGNORED] = "ignored",
-	};
 	char listen[WORD_TEXT], peer[WORD_TEXT], error[WORD_TEXT], ago[NUMBER_TEXT];
 	return evbuffer_add_printf(
 	    out,
 	    "%s\t%s\t%s\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\t%s\t%s\n",
-	    words(listen, pair->listen), words(peer, pair->peer), states[pair->state],
+	    words(listen, pair->listen), words(peer, pair->peer), snapshot_state_name(pair->state),
 	    pair->connections, pair->calls, pair->accepted, pair->connected, pair->failed,
 	    age(ago, pair->last_error_ms), words(error, pair->last_error));
 }

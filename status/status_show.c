@@ -43,8 +43,7 @@ static int finish(struct why *why)
 {
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return 0;
-	why->text[0] = '\0';
-	return -1;
+	return why_set(why, "standard output: %s", strerror(errno));
 }
 
 static int print_table(const struct status_show *show, char *answer, struct why *why)

@@ -18,7 +18,8 @@ struct status_show {
 	bool watch;	     /* again each second, until q or an interrupt; not with json */
 };
 
-/* Both: 0, or -1 with a sentence; with -1 and an empty one the output could not be written. */
+/* Both: 0, or -1 with a sentence, also where the output could not be written; a call has ended all
+ * the same then. */
 int status_show_print(const struct status_show *show, struct why *why);
 int status_show_end(const char *control, const char *call, struct why *why);
 

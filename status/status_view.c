@@ -346,8 +346,6 @@ static void add_total(struct cells *cells, const struct status_fields *totals, s
 	add(cells, "%s", status_view_field(totals, row, "figure"));
 	if (strcmp(unit, "ms") == 0)
 		add_age(cells, number(totals, row, "value"));
-	else if (strcmp(unit, "octets") == 0)
-		add_octets(cells, number(totals, row, "value"), "");
 	else
 		add(cells, "%s", status_view_field(totals, row, "value"));
 }
@@ -457,17 +455,24 @@ static void write_rates(FILE *out, const struct status_looks *looks, size_t widt
 	write_line(out, line, width);
 }
 
+static const char *plural(uint64_t count)
+{
+	return count == 1 ? "" : "s";
+}
+
 void status_view_head(FILE *out, const struct status_looks *looks, size_t width)
 {
 	const struct status_fields *totals = looks->totals;
 	char line[256], up[STATUS_VIEW_TEXT];
+	uint64_t connections = status_view_figure(totals, "connections"),
+		 calls = status_view_figure(totals, "calls"), packets = packets_of(totals);
 
 	status_view_age(up, status_view_figure(totals, "up"));
 	snprintf(line, sizeof(line),
-		 "up %s; %" PRIu64 " connections, %" PRIu64 " calls; %" PRIu64
-		 " packets came, %" PRIu64 " dropped",
-		 up, status_view_figure(totals, "connections"), status_view_figure(totals, "calls"),
-		 packets_of(totals), dropped_of(totals));
+		 "up %s; %" PRIu64 " connection%s, %" PRIu64 " call%s; %" PRIu64
+		 " packet%s came, %" PRIu64 " dropped",
+		 up, connections, plural(connections), calls, plural(calls), packets,
+		 plural(packets), dropped_of(totals));
 	write_line(out, line, width);
 	if (looks->old_totals)
 		write_rates(out, looks, width);

@@ -279,9 +279,8 @@ int status_watch_run(const struct status_show *show, struct why *why)
 	if (look_now(show, &now, why) != 0)
 		return -1;
 	enter(&screen);
-	int result = over ? 0 : watch(show, &screen, &now);
+	int result = over ? 0 : watch(show, &screen, &now), reason = errno;
 	leave(&screen);
 	forget(&now);
-	why->text[0] = '\0';
-	return result == 0 ? 0 : -1;
+	return result == 0 ? 0 : why_set(why, "standard output: %s", strerror(reason));
 }

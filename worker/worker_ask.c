@@ -85,6 +85,8 @@ static void on_end(void *arg, struct status_caller *caller, char *const *words, 
 		status_ask_refuse(caller, "%s: %s", words[1], told.text);
 	else if (evbuffer_add_printf(answer, "%s\n", told.text) >= 0)
 		status_ask_answer(caller, answer);
+	else
+		status_ask_refuse(caller, "no memory, but %s", told.text);
 	if (answer)
 		evbuffer_free(answer);
 }

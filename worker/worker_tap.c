@@ -42,6 +42,7 @@ struct search {
 	uint64_t connection;
 	int32_t client_id;
 	callid_ref found;
+	bool several; /* of those without an ID */
 };
 
 static void compare_call(void *arg, callid_ref call, const struct callid_info *info)
@@ -49,8 +50,10 @@ static void compare_call(void *arg, callid_ref call, const struct callid_info *i
 	struct search *search = arg;
 	bool assigned = info->open || info->caller == CALLID_CLIENT;
 	int32_t client_id = assigned ? info->id[CALLID_CLIENT] : STATUS_CALL_UNASSIGNED;
-	if (info->connection == search->connection && client_id == search->client_id)
+	if (info->connection == search->connection && client_id == search->client_id) {
+		search->several = !assigned && search->found != 0;
 		search->found = call;
+	}
 }
 
 static int find_filter(const struct worker_tap *taps, const char *what,
@@ -75,6 +78,11 @@ static int find_filter(const struct worker_tap *taps, const char *what,
 	callid_db_each(taps->db, compare_call, &search);
 	if (search.found == 0)
 		return why_set(why, "%.40s: no such call", what);
+	if (search.several)
+		return why_set(why,
+			       "%.40s: more than one call has no client ID yet: which one cannot "
+			       "be told",
+			       what);
 	filter->what = CAPTURE_CALL;
 	filter->call = search.found;
 	filter->connection = search.connection;

@@ -193,6 +193,19 @@ def test_table_fits_the_terminal():
                 assert width < 60 or "SERVER SENT" in titles or width < 80, titles
 
 
+def test_output_that_cannot_be_written():
+    "where standard output is full one line says so, and the status is 1; an --end has ended the call all the same"
+    with World() as world:
+        session = world.session()
+        session.call(5, 7)
+        number = world.number(session.client)
+        full = ["sh", "-c", 'exec "$@" >/dev/full', "sh"]
+        for words in (["--show", "calls"], ["--show", "calls", "--json"], ["--show", "calls", "--watch"], ["--end", f"{number}:5"]):
+            assert ask(world, *words, before=full) == ("pptpproxy: standard output: No space left on device\n", 1), words
+        session.client.expect(CDN)
+        world.wait_line(session.client, ENDED_BY_US)
+
+
 # ---- watching ----
 
 
@@ -213,7 +226,7 @@ def test_watch():
                     return re.search(r"^1:5 .* [1-9][\d.]* (B|KiB)/s", screen, re.M)
 
                 terminal.wait(busy)
-                assert re.match(r"up \d+ s; 1 connections, 2 calls; \d+ packets came, 0 dropped\n"
+                assert re.match(r"up \d+ s; 1 connection, 2 calls; \d+ packets came, 0 dropped\n"
                                 r"clients send [\d.]+ (B|KiB)/s, servers 0 B/s; \d+ packets/s, 0 dropped/s\n", terminal.screen)
                 terminal.resize(30, 4)
                 small = terminal.wait(lambda screen: len(screen.splitlines()) == 4 and screen)
@@ -586,7 +599,18 @@ def test_end_of_any_kind_of_call():
         session.server.expect(ICRP, peer_id=11, result=2)
         session.client.expect(CDN, call_id=seen, result=3)
         session.check()
-        world.log.wait(ENDED_BY_US, PATIENCE, count=4)
+        # Two of these: neither is ended instead of the other.
+        session.server.send(build(ICRQ, call_id=12), build(ICRQ, call_id=13))
+        seen = [session.client.expect(ICRQ).call_id for _ in range(2)]
+        text, status = ask(world, "--end", f"{number}:-")
+        assert (text, status) == (f"pptpproxy: {number}:-: more than one call has no client ID yet: "
+                                  "which one cannot be told\n", 1)
+        session.client.send(build(ICRP, call_id=14, peer_id=seen[1]))
+        session.server.expect(ICRP, peer_id=13)
+        text = _ends(world, f"{number}:-")
+        assert "server ID 12" in text, text
+        _ends(world, f"{number}:14")
+        world.log.wait(ENDED_BY_US, PATIENCE, count=6)
         assert not show(world, "calls")[1:]
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lab import messages, tap, turmoil
 from lab.fake import PATIENCE, World
-from lab.messages import CCRQ, CDN, ECHO_RQ, ECHO_RP, OCRP, OCRQ, SCCRP, SCCRQ, WEN, build
+from lab.messages import CCRQ, CDN, ECHO_RQ, ECHO_RP, ICRQ, OCRP, OCRQ, SCCRP, SCCRQ, WEN, build
 from lab.netns import RUN_PREFIX
 from lab.proc import wait_until
 from lab.proxy import Proxy, program
@@ -586,6 +586,10 @@ def test_bad_taps():
 
         file = ["--capture", place / "x.pcap"]
         assert f"{number}:6: no such call" in say("--tap", f"{number}:6", *file)
+        session.server.send(build(ICRQ, call_id=8), build(ICRQ, call_id=9))
+        for _ in range(2):
+            session.client.expect(ICRQ)
+        assert f"{number}:-: more than one call has no client ID yet: which one" in say("--tap", f"{number}:-", *file)
         assert "bad request: tap nonsense: a call as in --show calls (12:49750)" in say("--tap", "nonsense", *file)
         assert "--tap all: it needs --capture FILE" in say("--tap", "all")
         assert "no instance at control socket @nobody" in say("--tap", "all", "--control", "@nobody", *file)

@@ -23,7 +23,7 @@ from lab.browser import Browser
 from lab.dns import Etc
 from lab.fake import PATIENCE, World, wait_listening
 from lab.faults import Faults
-from lab.messages import OCRQ, SCCRQ, build
+from lab.messages import ICRQ, OCRQ, SCCRQ, build
 from lab.netns import need
 from lab.proc import wait_until
 from lab.proxy import ROOT, SANITIZED, Proxy, program
@@ -352,6 +352,18 @@ def test_silent_direction_is_marked():
         assert "silent" in row["Last from the client"]["classes"].split()
         page.fill("#filter", "silent")
         assert [row["Call"]["parts"][0] for row in rows_of(page)] == [one["call"]]
+
+
+def test_page_has_each_call_without_a_client_id():
+    "two calls of one connection that wait for their client's Reply are two rows"
+    with World(["--stats", AT]) as world, Browser(world.net.firewall) as browser:
+        session = world.session()
+        page = browser.open(URL)
+        page.wait("document.documentElement.classList.contains('with-script')")
+        session.server.send(build(ICRQ, call_id=11), build(ICRQ, call_id=12))
+        for _ in range(2):
+            session.client.expect(ICRQ)
+        page.wait_rows("calls", 2)
 
 
 def test_page_in_the_dark_and_on_a_phone():

@@ -1299,9 +1299,11 @@ static void calls_are_found_by_the_clients_id(void **state)
 	assert_true(callid_db_get(db, call_snoop_find(snoop, -1), &info));
 	assert_int_equal(info.id[SERVER], 5);
 	assert_int_equal(call_snoop_find(snoop, 5), 0);
+	assert_int_equal(call_snoop_unassigned(snoop), 1);
 	/* Of two it might be either. */
 	passed(SERVER, (struct fields){.type = IN_RQ, .at12 = 6});
 	assert_int_equal(call_snoop_find(snoop, -1), 0);
+	assert_int_equal(call_snoop_unassigned(snoop), 2);
 	passed(CLIENT, (struct fields){IN_RP, 8, shown, PPTP_RESULT_OK});
 	assert_true(callid_db_get(db, call_snoop_find(snoop, -1), &info));
 	assert_int_equal(info.id[SERVER], 6);

@@ -264,6 +264,15 @@ static void rates_between_two_looks(void **state)
 	status_view_head(out, &looks, 30);
 	fclose(out);
 	assert_string_equal(written, "up 2 h 5 min; 2 connections, ~\n\n");
+	status_view_clear(&totals);
+	snapshot.totals.connections = snapshot.totals.calls = 1;
+	totals = lines_of(status_lines_totals);
+	snapshot.totals.connections = snapshot.totals.calls = 2;
+	free(written);
+	out = open_memstream(&written, &length);
+	status_view_head(out, &looks, 0);
+	fclose(out);
+	assert_non_null(strstr(written, "; 1 connection, 1 call; 1530 packets came"));
 	status_view_clear(&old);
 	status_view_clear(&old_totals);
 	status_view_clear(&now);
