@@ -6,6 +6,7 @@
 #include "control_listen.h"
 #include "doctor/doctor.h"
 #include "explain/explain.h"
+#include "host/file.h"
 #include "host/log.h"
 #include "host/user.h"
 #include "keeper/configuration.h"
@@ -15,8 +16,10 @@
 #include "status/status_show.h"
 #include "worker/worker.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static int say_what_is_bad(const struct options *options, const struct why *why)
@@ -39,6 +42,17 @@ static int say(const char *text)
 	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+static int check_files(const struct options *options, struct why *why)
+{
+	if (options->log_file && file_check_append(options->log_file) != 0)
+		return why_set(why, "cannot open log file %.200s: %s", options->log_file,
+			       strerror(errno));
+	if (options->pid_file && file_check_new(options->pid_file) != 0)
+		return why_set(why, "cannot write pid file %.200s: %s", options->pid_file,
+			       strerror(errno));
+	return keeper_capture_check(options, why);
+}
+
 /* What a start would find wrong, but for what only binding and asking for names can tell. */
 static int check(const struct options *options)
 {
@@ -46,7 +60,7 @@ static int check(const struct options *options)
 	struct why why;
 	if (user_find(options->user, &user, &why) != 0 ||
 	    control_listen_check(options->pairs, options->pair_count, &why) != 0 ||
-	    keeper_capture_check(options, &why) != 0)
+	    check_files(options, &why) != 0)
 		return say_what_is_bad(options, &why);
 	return say("OK\n");
 }

@@ -4,6 +4,8 @@
  */
 #include "host/capture_file.h"
 
+#include "host/file.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -169,30 +171,14 @@ static int look(const char *path, off_t *size, struct why *why)
 	return wrong ? refuse(path, wrong, why) : 0;
 }
 
-/* Of its directory, whose name is cut out of path. */
-static int check_directory(const char *path, struct why *why)
-{
-	char directory[PATH_MAX];
-	const char *slash = strrchr(path, '/');
-	int length = slash ? (int)(slash - path) : 0;
-	struct stat status;
-
-	snprintf(directory, sizeof(directory), "%.*s", length, path);
-	if (!slash || length == 0)
-		strcpy(directory, slash ? "/" : ".");
-	if (stat(directory, &status) != 0)
-		return refuse(path, strerror(errno), why);
-	if (!S_ISDIR(status.st_mode))
-		return refuse(path, strerror(ENOTDIR), why);
-	return access(directory, W_OK | X_OK) == 0 ? 0 : refuse(path, strerror(errno), why);
-}
-
 int capture_file_check(const char *path, struct why *why)
 {
 	off_t size;
 	if (strlen(path) + sizeof(".1") > PATH_MAX)
 		return refuse(path, strerror(ENAMETOOLONG), why);
-	return look(path, &size, why) == 0 ? check_directory(path, why) : -1;
+	if (look(path, &size, why) != 0)
+		return -1;
+	return file_check_new(path) == 0 ? 0 : refuse(path, strerror(errno), why);
 }
 
 static int make_room(const char *path, off_t size, struct why *why)

@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -69,4 +71,43 @@ char *file_read(const char *path, size_t max, size_t *length, struct why *why)
 	}
 	*length = text ? found : 0;
 	return text;
+}
+
+int file_check_new(const char *path)
+{
+	char directory[PATH_MAX];
+	const char *slash = strrchr(path, '/');
+	size_t length = slash ? (size_t)(slash - path) : 0;
+	struct stat status;
+
+	if (strlen(path) >= PATH_MAX) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	snprintf(directory, sizeof(directory), "%.*s", (int)length, path);
+	if (length == 0)
+		strcpy(directory, slash ? "/" : ".");
+	if (stat(directory, &status) != 0)
+		return -1;
+	if (!S_ISDIR(status.st_mode)) {
+		errno = ENOTDIR;
+		return -1;
+	}
+	if (stat(path, &status) == 0 && S_ISDIR(status.st_mode)) {
+		errno = EISDIR;
+		return -1;
+	}
+	return access(directory, W_OK | X_OK);
+}
+
+int file_check_append(const char *path)
+{
+	struct stat status;
+	if (stat(path, &status) != 0)
+		return errno == ENOENT ? file_check_new(path) : -1;
+	if (S_ISDIR(status.st_mode)) {
+		errno = EISDIR;
+		return -1;
+	}
+	return access(path, W_OK);
 }

@@ -9,7 +9,7 @@ _pptpproxy_value() {
 
 _pptpproxy() {
 	# shellcheck disable=SC2034 # what _init_completion sets
-	local cur prev words cword split value=
+	local cur prev words cword split known=() value=
 	_init_completion -s || return
 
 	if [[ $prev =~ ^--?[A-Za-z-]+$ ]]; then
@@ -41,7 +41,11 @@ _pptpproxy() {
 		_filedir
 		;;
 	*'|'*)
-		mapfile -t COMPREPLY < <(compgen -W "${value//|/ }" -- "$cur")
+		# What is in capitals stands for something.
+		for value in ${value//|/ }; do
+			[[ $value != *[[:lower:]]* ]] || known+=("$value")
+		done
+		mapfile -t COMPREPLY < <(compgen -W "${known[*]}" -- "$cur")
 		;;
 	?*)
 		: # a number, an address: nothing that could be known

@@ -24,7 +24,7 @@ ALLOW, EPERM, EQUAL = 0x7FFF0000, 0x00050001, 4
 ELSEWHERE = {"Type", "ExecReload", "KillMode", "TimeoutStopSec", "Restart", "RestartSec", "PrivateTmp", "PrivateDevices",
              "ProtectHome", "ProtectKernelModules", "ProtectKernelLogs", "ProtectControlGroups", "ProtectClock",
              "ProtectHostname", "ProtectProc", "LockPersonality", "RestrictNamespaces", "RestrictRealtime",
-             "RestrictSUIDSGID", "SystemCallArchitectures", "LogsDirectoryMode"}
+             "RestrictSUIDSGID", "SystemCallArchitectures", "LogsDirectoryMode", "RuntimeDirectoryPreserve"}
 
 libc = ctypes.CDLL(None, use_errno=True)
 

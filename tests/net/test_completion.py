@@ -144,6 +144,8 @@ def test_bash_values():
     assert bash("--acl-mode", "=", "an") == ["any"]
     assert bash("--fastpath", "") == ["off", "auto", "native", "generic"]
     assert bash("--show", "") == ["calls", "pairs", "totals"]
+    # CALL and CLIENT are no words of it.
+    assert bash("--tap", "") == ["all"]
     assert "lo" in bash("--fastpath-interface", "")
     assert bash("--user", "nobo") == ["nobody"]
     assert "pptpproxy" in bash("-x", "pptppro")
@@ -168,6 +170,7 @@ def test_zsh_values():
     assert zsh("--acl-mode=an") == ["any"]
     assert zsh("--fastpath", "") == ["off", "auto", "native", "generic"]
     assert zsh("--show", "") == ["calls", "pairs", "totals"]
+    assert zsh("--tap", "") == ["all"]
     assert "lo" in zsh("--fastpath-interface", "")
     assert "nobody" in zsh("--user", "nobo")
     assert "pptpproxy" in zsh("-x", "pptppro")

@@ -73,9 +73,10 @@ def option_names():
     return names
 
 
-def uncommented(captures="/var/log/pptpproxy"):
-    """captures: where there is a directory for them."""
-    return re.sub(r"^#([a-z])", r"\1", CONF.read_text(), flags=re.M).replace("/var/log/pptpproxy/", f"{captures}/")
+def uncommented(directory=None):
+    """directory: in the place of those that the package has for files."""
+    text = re.sub(r"^#([a-z])", r"\1", CONF.read_text(), flags=re.M)
+    return re.sub("/(var/log|run)/pptpproxy/", f"{directory}/", text) if directory else text
 
 
 def test_configuration():
@@ -203,6 +204,12 @@ def test_life():
         machine.run(["dpkg", "--no-triggers", "-i", f"/run/debs/{package().name}"])
         # There is nothing to forward yet.
         assert machine.run(["/usr/sbin/pptpproxy", "-c", "/etc/pptpproxy.conf", "--check"], check=False).returncode == 1
+        # Any line of the package's own configuration will do, before the first start.
+        machine.write("/root/all.conf", uncommented())
+        words = ["/usr/sbin/pptpproxy", "-c", "/root/all.conf", "--check"]
+        assert machine.run(words).stdout == "OK\n"
+        owners = machine.run(["stat", "-c", "%U:%G %a", "/var/log/pptpproxy", "/run/pptpproxy"]).stdout
+        assert owners == "root:root 750\nroot:root 755\n", owners
         assert not machine.exists("/etc/systemd/system/multi-user.target.wants/pptpproxy.service")
         assert "start pptpproxy" not in machine.read("/run/systemctl.log")
         assert users or machine.run(["getent", "passwd", "pptpproxy"]).stdout.rstrip().endswith(":/nonexistent:/usr/sbin/nologin")
@@ -255,6 +262,7 @@ def test_life():
         ours = {"/etc/pptpproxy/allow", "/etc/hosts", "/var/lib/logrotate/status", "/var/lib/logrotate.status"}
         left = {path for path in machine.changed() if not STAYS.search(path)} - ours
         assert not left, sorted(left)
+        assert not machine.exists("/var/log/pptpproxy") and not machine.exists("/run/pptpproxy")
 
 
 @tap.deadline(300)

@@ -211,6 +211,10 @@ def test_check_says_whether_options_are_good():
             (["-p", "127.0.0.1,127.0.0.1"], "would dial itself"),
             (["-p", "127.0.0.1:1801,127.0.0.1:1802", "-p", "127.0.0.1:1802,127.0.0.1:1801"],
              "would dial itself by way of other pairs"),
+            (["-p", SERVER, "-l", directory / "none/log"],
+             f"cannot open log file {directory / 'none/log'}: No such file or directory"),
+            (["-p", SERVER, "--pid-file", directory / "none/pid"],
+             f"cannot write pid file {directory / 'none/pid'}: No such file or directory"),
         ]
         for words, text in bad:
             out, told = _checked(firewall, words)

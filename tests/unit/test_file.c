@@ -1,8 +1,10 @@
 #include "host/file.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -166,6 +168,45 @@ static void socket_is_refused(void **state)
 	close(fd);
 }
 
+static void check_answers(const char *name, int new_error, int append_error)
+{
+	errno = 0;
+	assert_int_equal(file_check_new(name), new_error ? -1 : 0);
+	assert_true(!new_error || errno == new_error);
+	assert_int_equal(file_check_append(name), append_error ? -1 : 0);
+	assert_true(!append_error || errno == append_error);
+}
+
+static void what_could_be_written_is_told(void **state)
+{
+	char other[80];
+	(void)state;
+	check_answers(path, 0, 0);
+	assert_int_equal(access(path, F_OK), -1); /* it was only a question */
+	write_octets(1);
+	check_answers(path, 0, 0);
+	snprintf(other, sizeof(other), "%s/none", path);
+	check_answers(other, ENOTDIR, ENOTDIR);
+	snprintf(other, sizeof(other), "%s/none/file", directory);
+	check_answers(other, ENOENT, ENOENT);
+	check_answers(directory, EISDIR, EISDIR);
+	assert_int_equal(chdir(directory), 0);
+	check_answers("no_slash", 0, 0);
+	assert_int_equal(chdir("/"), 0);
+	/* One that others may look at and not write to. */
+	bool root = geteuid() == 0;
+	assert_int_equal(chmod(directory, 0555), 0);
+	assert_int_equal(chmod(path, 0444), 0);
+	if (root)
+		assert_int_equal(setresuid(65534, 65534, 0), 0);
+	check_answers(path, EACCES, EACCES);
+	snprintf(other, sizeof(other), "%s/other", directory);
+	check_answers(other, EACCES, EACCES);
+	if (root)
+		assert_int_equal(setresuid(0, 0, 0), 0);
+	chmod(directory, 0700);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -178,6 +219,7 @@ int main(void)
 	    cmocka_unit_test_teardown(fifo_is_refused_without_waiting, remove_file),
 	    cmocka_unit_test(device_is_refused),
 	    cmocka_unit_test_teardown(socket_is_refused, remove_file),
+	    cmocka_unit_test_teardown(what_could_be_written_is_told, remove_file),
 	};
 	return cmocka_run_group_tests_name("file", tests, make_directory, remove_directory) != 0;
 }
