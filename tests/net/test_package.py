@@ -204,6 +204,10 @@ def test_life():
         machine.run(["dpkg", "--no-triggers", "-i", f"/run/debs/{package().name}"])
         # There is nothing to forward yet.
         assert machine.run(["/usr/sbin/pptpproxy", "-c", "/etc/pptpproxy.conf", "--check"], check=False).returncode == 1
+        # needrestart evaluates it so.
+        perl = "do $ARGV[0]; print grep { 'pptpproxy.service' =~ $_ } keys %{$nrconf{override_rc}}; print values %{$nrconf{override_rc}}"
+        said = machine.run(["perl", "-e", f"our %nrconf; {perl}", "/etc/needrestart/conf.d/pptpproxy.conf"]).stdout
+        assert "pptpproxy" in said and said.endswith("0"), said
         # Any line of the package's own configuration will do, before the first start.
         machine.write("/root/all.conf", uncommented())
         words = ["/usr/sbin/pptpproxy", "-c", "/root/all.conf", "--check"]
