@@ -270,6 +270,25 @@ def test_life():
 
 
 @tap.deadline(300)
+def test_documents():
+    "what the installed documents name is there"
+    with tempfile.TemporaryDirectory(prefix=RUN_PREFIX) as directory:
+        subprocess.run(["dpkg-deb", "-x", package(), directory], check=True)
+        place = Path(directory, "usr/share/doc/pptpproxy")
+        assert not (place / "README.md").exists() and not (place / "examples/README").exists()
+        pages = sorted(place.glob("docs/*.md"))
+        assert len(pages) > 5
+        for page in pages:
+            text = page.read_text()
+            for link in re.findall(r"\]\((?!http)([^)#]+)", text):
+                assert (page.parent / link).exists(), f"{page.name}: {link}"
+            for path in re.findall(r"`/(usr/share/doc/[^`]+)`", text):
+                assert Path(directory, path).exists(), f"{page.name}: {path}"
+            for path, behind in re.findall(r"`((?:packaging|bench|tools)/[^`]*)`(.{0,15})", text):
+                assert behind.startswith(" of the sources"), f"{page.name}: {path}"
+
+
+@tap.deadline(300)
 def test_readme():
     "README.md's lines build, install, configure and enable it, as they stand there"
     blocks = re.findall(r"^```\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
