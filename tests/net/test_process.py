@@ -141,6 +141,7 @@ def test_help_and_version():
 def test_conflicting_pairs_are_ignored():
     "a pair whose listen address conflicts with an earlier one's is ignored with a warning; the earlier one works"
     with World(servers=2, pairs=[SERVER, "10.2.0.11", "10.1.0.1,10.2.0.11", "0.0.0.0:1800,10.2.0.11"]) as world:
+        world.log.wait("warning: .*ignored", 10, count=2)  # the worker's; its line of readiness is the keeper's
         ignored = world.log.matching("warning: .*ignored")
         assert len(ignored) == 2, ignored
         assert "10.2.0.11" in ignored[0] and "10.1.0.1" in ignored[1]
