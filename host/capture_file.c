@@ -31,7 +31,8 @@ struct capture_file {
 	pcap_t *pcap;
 	pcap_dumper_t *dumper; /* closing it closes stream, too */
 	uint64_t size;
-	size_t waiting; /* octets of it in the buffer */
+	size_t waiting;	      /* octets of it in the buffer */
+	uint64_t added, left; /* packets; those that no write has failed for */
 };
 
 /* ---- one file ---- */
@@ -95,13 +96,17 @@ int capture_file_add(struct capture_file *file, uint64_t time_us, const uint8_t 
 	pcap_dump((u_char *)file->dumper, &header, octets);
 	file->waiting += RECORD + length;
 	file->size += RECORD + length;
+	file->added++;
 	return 0;
 }
 
 int capture_file_flush(struct capture_file *file)
 {
 	file->waiting = 0;
-	return fflush(file->stream) == 0 ? 0 : -1;
+	if (fflush(file->stream) != 0)
+		return -1;
+	file->left = file->added;
+	return 0;
 }
 
 void capture_file_end(struct capture_file *file, uint64_t lost)
@@ -113,6 +118,11 @@ void capture_file_end(struct capture_file *file, uint64_t lost)
 		return;
 	pcap_dump((u_char *)file->dumper, &header, (const u_char *)"");
 	capture_file_flush(file);
+}
+
+uint64_t capture_file_packets(const struct capture_file *file)
+{
+	return file->left;
 }
 
 uint64_t capture_file_size(const struct capture_file *file)

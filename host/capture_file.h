@@ -36,6 +36,9 @@ int capture_file_flush(struct capture_file *file); /* likewise */
  * packets from a socket hears of it (see capture_tap.h). It may fail, as others. */
 void capture_file_end(struct capture_file *file, uint64_t lost);
 
+/* Packets that have left, as far as add and flush have found no error. */
+uint64_t capture_file_packets(const struct capture_file *file);
+
 uint64_t capture_file_size(const struct capture_file *file); /* octets, with those that wait */
 
 /* Flushes what it can. NULL is fine. */
