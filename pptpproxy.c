@@ -93,7 +93,10 @@ static int tap(const struct options *options)
 	int result = capture_tap_run(&config, &figures, &why);
 	if (result != 0)
 		fprintf(stderr, "pptpproxy: %s\n", why.text);
-	if (result == 0 || figures.packets > 0)
+	if (result != 0 && figures.packets > 0)
+		fprintf(stderr, "pptpproxy: %llu packets captured, how many were lost is unknown\n",
+			(unsigned long long)figures.packets);
+	else if (result == 0)
 		fprintf(stderr, "pptpproxy: %llu packets captured, %llu lost\n",
 			(unsigned long long)figures.packets, (unsigned long long)figures.lost);
 	return result == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

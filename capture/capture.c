@@ -22,7 +22,8 @@
 #include <unistd.h>
 
 enum {
-	STOP_S = 1,	/* for what waits to be written */
+	STOP_MS = 1000, /* for what waits to be written */
+	HURRY_MS = 50,	/* for a reader, while packets may wait for a successor */
 	ID_AT = 6,	/* of the call ID within the GRE header */
 	GRE_HEADER = 8, /* up to and with it */
 	HEAD_MAX = 60 + GRE_HEADER,
@@ -43,6 +44,7 @@ struct capture_sink {
 	/* under the lock */
 	struct capture_queue queue;
 	uint64_t seen;
+	uint64_t written; /* of these; in all files */
 	int next_fd;	  /* to be taken over; -1: none */
 	int fd;		  /* what is written to; -1: none */
 	int error;	  /* of writing; 0: none */
@@ -325,8 +327,29 @@ static void fail(struct capture_sink *sink, int error)
 	sink->error = error ? error : EIO;
 }
 
+/* What add or flush have sent off; before is what had been written until then. */
+static void count_written(struct capture_sink *sink, const struct capture_file *file,
+			  uint64_t before)
+{
+	sink->written += capture_file_packets(file) - before;
+}
+
+/* Whoever reads along is to see what has been written, and an error is to be heard of. */
+static void flush(struct capture_sink *sink, struct capture_file *file)
+{
+	uint64_t before = capture_file_packets(file);
+	pthread_mutex_unlock(&sink->capture->lock);
+	int result = capture_file_flush(file), error = errno;
+	pthread_mutex_lock(&sink->capture->lock);
+	count_written(sink, file, before);
+	if (result != 0)
+		fail(sink, error);
+}
+
 static void close_file(struct capture_sink *sink, struct capture_file **file)
 {
+	if (sink->error == 0)
+		flush(sink, *file);
 	sink->fd = -1;
 	pthread_mutex_unlock(&sink->capture->lock);
 	capture_file_close(*file);
@@ -364,25 +387,17 @@ static void ask_for_next(struct capture_sink *sink, struct capture_file **file)
 static int write_one(struct capture_sink *sink, struct capture_file *file,
 		     const struct capture_packet *packet)
 {
+	uint64_t before = capture_file_packets(file);
 	pthread_mutex_unlock(&sink->capture->lock);
 	int result = capture_file_add(file, packet->time_us, packet->octets, packet->length);
 	int error = errno;
 	pthread_mutex_lock(&sink->capture->lock);
+	count_written(sink, file, before);
 	if (result == 0)
 		capture_queue_drop(&sink->queue);
 	else
 		fail(sink, error);
 	return result;
-}
-
-/* All that waits has been written: whoever reads along is to see it. */
-static void flush(struct capture_sink *sink, struct capture_file *file)
-{
-	pthread_mutex_unlock(&sink->capture->lock);
-	int result = capture_file_flush(file), error = errno;
-	pthread_mutex_lock(&sink->capture->lock);
-	if (result != 0)
-		fail(sink, error);
 }
 
 static void write_all(struct capture_sink *sink)
@@ -556,11 +571,16 @@ void capture_finish(struct capture_sink *sink)
 	pthread_mutex_unlock(&sink->capture->lock);
 }
 
-static struct timespec soon(void)
+static struct timespec soon(int ms)
 {
 	struct timespec until;
 	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += STOP_S;
+	until.tv_sec += ms / 1000;
+	until.tv_nsec += ms % 1000 * 1000000L;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
 	return until;
 }
 
@@ -573,14 +593,12 @@ static bool wait_for_thread(struct capture_sink *sink, const struct timespec *un
 	return sink->gone;
 }
 
-/* Packets that were seen and not written. */
-static uint64_t count_waiting(struct capture_queue *queue)
+/* Under the lock: one who does not read. false: there is none, but perhaps a disk. */
+static bool shut_reader(const struct capture_sink *sink)
 {
-	struct capture_packet packet;
-	uint64_t count = 0;
-	for (; capture_queue_first(queue, &packet); count++)
-		capture_queue_drop(queue);
-	return count;
+	/* A thread that has hardly run has not taken over its file yet. */
+	int fd = sink->next_fd >= 0 ? sink->next_fd : sink->fd;
+	return fd >= 0 && shutdown(fd, SHUT_RDWR) == 0;
 }
 
 static bool end_thread(struct capture_sink *sink, const struct timespec *until,
@@ -591,20 +609,15 @@ static bool end_thread(struct capture_sink *sink, const struct timespec *until,
 	sink->stopping = true;
 	pthread_cond_broadcast(&sink->changed);
 	bool gone = wait_for_thread(sink, until);
-	if (!gone && sink->fd >= 0) {
-		const struct timespec later = soon();
-		shutdown(sink->fd, SHUT_RDWR); /* a reader who does not read */
+	if (!gone && shut_reader(sink)) {
+		const struct timespec later = soon(STOP_MS);
 		gone = wait_for_thread(sink, &later);
 	}
-	if (gone && figures) {
-		uint64_t waiting = count_waiting(&sink->queue);
+	if (figures)
 		*figures = (struct capture_figures){
-		    .seen = sink->seen - waiting,
-		    .lost = sink->queue.lost + waiting,
+		    .seen = sink->written,
+		    .lost = sink->queue.lost + sink->seen - sink->written,
 		};
-	} else if (figures) {
-		*figures = (struct capture_figures){.seen = sink->seen, .lost = sink->queue.lost};
-	}
 	pthread_mutex_unlock(&capture->lock);
 	return gone;
 }
@@ -635,7 +648,7 @@ static void stop(struct capture_sink *sink, const struct timespec *until,
 void capture_stop(struct capture_sink *sink, struct capture_figures *figures)
 {
 	struct capture *capture = sink->capture;
-	const struct timespec until = soon();
+	const struct timespec until = soon(STOP_MS);
 	stop(sink, &until, figures);
 	callid_db_each(capture->db, watch, capture);
 }
@@ -694,18 +707,41 @@ int capture_wake_fd(const struct capture *capture)
 	return capture->wake_fd;
 }
 
-void capture_free(struct capture *capture)
+/* Who reads hears of the end; who does not is let go of. */
+static void hurry_all(struct capture *capture)
 {
-	if (!capture)
-		return;
-	const struct timespec until = soon(); /* for all of them */
+	const struct timespec until = soon(HURRY_MS); /* for all of them */
 	for (int i = 0; i < CAPTURE_SINKS_MAX; i++) {
 		if (capture->sinks[i])
 			capture_finish(capture->sinks[i]);
 	}
+	pthread_mutex_lock(&capture->lock);
+	for (int i = 0; i < CAPTURE_SINKS_MAX; i++) {
+		if (capture->sinks[i] && !wait_for_thread(capture->sinks[i], &until))
+			shut_reader(capture->sinks[i]);
+	}
+	pthread_mutex_unlock(&capture->lock);
+}
+
+static void stop_and_tell(struct capture_sink *sink, const struct timespec *until)
+{
+	const struct capture_events *events = sink->events;
+	struct capture_figures figures;
+	void *arg = sink->arg;
+	stop(sink, until, &figures);
+	if (events->stopped)
+		events->stopped(arg, &figures);
+}
+
+void capture_free(struct capture *capture)
+{
+	if (!capture)
+		return;
+	const struct timespec until = soon(STOP_MS); /* for all of them */
+	hurry_all(capture);
 	for (int i = 0; i < CAPTURE_SINKS_MAX; i++) {
 		if (capture->sinks[i])
-			stop(capture->sinks[i], &until, NULL);
+			stop_and_tell(capture->sinks[i], &until);
 	}
 	if (capture->abandoned)
 		return; /* the process ends anyway */

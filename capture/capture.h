@@ -48,6 +48,11 @@ struct capture_filter {
 	uint64_t connection;
 };
 
+struct capture_figures {
+	uint64_t seen; /* packets that were written, or wait to be */
+	uint64_t lost; /* those that did not fit into the queue */
+};
+
 /* Told from within capture_attend; may stop sinks. */
 struct capture_events {
 	void (*full)(void *arg);       /* give it the next file; packets wait */
@@ -55,6 +60,8 @@ struct capture_events {
 	/* It sees nothing any more, and writes nothing: stop it. error: errno, or 0 where
 	 * capture_finish has asked for it. */
 	void (*ended)(void *arg, int error);
+	/* Told by capture_free, after the last of it; NULL: not wanted. The sink is gone. */
+	void (*stopped)(void *arg, const struct capture_figures *figures);
 };
 
 struct capture_sink_config {
@@ -65,16 +72,13 @@ struct capture_sink_config {
 	void *arg;
 };
 
-struct capture_figures {
-	uint64_t seen; /* packets that were written, or wait to be */
-	uint64_t lost; /* those that did not fit into the queue */
-};
-
 /* db outlives it. NULL with a sentence in why. */
 struct capture *capture_new(struct callid_db *db, struct why *why);
 
-/* Stops all sinks, and leaves calls watched as they are. The GRE thread must have ended, no message
- * may come, and the table must not change any more: it still knows this observer. NULL is fine. */
+/* Stops all sinks, and leaves calls watched as they are. A reader who does not read gets but a
+ * moment, as a successor may wait for this; a file has a second. The GRE thread must have ended, no
+ * message may come, and the table must not change any more: it still knows this observer. NULL is
+ * fine. */
 void capture_free(struct capture *capture);
 
 int capture_wake_fd(const struct capture *capture); /* readable: call capture_attend */
@@ -94,7 +98,7 @@ void capture_figures(const struct capture_sink *sink, struct capture_figures *fi
 void capture_finish(struct capture_sink *sink);
 
 /* Writes what waits, for a second at most, and lets go of it. figures, unless NULL: as they are
- * then, what could not be written being lost. */
+ * then: seen is what has left, and what could not be written is lost. */
 void capture_stop(struct capture_sink *sink, struct capture_figures *figures);
 
 /* ---- what is seen: any thread, but for one connection always the same ---- */

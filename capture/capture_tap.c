@@ -35,6 +35,7 @@ struct tap {
 	struct capture_tap_figures *figures;
 	int fd;
 	struct capture_file *file;
+	uint64_t before; /* packets in files before this one */
 	uint8_t *octets; /* read, not yet taken apart */
 	size_t length;
 	bool header_seen, end_seen;
@@ -136,15 +137,24 @@ static int fail_to_write(const struct tap *tap, struct why *why)
 		       strerror(errno));
 }
 
+static void count(struct tap *tap)
+{
+	tap->figures->packets = tap->before + capture_file_packets(tap->file);
+}
+
 static int flush(struct tap *tap, struct why *why)
 {
-	return capture_file_flush(tap->file) == 0 ? 0 : fail_to_write(tap, why);
+	if (capture_file_flush(tap->file) != 0)
+		return fail_to_write(tap, why);
+	count(tap);
+	return 0;
 }
 
 static int go_on_in_next(struct tap *tap, struct why *why)
 {
 	if (flush(tap, why) != 0)
 		return -1;
+	tap->before = tap->figures->packets;
 	capture_file_close(tap->file);
 	tap->file = NULL;
 	return open_file(tap, why);
@@ -167,7 +177,7 @@ static int take_record(struct tap *tap, const struct record *record, const uint8
 	uint64_t time_us = (uint64_t)record->seconds * 1000000 + record->micros;
 	if (capture_file_add(tap->file, time_us, octets, record->length) != 0)
 		return fail_to_write(tap, why);
-	tap->figures->packets++;
+	count(tap);
 	return 0;
 }
 
@@ -225,6 +235,11 @@ int capture_tap_run(const struct capture_tap_config *config, struct capture_tap_
 		why_set(why, "no memory");
 	else if (ask(&tap, why) == 0 && open_file(&tap, why) == 0)
 		result = copy(&tap, why);
+	/* Never standard output: what it has, it may have from others, too. */
+	if (result != 0 && tap.file && !is_standard_output(&tap))
+		capture_file_cut(tap.file);
+	if (result != 0 && tap.file)
+		count(&tap);
 	capture_file_close(tap.file);
 	if (tap.fd >= 0)
 		close(tap.fd);

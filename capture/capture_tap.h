@@ -20,8 +20,8 @@ struct capture_tap_config {
 };
 
 struct capture_tap_figures {
-	uint64_t packets; /* written */
-	uint64_t lost;	  /* missed */
+	uint64_t packets; /* that have left, for a file or standard output */
+	uint64_t lost;	  /* missed; after an error not known */
 };
 
 /* Returns when it is over. 0, or -1 with a sentence; figures are those until then. */

@@ -12,6 +12,7 @@
 #include <pcap/pcap.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -31,7 +32,12 @@ struct capture_file {
 	pcap_t *pcap;
 	pcap_dumper_t *dumper; /* closing it closes stream, too */
 	uint64_t size;
-	size_t waiting; /* octets of it in the buffer */
+	size_t waiting;	      /* octets of it in the buffer */
+	uint64_t added, left; /* packets; those that no write has failed for */
+	uint64_t left_size;   /* octets of these, with the header */
+	off_t position;	      /* of the descriptor behind them; -1: it has none */
+	/* Where in the buffer each packet ends that waits there. */
+	uint32_t ends[BUFFER / RECORD];
 };
 
 /* ---- one file ---- */
@@ -59,6 +65,7 @@ static int open_dumper(struct capture_file *file)
 	if (!file->dumper)
 		return -1;
 	file->size = file->waiting = HEADER;
+	file->position = lseek(fileno(file->stream), 0, SEEK_CUR);
 	return 0;
 }
 
@@ -95,13 +102,37 @@ int capture_file_add(struct capture_file *file, uint64_t time_us, const uint8_t 
 	pcap_dump((u_char *)file->dumper, &header, octets);
 	file->waiting += RECORD + length;
 	file->size += RECORD + length;
+	file->ends[file->added++ - file->left] = (uint32_t)file->waiting;
 	return 0;
+}
+
+/* Of the buffer only so many octets have left. */
+static void count_part(struct capture_file *file, uint64_t octets)
+{
+	uint64_t count = 0, waiting = file->added - file->left;
+	while (count < waiting && file->ends[count] <= octets)
+		count++;
+	if (count == 0)
+		return;
+	file->left_size += file->ends[count - 1];
+	file->left += count;
 }
 
 int capture_file_flush(struct capture_file *file)
 {
+	bool left = fflush(file->stream) == 0;
+	int error = errno;
+	off_t before = file->position;
 	file->waiting = 0;
-	return fflush(file->stream) == 0 ? 0 : -1;
+	file->position = lseek(fileno(file->stream), 0, SEEK_CUR);
+	if (left) {
+		file->left = file->added;
+		file->left_size = file->size;
+	} else if (before >= 0 && file->position > before) {
+		count_part(file, (uint64_t)(file->position - before));
+	}
+	errno = error;
+	return left ? 0 : -1;
 }
 
 void capture_file_end(struct capture_file *file, uint64_t lost)
@@ -113,6 +144,19 @@ void capture_file_end(struct capture_file *file, uint64_t lost)
 		return;
 	pcap_dump((u_char *)file->dumper, &header, (const u_char *)"");
 	capture_file_flush(file);
+}
+
+void capture_file_cut(struct capture_file *file)
+{
+	__fpurge(file->stream);
+	/* A pipe cannot be, and a file that cannot be cut has half a packet more. */
+	if (ftruncate(fileno(file->stream), (off_t)file->left_size) != 0)
+		return;
+}
+
+uint64_t capture_file_packets(const struct capture_file *file)
+{
+	return file->left;
 }
 
 uint64_t capture_file_size(const struct capture_file *file)

@@ -2,8 +2,9 @@
  * capture_file: a file of packets as libpcap has it, link type raw IP, which Wireshark and tshark
  * read; and the place where such files are, FILE and before it FILE.1.
  *
- * Knows no PPTP. Whole records leave with one write, so that who reads along, or a process that
- * dies, finds no half one. Thread: one at a time for a file.
+ * Knows no PPTP. Whole records leave with one write, so that who reads along, or finds what a
+ * process has left that died, finds no half one. A disk that is full may leave half of one at the
+ * end, unless capture_file_cut takes it away. Thread: one at a time for a file.
  */
 #ifndef HOST_CAPTURE_FILE_H
 #define HOST_CAPTURE_FILE_H
@@ -35,6 +36,13 @@ int capture_file_flush(struct capture_file *file); /* likewise */
  * time is 0 and whose original length is that number, or the largest there is: so whoever reads
  * packets from a socket hears of it (see capture_tap.h). It may fail, as others. */
 void capture_file_end(struct capture_file *file, uint64_t lost);
+
+/* After an error: a file ends with the last packet that capture_file_packets counts; of all else
+ * nothing more is written. It is not for the worker, who may cut no file. */
+void capture_file_cut(struct capture_file *file);
+
+/* Packets that have left; where a write has failed in their midst, of a file, the whole ones. */
+uint64_t capture_file_packets(const struct capture_file *file);
 
 uint64_t capture_file_size(const struct capture_file *file); /* octets, with those that wait */
 

@@ -64,7 +64,16 @@ static void on_ended(void *arg, int error)
 	stop_file(captures);
 }
 
-static const struct capture_events file_events = {.full = on_full, .ended = on_ended};
+/* With the program, or for a successor. */
+static void on_stopped(void *arg, const struct capture_figures *figures)
+{
+	struct worker_capture *captures = arg;
+	captures->file = NULL;
+	tell_end(captures, figures);
+}
+
+static const struct capture_events file_events = {
+    .full = on_full, .ended = on_ended, .stopped = on_stopped};
 
 static void start_file(struct worker_capture *captures, bool fastpath)
 {
@@ -199,19 +208,14 @@ struct worker_tap *worker_capture_taps(const struct worker_capture *captures)
 
 void worker_capture_free(struct worker_capture *captures)
 {
-	struct capture_figures figures;
 	if (!captures)
 		return;
-	if (captures->file) {
-		capture_figures(captures->file, &figures);
-		tell_end(captures, &figures);
-	}
 	if (captures->wake)
 		event_free(captures->wake);
 	if (captures->tick)
 		event_free(captures->tick);
-	worker_tap_close(captures->taps);
 	capture_free(captures->capture);
+	worker_tap_close(captures->taps);
 	free(captures->path);
 	free(captures);
 }

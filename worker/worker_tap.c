@@ -5,6 +5,7 @@
 #include "status/status_call.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -136,7 +137,16 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 	capture_finish(tap->sink);
 }
 
-static const struct capture_events events = {.call_ended = on_call_ended, .ended = on_ended};
+/* With the program, or for a successor. */
+static void on_stopped(void *arg, const struct capture_figures *figures)
+{
+	struct tap *tap = arg;
+	tell_end(tap, figures);
+	forget(tap);
+}
+
+static const struct capture_events events = {
+    .call_ended = on_call_ended, .ended = on_ended, .stopped = on_stopped};
 
 /* ---- his beginning ---- */
 
@@ -240,14 +250,6 @@ struct worker_tap *worker_tap_open(struct event_base *base, struct callid_db *db
 
 void worker_tap_close(struct worker_tap *taps)
 {
-	struct capture_figures figures;
-	if (!taps)
-		return;
-	while (!LIST_EMPTY(&taps->list)) {
-		struct tap *tap = LIST_FIRST(&taps->list);
-		capture_figures(tap->sink, &figures);
-		tell_end(tap, &figures);
-		forget(tap);
-	}
+	assert(!taps || LIST_EMPTY(&taps->list));
 	free(taps);
 }

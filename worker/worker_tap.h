@@ -25,7 +25,7 @@ struct worker_tap *worker_tap_open(struct event_base *base, struct callid_db *db
 /* what: "12:49750" (see status_call.h), "192.0.2.7", "all". The caller is answered. */
 void worker_tap_start(struct worker_tap *taps, struct status_caller *caller, const char *what);
 
-/* Before capture_free, which ends what is written. NULL is fine. */
+/* After capture_free, which ends all taps. NULL is fine. */
 void worker_tap_close(struct worker_tap *taps);
 
 #endif

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -589,6 +590,75 @@ static void stop_does_not_wait_for_ever(void **state)
 	close(ends[1]);
 }
 
+static struct capture_figures last;
+
+static void on_stopped(void *arg, const struct capture_figures *figures)
+{
+	(void)arg;
+	last = *figures;
+}
+
+/* At an upgrade packets wait meanwhile: a reader who is stopped must not cost a second. */
+static void end_hurries_and_counts_what_has_left(void **state)
+{
+	static uint8_t large[60000];
+	static const struct capture_events told = {.stopped = on_stopped};
+	const struct capture_gre gre = {.call = calls[0], .client_addr = CLIENT};
+	const struct capture_sink_config config = {
+	    .filter = {.what = CAPTURE_ALL}, .events = &told, .tells_lost = true};
+	struct timespec begin, end;
+	struct why why;
+	int ends[2];
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+	capture_next(capture_start(capture, &config, &why), ends[0]);
+	for (int i = 0; i < 100; i++)
+		capture_gre_out(capture, &gre, large, sizeof(large));
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	capture_free(capture);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	capture = NULL;
+	assert_in_range(
+	    (end.tv_sec - begin.tv_sec) * 1000 + (end.tv_nsec - begin.tv_nsec) / 1000000, 0, 700);
+	assert_true(last.lost > 50);
+	assert_int_equal(last.seen + last.lost, 100);
+	close(ends[1]);
+}
+
+/* Packets that a failed write has had are not counted as written. */
+static void full_disk_has_nothing(void **state)
+{
+	struct capture_sink *sink = start((struct capture_filter){.what = CAPTURE_ALL}, -1);
+	struct capture_figures figures;
+	(void)state;
+	show_packet(0);
+	capture_next(sink, open("/dev/full", O_WRONLY | O_CLOEXEC));
+	UNTIL(heard.ended == 1);
+	capture_stop(sink, &figures);
+	assert_int_equal(figures.seen, 0);
+	assert_int_equal(figures.lost, 2);
+}
+
+/* The file has what waits, and so says the count. */
+static void end_counts_what_it_writes(void **state)
+{
+	static const struct capture_events told = {.stopped = on_stopped};
+	const struct capture_sink_config config = {.filter = {.what = CAPTURE_ALL},
+						   .events = &told};
+	struct why why;
+	int fd = file();
+	(void)state;
+	capture_next(capture_start(capture, &config, &why), dup(fd));
+	show_packet(0);
+	show_packet(0);
+	capture_free(capture);
+	capture = NULL;
+	read_file(fd);
+	assert_int_equal(seen.count, 4);
+	assert_int_equal(last.seen, 4);
+	assert_int_equal(last.lost, 0);
+}
+
 static void so_many_sinks(void **state)
 {
 	struct capture_sink *sinks[CAPTURE_SINKS_MAX];
@@ -620,6 +690,9 @@ int main(void)
 	    CASE(slow_reader_loses_packets),
 	    CASE(reader_goes_away),
 	    CASE(stop_does_not_wait_for_ever),
+	    CASE(end_hurries_and_counts_what_has_left),
+	    CASE(full_disk_has_nothing),
+	    CASE(end_counts_what_it_writes),
 	    CASE(so_many_sinks),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,10 +8,12 @@
 #include <fcntl.h>
 #include <pcap/pcap.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -189,6 +191,37 @@ static void full_disk(void **state)
 	capture_file_close(file);
 }
 
+/* What a failed write has left of it is taken away, and nothing follows. */
+static void full_disk_leaves_no_half_packet(void **state)
+{
+	static uint8_t packet[1000];
+	struct rlimit before, limit;
+	struct stat status;
+	(void)state;
+	signal(SIGXFSZ, SIG_IGN);
+	getrlimit(RLIMIT_FSIZE, &before);
+	limit = before;
+	limit.rlim_cur = 24 + 2 * 1016 + 500;
+	struct capture_file *file = capture_file_open(capture_file_create(path, &why));
+	assert_non_null(file);
+	assert_int_equal(capture_file_add(file, 1, packet, sizeof(packet)), 0);
+	assert_int_equal(capture_file_flush(file), 0);
+	assert_int_equal(capture_file_add(file, 2, packet, sizeof(packet)), 0);
+	assert_int_equal(capture_file_add(file, 3, packet, sizeof(packet)), 0);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	errno = 0;
+	assert_int_equal(capture_file_flush(file), -1);
+	assert_int_equal(errno, EFBIG);
+	setrlimit(RLIMIT_FSIZE, &before);
+	assert_int_equal(capture_file_packets(file), 2);
+	assert_int_equal(stat(path, &status), 0);
+	assert_int_equal(status.st_size, 24 + 2 * 1016 + 500);
+	capture_file_cut(file);
+	capture_file_close(file);
+	assert_int_equal(stat(path, &status), 0);
+	assert_int_equal(status.st_size, 24 + 2 * 1016);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -199,6 +232,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(directory_is_missing, set_up, tear_down),
 	    cmocka_unit_test(whole_records_in_a_write),
 	    cmocka_unit_test(full_disk),
+	    cmocka_unit_test_setup_teardown(full_disk_leaves_no_half_packet, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
