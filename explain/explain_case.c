@@ -133,6 +133,14 @@ struct explain_call *explain_case_find(const struct explain_case *all,
 
 /* Strays. */
 
+static struct explain_call_end *find_end(const struct explain_case *all, uint32_t source,
+					 uint32_t destination, uint16_t id)
+{
+	const struct explain_key key = {source, destination, id};
+	struct explain_node *node = explain_index_find(&all->by_packets, key);
+	return node ? end_of_packets(node) : NULL;
+}
+
 /* One between the same ends of which only the other direction has been seen, if there is but one.
  */
 static struct explain_call *half_stray(const struct explain_case *all,
@@ -173,15 +181,16 @@ static struct explain_call_end *stray_end(struct explain_case *all,
 	return &call->end[EXPLAIN_CLIENT];
 }
 
-/* GRE. */
-
-static struct explain_call_end *find_end(const struct explain_case *all, uint32_t source,
-					 uint32_t destination, uint16_t id)
+struct explain_call *explain_case_stray(const struct explain_case *all,
+					const struct explain_control *control, enum explain_end end,
+					uint16_t id)
 {
-	const struct explain_key key = {source, destination, id};
-	struct explain_node *node = explain_index_find(&all->by_packets, key);
-	return node ? end_of_packets(node) : NULL;
+	const struct explain_call_end *from =
+	    find_end(all, control->end[!end].address, control->end[end].address, id);
+	return from && !from->call->control && !from->call->adopted ? from->call : NULL;
 }
+
+/* GRE. */
 
 static void note_packet(struct explain_way *way, const struct explain_packet *packet,
 			const struct gre_header *header)

@@ -87,7 +87,8 @@ static bool blame_opening(struct explain_findings *findings, const struct explai
 		return true;
 	}
 	bool patient = control->ended || all->end_us - control->first_us > PATIENCE_US;
-	if (!client->introduced && client->messages == 0 && client->nonsense == 0 && patient) {
+	if (!client->introduced && client->messages == 0 && client->nonsense == 0 && patient &&
+	    !control->made_up) {
 		explain_findings_add(
 		    findings,
 		    "Control connection %u: the client connects, but never sends a "

@@ -214,7 +214,7 @@ static void the_wrong_call_id(void **state)
 	PPP(S, LCP, 1, MAGIC_S);
 	EXPECT("server sends GRE with the wrong call ID: 99, which nobody assigned; the client "
 	       "assigned 5. The client drops it.");
-	EXPECT("Calls without a control connection in the capture Stray call 1: IDs: not known of "
+	EXPECT("Calls that no message in the capture begins Stray call 1: IDs: not known of "
 	       "10.2.0.10, 99 of 10.1.0.10");
 	EXPECT_NO("is of no call");
 }
