@@ -192,13 +192,20 @@ struct explain_call *explain_case_stray(const struct explain_case *all,
 
 /* GRE. */
 
+static void note_short(struct explain_case *all, const struct explain_packet *packet)
+{
+	if (all->short_gre++ == 0)
+		all->short_by = packet->source;
+}
+
 static void note_packet(struct explain_way *way, const struct explain_packet *packet,
 			const struct gre_header *header)
 {
+	size_t length = header->length + header->payload_length;
 	if (packet->total > way->largest)
 		way->largest = packet->total;
 	way->fragmented += packet->fragmented;
-	way->cut += packet->available < header->length + header->payload_length;
+	way->cut += packet->available < length && packet->available < packet->length;
 }
 
 static void take_gre(struct explain_case *all, const struct explain_packet *packet)
@@ -206,7 +213,10 @@ static void take_gre(struct explain_case *all, const struct explain_packet *pack
 	struct gre_header header;
 	switch (gre_wire_read(packet->octets, packet->available, &header)) {
 	case GRE_TRUNCATED:
-		all->bad_gre++;
+		if (packet->available < packet->length)
+			all->cut_gre++;
+		else
+			note_short(all, packet);
 		return;
 	case GRE_NOT_ENHANCED:
 		all->plain_gre++;
@@ -215,6 +225,8 @@ static void take_gre(struct explain_case *all, const struct explain_packet *pack
 		break;
 	}
 	all->gre++;
+	if (packet->length < header.length + header.payload_length)
+		note_short(all, packet);
 	struct explain_call_end *end =
 	    find_end(all, packet->source, packet->destination, header.call_id);
 	if (!end)

@@ -120,8 +120,11 @@ struct explain_case {
 	struct explain_fragments fragments;
 	int64_t end_us; /* the last packet's time */
 	uint64_t gre;	/* enhanced GRE packets */
-	uint64_t plain_gre, bad_gre;
-	uint64_t untold; /* packets beyond the limits */
+	uint64_t plain_gre;
+	uint64_t cut_gre;   /* the capture has not all of their header */
+	uint64_t short_gre; /* on the wire, too, shorter than they say */
+	uint32_t short_by;  /* who sent the first of these */
+	uint64_t untold;    /* packets beyond the limits */
 };
 
 int explain_case_init(struct explain_case *all); /* 0, or -1 with errno */

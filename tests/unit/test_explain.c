@@ -423,7 +423,7 @@ static void other_gre(void **state)
 	(void)state;
 	const uint8_t plain[] = {0x00, 0x00, 0x08, 0x00, 0x45, 0x00, 0x00, 0x00};
 	frames_add_ip(&frames, C, 47, 0, plain, sizeof(plain));
-	EXPECT("1 GRE packets are not PPTP's");
+	EXPECT("1 GRE packet is not PPTP's (not enhanced GRE)");
 	EXPECT("There is no PPTP in this capture.");
 }
 
@@ -1096,7 +1096,7 @@ static void cut_by_snaplen(void **state)
 	PPP(C, LCP, 1, MAGIC_C MRU_1400 AUTH_V2 MPPE_128);
 	frames_add_message(&frames, C, PPTP_SET_LINK_INFO, 7, 0, 0);
 	EXPECT("1 packet of it is not whole in the capture");
-	EXPECT("1 packets are cut in the capture, before their headers or messages end");
+	EXPECT("1 packet is cut in the capture, before its header or message ends: capture with");
 }
 
 static void other_frames(void **state)

@@ -205,7 +205,27 @@ static void gre_that_is_none(void **state)
 	ADD_IP(C, GRE, 0x30, 0x01, 0x88, 0x0B);
 	ADD_IP(C, GRE, 0x30, 0x01, 0x88, 0x0B, 0, 0, 0, 5, 0, 0);
 	EXPECT("0 control connections, 0 calls");
-	EXPECT("2 packets are cut in the capture, before their headers or messages end");
+	EXPECT("2 GRE packets lie about their length, from 10.1.0.10 first: a broken sender.");
+}
+
+static void packets_that_lie_about_their_length(void **state)
+{
+	(void)state;
+	up();
+	ADD_IP(S, GRE, 0x30, 0x01, 0x88, 0x0B, 0, 9, 0, 5, 0, 0, 0, 1, 0xFF, 3, 0xC0, 0x21);
+	EXPECT("1 GRE packet lies about its length, from 10.2.0.10: a broken sender. No receiver "
+	       "takes that.");
+	EXPECT_NO("in the capture, before");
+	EXPECT_NO("not whole in the capture");
+	/* The capture has less of it than was there, but knows how much that was. */
+	frames.snaplen = 14 + 20 + 12;
+	ADD_IP(C, GRE, 0x30, 0x01, 0x88, 0x0B, 0, 4, 0, 7, 0, 0, 0, 1, 0xFF, 3, 0xC0, 0x21);
+	EXPECT("1 GRE packet lies");
+	EXPECT("1 packet of it is not whole in the capture");
+	frames.snaplen -= 2;
+	ADD_IP(C, GRE, 0x30, 0x01, 0x88, 0x0B, 0, 4, 0, 7, 0, 0, 0, 1, 0xFF, 3, 0xC0, 0x21);
+	EXPECT("1 packet is cut in the capture, before its header or message ends");
+	EXPECT("1 GRE packet lies");
 }
 
 static void more_strays_than_can_be_told(void **state)
@@ -850,6 +870,7 @@ int main(void)
 	    CASE(more_connections_than_can_be_told),
 	    CASE(more_calls_than_can_be_told),
 	    CASE(gre_that_is_none),
+	    CASE(packets_that_lie_about_their_length),
 	    CASE(more_strays_than_can_be_told),
 	    CASE(strays_that_cannot_be_paired),
 	    CASE(strays_that_are_not_adopted),
