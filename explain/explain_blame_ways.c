@@ -78,7 +78,7 @@ static bool blame_strays(const struct subject *subject)
 {
 	for (const struct explain_call *stray = subject->all->strays; stray;
 	     stray = stray->next_here) {
-		if (stray->adopted)
+		if (stray->adopted || stray->of != 0)
 			continue;
 		for (enum explain_end end = 0; end < EXPLAIN_ENDS; end++)
 			if (blame_stray(subject, stray, end))
@@ -321,7 +321,7 @@ static void blame_being_stray(struct explain_findings *findings, const struct ex
 			      const struct explain_call *call)
 {
 	char label[EXPLAIN_LABEL_MAX];
-	if (is_explained(all, call) || findings->strays++ >= EXPLAIN_STRAYS_TOLD)
+	if (call->of != 0 || is_explained(all, call) || findings->strays++ >= EXPLAIN_STRAYS_TOLD)
 		return;
 	explain_findings_label(call, label);
 	explain_findings_add(findings,

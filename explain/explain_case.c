@@ -133,6 +133,14 @@ struct explain_call *explain_case_find(const struct explain_case *all,
 
 /* Strays. */
 
+static struct explain_call_end *find_end(const struct explain_case *all, uint32_t source,
+					 uint32_t destination, uint16_t id)
+{
+	const struct explain_key key = {source, destination, id};
+	struct explain_node *node = explain_index_find(&all->by_packets, key);
+	return node ? end_of_packets(node) : NULL;
+}
+
 /* One between the same ends of which only the other direction has been seen, if there is but one.
  */
 static struct explain_call *half_stray(const struct explain_case *all,
@@ -173,23 +181,31 @@ static struct explain_call_end *stray_end(struct explain_case *all,
 	return &call->end[EXPLAIN_CLIENT];
 }
 
+struct explain_call *explain_case_stray(const struct explain_case *all,
+					const struct explain_control *control, enum explain_end end,
+					uint16_t id)
+{
+	const struct explain_call_end *from =
+	    find_end(all, control->end[!end].address, control->end[end].address, id);
+	return from && !from->call->control && !from->call->adopted ? from->call : NULL;
+}
+
 /* GRE. */
 
-static struct explain_call_end *find_end(const struct explain_case *all, uint32_t source,
-					 uint32_t destination, uint16_t id)
+static void note_short(struct explain_case *all, const struct explain_packet *packet)
 {
-	const struct explain_key key = {source, destination, id};
-	struct explain_node *node = explain_index_find(&all->by_packets, key);
-	return node ? end_of_packets(node) : NULL;
+	if (all->short_gre++ == 0)
+		all->short_by = packet->source;
 }
 
 static void note_packet(struct explain_way *way, const struct explain_packet *packet,
 			const struct gre_header *header)
 {
+	size_t length = header->length + header->payload_length;
 	if (packet->total > way->largest)
 		way->largest = packet->total;
 	way->fragmented += packet->fragmented;
-	way->cut += packet->available < header->length + header->payload_length;
+	way->cut += packet->available < length && packet->available < packet->length;
 }
 
 static void take_gre(struct explain_case *all, const struct explain_packet *packet)
@@ -197,7 +213,10 @@ static void take_gre(struct explain_case *all, const struct explain_packet *pack
 	struct gre_header header;
 	switch (gre_wire_read(packet->octets, packet->available, &header)) {
 	case GRE_TRUNCATED:
-		all->bad_gre++;
+		if (packet->available < packet->length)
+			all->cut_gre++;
+		else
+			note_short(all, packet);
 		return;
 	case GRE_NOT_ENHANCED:
 		all->plain_gre++;
@@ -206,6 +225,8 @@ static void take_gre(struct explain_case *all, const struct explain_packet *pack
 		break;
 	}
 	all->gre++;
+	if (packet->length < header.length + header.payload_length)
+		note_short(all, packet);
 	struct explain_call_end *end =
 	    find_end(all, packet->source, packet->destination, header.call_id);
 	if (!end)

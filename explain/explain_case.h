@@ -58,7 +58,8 @@ struct explain_control {
 	unsigned number;	  /* from 1 */
 	struct explain_control_end end[EXPLAIN_ENDS];
 	int64_t first_us, last_us, ended_us;
-	bool from_start; /* its SYN is there */
+	bool from_start; /* its SYN is there, and what is said first */
+	bool made_up;	 /* its handshake takes no time: a capture of ours */
 	bool ended;	 /* FIN, RST, or replaced by a new one with the same ports */
 	bool refused;	 /* by a Start-Reply */
 	char refusal[EXPLAIN_RESULT_MAX];
@@ -100,6 +101,7 @@ struct explain_call {
 	bool incoming; /* by Incoming-Call-Request */
 	bool ended;
 	bool adopted; /* a stray that turned out to be part of another call */
+	unsigned of;  /* the connection that a stray turned out to be of; 0: not known */
 	char ending[EXPLAIN_RESULT_MAX + 64];
 	struct explain_way way[EXPLAIN_ENDS]; /* by sender */
 	struct explain_ppp ppp;
@@ -118,8 +120,11 @@ struct explain_case {
 	struct explain_fragments fragments;
 	int64_t end_us; /* the last packet's time */
 	uint64_t gre;	/* enhanced GRE packets */
-	uint64_t plain_gre, bad_gre;
-	uint64_t untold; /* packets beyond the limits */
+	uint64_t plain_gre;
+	uint64_t cut_gre;   /* the capture has not all of their header */
+	uint64_t short_gre; /* on the wire, too, shorter than they say */
+	uint32_t short_by;  /* who sent the first of these */
+	uint64_t untold;    /* packets beyond the limits */
 };
 
 int explain_case_init(struct explain_case *all); /* 0, or -1 with errno */
@@ -143,5 +148,10 @@ void explain_case_assign(struct explain_case *all, struct explain_call *call, en
 struct explain_call *explain_case_find(const struct explain_case *all,
 				       const struct explain_control *control, enum explain_end end,
 				       uint16_t id);
+
+/* A stray between a connection's ends, by the ID in packets to this one, or NULL. */
+struct explain_call *explain_case_stray(const struct explain_case *all,
+					const struct explain_control *control, enum explain_end end,
+					uint16_t id);
 
 #endif

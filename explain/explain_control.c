@@ -183,6 +183,10 @@ static void take_syn(struct explain_control *control, enum explain_end end,
 	if (own->syns > 1)
 		return;
 	control->from_start = true;
+	/* No network is that fast. */
+	if (end == EXPLAIN_SERVER && control->end[EXPLAIN_CLIENT].syns > 0 &&
+	    segment->packet->time_us == control->first_us)
+		control->made_up = true;
 	if (!own->stream.begun)
 		explain_stream_begin(&own->stream, segment->data.sequence);
 	explain_events_add(&control->events, segment->packet->time_us,

@@ -87,7 +87,8 @@ static bool blame_opening(struct explain_findings *findings, const struct explai
 		return true;
 	}
 	bool patient = control->ended || all->end_us - control->first_us > PATIENCE_US;
-	if (!client->introduced && client->messages == 0 && client->nonsense == 0 && patient) {
+	if (!client->introduced && client->messages == 0 && client->nonsense == 0 && patient &&
+	    !control->made_up) {
 		explain_findings_add(
 		    findings,
 		    "Control connection %u: the client connects, but never sends a "
@@ -189,7 +190,8 @@ static void blame_state(struct explain_findings *findings, const struct explain_
 
 static void blame_capture(struct explain_findings *findings, const struct explain_case *all)
 {
-	uint64_t cut = all->bad_gre, middle = 0;
+	uint64_t cut = all->cut_gre, middle = 0;
+	char who[EXPLAIN_ADDRESS_MAX];
 	for (const struct explain_control *control = all->controls; control;
 	     control = control->next) {
 		cut += control->cut;
@@ -202,15 +204,28 @@ static void blame_capture(struct explain_findings *findings, const struct explai
 		    "was said until then, and IDs of their calls, are not known.",
 		    (unsigned long long)middle, all->control_count);
 	if (cut > 0)
+		explain_findings_add(
+		    findings,
+		    "%llu %s in the capture, before %s: capture with tcpdump's "
+		    "-s 0.",
+		    (unsigned long long)cut, cut == 1 ? "packet is cut" : "packets are cut",
+		    cut == 1 ? "its header or message ends" : "their headers or messages end");
+	if (all->short_gre > 0)
 		explain_findings_add(findings,
-				     "%llu packets are cut in the capture, before their headers or "
-				     "messages end: capture with tcpdump's -s 0.",
-				     (unsigned long long)cut);
+				     "%llu GRE %s, from %s%s: a broken sender. No receiver takes "
+				     "that.",
+				     (unsigned long long)all->short_gre,
+				     all->short_gre == 1 ? "packet lies about its length"
+							 : "packets lie about their length",
+				     explain_words_address(all->short_by, who),
+				     all->short_gre == 1 ? "" : " first");
 	if (all->plain_gre > 0)
 		explain_findings_add(findings,
-				     "%llu GRE packets are not PPTP's (not enhanced GRE): another "
-				     "tunnel, or a broken sender.",
-				     (unsigned long long)all->plain_gre);
+				     "%llu GRE %s (not enhanced GRE): another tunnel, or a broken "
+				     "sender.",
+				     (unsigned long long)all->plain_gre,
+				     all->plain_gre == 1 ? "packet is not PPTP's"
+							 : "packets are not PPTP's");
 	if (all->untold > 0)
 		explain_findings_add(findings,
 				     "The capture has more connections or calls than can be told: "

@@ -203,6 +203,23 @@ static struct explain_call *ended_call(const struct explain_message_place *place
 	return call;
 }
 
+/* Of one that was there before the capture its packets alone are known. */
+static struct explain_call *ended_stray(const struct explain_message_place *place, uint16_t id)
+{
+	const struct explain_control *control = place->control;
+	struct explain_call *call;
+	if (control->from_start)
+		return NULL;
+	call = explain_case_stray(place->all, control, place->end, id);
+	if (!call)
+		call = explain_case_stray(place->all, control, !place->end, id);
+	if (!call)
+		call = explain_case_stray(place->all, control, !place->end, swapped(id));
+	if (call)
+		call->of = control->number;
+	return call;
+}
+
 static void take_call_end(const struct explain_message_place *place, const uint8_t *message,
 			  uint16_t type)
 {
@@ -214,8 +231,11 @@ static void take_call_end(const struct explain_message_place *place, const uint8
 	else
 		snprintf(how, sizeof(how), "%s ends it: %s", own_name(place),
 			 result_words(message, type, words));
+	if (!call)
+		call = ended_stray(place, id);
 	if (!call) {
-		SAY(place, "%s, ID %u, which no call has", how, id);
+		SAY(place, "%s, ID %u, which no call %s", how, id,
+		    place->control->from_start ? "has" : "in the capture has");
 		return;
 	}
 	SAY_OF(call, place, "%s", how);
@@ -254,9 +274,24 @@ static void take_connected(const struct explain_message_place *place, const uint
 		SAY_OF(call, place, "%s: the incoming call is connected", own_name(place));
 }
 
+/* pptpproxy's own captures have a handshake in front of a connection that was there before. */
+static void look_at_beginning(struct explain_control *control, uint16_t type)
+{
+	for (enum explain_end end = 0; end < EXPLAIN_ENDS; end++) {
+		const struct explain_control_end *own = &control->end[end];
+		if (own->messages + own->nonsense + own->stream.lost > 0)
+			return;
+	}
+	if (!control->made_up || type == PPTP_START_REQUEST || type == PPTP_START_REPLY)
+		return;
+	control->from_start = false;
+	explain_events_clear(&control->events);
+}
+
 void explain_message_take(const struct explain_message_place *place, const uint8_t *message,
 			  const struct pptp_header *header)
 {
+	look_at_beginning(place->control, header->type);
 	own_end(place)->messages++;
 	switch (header->type) {
 	case PPTP_START_REQUEST:

@@ -156,6 +156,8 @@ static void tell_head(FILE *out, const struct explain_case *all, const struct ex
 		say(out, "    ", "the same call as %u.%u, on the leg of the %s",
 		    call->twin->control->number, call->twin->number,
 		    explain_legs_is_first(call) ? "client" : "server");
+	if (call->of != 0)
+		say(out, "    ", "of control connection %u", call->of);
 	(void)all;
 }
 
@@ -171,6 +173,8 @@ static void tell_end(FILE *out, const struct explain_case *all, const struct exp
 	else if (call->state == EXPLAIN_CALL_UP)
 		say(out, "    ", "up for %.3f s, and at the end of the capture",
 		    seconds(until - call->up_us));
+	else if (call->state == EXPLAIN_CALL_STRAY && call->ended)
+		say(out, "    ", "ended: %s", call->ending);
 }
 
 static void tell_call(FILE *out, const struct explain_case *all, const struct explain_call *call)
@@ -256,7 +260,7 @@ void explain_story_tell(FILE *out, const struct explain_story_file *file,
 			tell_call(out, all, call);
 	}
 	if (all->strays)
-		fputs("\nCalls without a control connection in the capture\n", out);
+		fputs("\nCalls that no message in the capture begins\n", out);
 	for (const struct explain_call *call = all->strays; call; call = call->next_here)
 		if (!call->adopted)
 			tell_call(out, all, call);

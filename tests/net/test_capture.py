@@ -488,6 +488,9 @@ def test_tap_of_one_call():
         assert kinds[:5] == [ECHO_RQ] * 4 + [CCRQ] and {message.source for message in capture.messages()} == {
             session.client.local[0], session.client.remote[0], session.server.local[0], session.server.remote[0]}
         assert not capture.fields(f"tcp.port == {other_session.client.local[1]}", "ip.src")
+        story = subprocess.run([program(), "--explain", place / "x.pcap"], capture_output=True, text=True, check=True).stdout
+        assert story.count("it began before the capture") == 2 and story.count("ended: client hangs up") == 2, story
+        assert "2 of 2 control connections began before" in story and "  2. " not in story and "which no call" not in story, story
         sister.check(lcp(3))
         other.check(lcp(3))
 

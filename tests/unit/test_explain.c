@@ -214,7 +214,7 @@ static void the_wrong_call_id(void **state)
 	PPP(S, LCP, 1, MAGIC_S);
 	EXPECT("server sends GRE with the wrong call ID: 99, which nobody assigned; the client "
 	       "assigned 5. The client drops it.");
-	EXPECT("Calls without a control connection in the capture Stray call 1: IDs: not known of "
+	EXPECT("Calls that no message in the capture begins Stray call 1: IDs: not known of "
 	       "10.2.0.10, 99 of 10.1.0.10");
 	EXPECT_NO("is of no call");
 }
@@ -423,7 +423,7 @@ static void other_gre(void **state)
 	(void)state;
 	const uint8_t plain[] = {0x00, 0x00, 0x08, 0x00, 0x45, 0x00, 0x00, 0x00};
 	frames_add_ip(&frames, C, 47, 0, plain, sizeof(plain));
-	EXPECT("1 GRE packets are not PPTP's");
+	EXPECT("1 GRE packet is not PPTP's (not enhanced GRE)");
 	EXPECT("There is no PPTP in this capture.");
 }
 
@@ -1096,7 +1096,7 @@ static void cut_by_snaplen(void **state)
 	PPP(C, LCP, 1, MAGIC_C MRU_1400 AUTH_V2 MPPE_128);
 	frames_add_message(&frames, C, PPTP_SET_LINK_INFO, 7, 0, 0);
 	EXPECT("1 packet of it is not whole in the capture");
-	EXPECT("1 packets are cut in the capture, before their headers or messages end");
+	EXPECT("1 packet is cut in the capture, before its header or message ends: capture with");
 }
 
 static void other_frames(void **state)

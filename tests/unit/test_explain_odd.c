@@ -205,7 +205,27 @@ static void gre_that_is_none(void **state)
 	ADD_IP(C, GRE, 0x30, 0x01, 0x88, 0x0B);
 	ADD_IP(C, GRE, 0x30, 0x01, 0x88, 0x0B, 0, 0, 0, 5, 0, 0);
 	EXPECT("0 control connections, 0 calls");
-	EXPECT("2 packets are cut in the capture, before their headers or messages end");
+	EXPECT("2 GRE packets lie about their length, from 10.1.0.10 first: a broken sender.");
+}
+
+static void packets_that_lie_about_their_length(void **state)
+{
+	(void)state;
+	up();
+	ADD_IP(S, GRE, 0x30, 0x01, 0x88, 0x0B, 0, 9, 0, 5, 0, 0, 0, 1, 0xFF, 3, 0xC0, 0x21);
+	EXPECT("1 GRE packet lies about its length, from 10.2.0.10: a broken sender. No receiver "
+	       "takes that.");
+	EXPECT_NO("in the capture, before");
+	EXPECT_NO("not whole in the capture");
+	/* The capture has less of it than was there, but knows how much that was. */
+	frames.snaplen = 14 + 20 + 12;
+	ADD_IP(C, GRE, 0x30, 0x01, 0x88, 0x0B, 0, 4, 0, 7, 0, 0, 0, 1, 0xFF, 3, 0xC0, 0x21);
+	EXPECT("1 GRE packet lies");
+	EXPECT("1 packet of it is not whole in the capture");
+	frames.snaplen -= 2;
+	ADD_IP(C, GRE, 0x30, 0x01, 0x88, 0x0B, 0, 4, 0, 7, 0, 0, 0, 1, 0xFF, 3, 0xC0, 0x21);
+	EXPECT("1 packet is cut in the capture, before its header or message ends");
+	EXPECT("1 GRE packet lies");
 }
 
 static void more_strays_than_can_be_told(void **state)
@@ -691,6 +711,88 @@ static void a_stray_that_explains_nothing(void **state)
 	EXPECT("Call 1.1: client sends GRE (2 packets), server never does: protocol 47 is blocked");
 }
 
+/* As capture.c does when a connection's first message comes after the capture's start. */
+static void make_up_beginning(void)
+{
+	uint32_t now = frames.ms;
+	frames_add_tcp(&frames, C, FRAMES_SYN, NULL, 0);
+	frames.ms = now;
+	frames_add_tcp(&frames, S, FRAMES_SYN | FRAMES_ACK, NULL, 0);
+	frames.ms = now;
+	frames_add_tcp(&frames, C, FRAMES_ACK, NULL, 0);
+	frames.ms = now;
+}
+
+static void pass_on(int count)
+{
+	for (int i = 0; i < count; i++) {
+		PPP(C, LCP, 9, MAGIC_C);
+		PPP(S, LCP, 10, MAGIC_S);
+	}
+}
+
+static void a_capture_that_began_during_a_call(void **state)
+{
+	(void)state;
+	pass_on(3);
+	make_up_beginning();
+	frames_add_message(&frames, C, PPTP_CALL_CLEAR_REQUEST, 5, 0, 0);
+	frames_add_message(&frames, S, PPTP_CALL_DISCONNECT_NOTIFY, 7, 0, 4);
+	EXPECT("1 of 1 control connections began before the capture");
+	EXPECT("it began before the capture messages: 1 of the client, 1 of the server");
+	EXPECT("Stray call 1: IDs: 5 of 10.1.0.10, 7 of 10.2.0.10 of control connection 1");
+	EXPECT("client hangs up");
+	EXPECT("ended: client hangs up");
+	EXPECT_NO("opens the connection");
+	EXPECT_NO("which no call");
+	EXPECT_NO("is of no call");
+	EXPECT_NO(" 2. ");
+}
+
+static void ids_of_accel_ppp_in_the_middle(void **state)
+{
+	(void)state;
+	frames.id[C] = 0x0102;
+	pass_on(1);
+	frames_add_message(&frames, S, PPTP_CALL_DISCONNECT_NOTIFY, 0x0201, 0, 1);
+	EXPECT("ended: server ends it: lost carrier");
+	frames_clear(&frames);
+	frames_begin(&frames, 1);
+	frames.id[C] = 0x0102;
+	pass_on(1);
+	frames_add_message(&frames, S, PPTP_CALL_DISCONNECT_NOTIFY, 0x0102, 0, 1);
+	EXPECT("ended: server ends it: lost carrier");
+	frames_add_message(&frames, C, PPTP_CALL_CLEAR_REQUEST, 99, 0, 0);
+	EXPECT("client hangs up, ID 99, which no call in the capture has");
+}
+
+static void a_beginning_that_is_none_and_no_message(void **state)
+{
+	(void)state;
+	make_up_beginning();
+	frames.ms += 6000;
+	frames_add_tcp(&frames, C, FRAMES_FIN | FRAMES_ACK, NULL, 0);
+	EXPECT("Nothing looks wrong.");
+}
+
+/* What has been a SYN says what it says, whatever comes next. */
+static void a_true_beginning_stays_one(void **state)
+{
+	(void)state;
+	make_up_beginning();
+	frames_add_message(&frames, C, PPTP_START_REQUEST, 0, 0, 0);
+	EXPECT("client opens the connection");
+	EXPECT_NO("began before");
+	frames_clear(&frames);
+	frames_begin(&frames, 1);
+	frames_add_tcp(&frames, C, FRAMES_SYN, NULL, 0);
+	frames_add_tcp(&frames, S, FRAMES_SYN | FRAMES_ACK, NULL, 0);
+	frames_add_message(&frames, C, PPTP_CALL_CLEAR_REQUEST, 5, 0, 0);
+	EXPECT("client opens the connection");
+	EXPECT("client hangs up, ID 5, which no call has");
+	EXPECT_NO("began before");
+}
+
 static void adopted_and_alone(void **state)
 {
 	(void)state;
@@ -768,6 +870,7 @@ int main(void)
 	    CASE(more_connections_than_can_be_told),
 	    CASE(more_calls_than_can_be_told),
 	    CASE(gre_that_is_none),
+	    CASE(packets_that_lie_about_their_length),
 	    CASE(more_strays_than_can_be_told),
 	    CASE(strays_that_cannot_be_paired),
 	    CASE(strays_that_are_not_adopted),
@@ -798,6 +901,10 @@ int main(void)
 	    CASE(legs_that_differ),
 	    CASE(one_after_the_other),
 	    CASE(a_stray_that_explains_nothing),
+	    CASE(a_capture_that_began_during_a_call),
+	    CASE(ids_of_accel_ppp_in_the_middle),
+	    CASE(a_beginning_that_is_none_and_no_message),
+	    CASE(a_true_beginning_stays_one),
 	    CASE(adopted_and_alone),
 	    CASE(more_findings_than_can_be_told),
 	    CASE(too_early_to_complain),
