@@ -215,6 +215,13 @@ def test_files():
         assert not [name for name in Path(place).glob("*/*")], "the doctor left a file"
 
 
+def test_file_is_a_directory():
+    "where a directory is in a file's place none is made: what is there is shown"
+    with host() as (firewall, words), tempfile.TemporaryDirectory(prefix=RUN_PREFIX) as place:
+        found = examine(firewall, [*words, "--pid-file", place]).only("error", "pid file .* cannot be written: Is a directory")
+        assert found.mend == f"ls -ld {place}", found.mend
+
+
 def test_descriptors():
     "fewer descriptors than --max-connections needs; ulimit"
     with host() as (firewall, words):
