@@ -638,6 +638,30 @@ static int check_stats(const struct options *options, struct why *why)
 	return 0;
 }
 
+/* Each would spoil the other, the log a capture, say. Only names are compared: this is no look at
+ * the disk. */
+static int check_files(const struct options *options, struct why *why)
+{
+	const struct {
+		const char *option, *path;
+	} files[] = {
+	    {"-l", options->log_file},
+	    {"--pid-file", options->pid_file},
+	    {"--capture", options->capture},
+	    {"--control", options->control[0] != '@' ? options->control : NULL},
+	};
+	enum { FILES = sizeof(files) / sizeof(*files) };
+	for (int i = 0; i < FILES; i++) {
+		for (int k = 0; k < i; k++) {
+			if (files[i].path && files[k].path &&
+			    strcmp(files[i].path, files[k].path) == 0)
+				return why_set(why, "%s %.100s: %s has the same file",
+					       files[i].option, files[i].path, files[k].option);
+		}
+	}
+	return 0;
+}
+
 static int check_whole(const struct options *options, const struct options_file *file,
 		       struct why *why)
 {
@@ -646,6 +670,8 @@ static int check_whole(const struct options *options, const struct options_file 
 			       options->json ? "--json" : "--watch");
 	if (options->capture && strcmp(options->capture, "-") == 0)
 		return why_set(why, "--capture -: standard output goes with --tap only");
+	if (check_files(options, why) < 0)
+		return -1;
 	/* With an off that was asked for they may stay where they are. */
 	if (options->interface_count > 0 && !options->fastpath_given)
 		return why_set(

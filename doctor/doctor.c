@@ -31,10 +31,9 @@ static void look_at_host(struct doctor *doctor)
 	doctor_host_limits(report, options);
 	doctor_host_files(report, options);
 	doctor->pairs = doctor_net_resolve(report, options);
-	if (doctor->pairs) {
-		doctor_net_ports(report, options, doctor->pairs, instance);
+	doctor_net_ports(report, options, doctor->pairs, instance);
+	if (doctor->pairs)
 		doctor_net_routes(report, doctor->pairs, options->pair_count);
-	}
 	doctor_report_section(report, "Kernel");
 	doctor_kernel_look(report, instance);
 	if (doctor->pairs)

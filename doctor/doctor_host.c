@@ -5,6 +5,7 @@
 
 #include "fastpath/fastpath_keeper.h"
 #include "gre_socket.h"
+#include "host/capture_file.h"
 #include "host/instance.h"
 #include "host/limits.h"
 #include "host/user.h"
@@ -126,14 +127,20 @@ void doctor_host_limits(struct doctor_report *report, const struct options *opti
 
 /* ---- files ---- */
 
-/* NULL, or what is wrong with it. */
-static const char *look_at_path(const char *path, char directory[static PATH_MAX])
+static const char *directory_of(const char *path, char directory[static PATH_MAX])
 {
 	char copy[PATH_MAX];
-	struct stat status;
 	snprintf(copy, sizeof(copy), "%s", path);
 	snprintf(directory, PATH_MAX, "%s", dirname(copy));
-	if (stat(directory, &status) != 0)
+	return directory;
+}
+
+/* NULL, or what is wrong with it. */
+static const char *look_at_path(const char *path)
+{
+	char directory[PATH_MAX];
+	struct stat status;
+	if (stat(directory_of(path, directory), &status) != 0)
 		return strerror(errno);
 	if (!S_ISDIR(status.st_mode))
 		return strerror(ENOTDIR);
@@ -145,11 +152,20 @@ static const char *look_at_path(const char *path, char directory[static PATH_MAX
 	return NULL;
 }
 
-static void look_at_file(struct doctor_report *report, const char *what, const char *path)
+/* Only a directory that is not there is mended by making it; else it is to be seen. */
+static void mend_path(struct doctor_report *report, const char *path)
 {
 	static char word[DOCTOR_REPORT_WORD];
 	char directory[PATH_MAX];
-	const char *wrong = path ? look_at_path(path, directory) : NULL;
+	struct stat status;
+	bool missing = stat(directory_of(path, directory), &status) != 0 && errno == ENOENT;
+	doctor_report_mend(report, "%s %s", missing ? "install -d" : "ls -la",
+			   doctor_report_word(directory, word));
+}
+
+static void look_at_file(struct doctor_report *report, const char *what, const char *path)
+{
+	const char *wrong = path ? look_at_path(path) : NULL;
 	if (!path)
 		return;
 	if (!wrong) {
@@ -158,7 +174,22 @@ static void look_at_file(struct doctor_report *report, const char *what, const c
 	}
 	doctor_report_error(report, "%s %s cannot be written: %s", what, path, wrong);
 	doctor_report_why(report, "it does not start without it");
-	doctor_report_mend(report, "install -d %s", doctor_report_word(directory, word));
+	mend_path(report, path);
+}
+
+/* It has more to say than whether it can be written. */
+static void look_at_capture(struct doctor_report *report, const char *path)
+{
+	struct why why;
+	if (!path)
+		return;
+	if (capture_file_check(path, &why) == 0) {
+		doctor_report_ok(report, "capture file %s can be made", path);
+		return;
+	}
+	doctor_report_error(report, "the capture cannot begin: %s", why.text);
+	doctor_report_why(report, "it does not start without it");
+	mend_path(report, path);
 }
 
 void doctor_host_files(struct doctor_report *report, const struct options *options)
@@ -168,6 +199,7 @@ void doctor_host_files(struct doctor_report *report, const struct options *optio
 	look_at_file(report, "pid file", options->pid_file);
 	look_at_file(report, "control socket",
 		     options->control[0] != '@' ? options->control : NULL);
+	look_at_capture(report, options->capture);
 }
 
 /* ---- the fast path ---- */

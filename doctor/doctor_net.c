@@ -181,58 +181,82 @@ static int try_port(uint32_t addr, uint16_t port)
 	return error;
 }
 
-static void tell_taken(struct doctor_report *report, const struct doctor_pair *pair,
-		       const char *name, pid_t instance)
+struct place {
+	char name[PAIR_TEXT_MAX + 16]; /* as in findings */
+	uint32_t addr;
+	uint16_t port;
+};
+
+static void tell_taken(struct doctor_report *report, const struct place *place, pid_t instance)
 {
 	unsigned long inodes[DOCTOR_SOCKETS_MAX];
 	char command[DOCTOR_SOCKETS_NAME];
-	uint16_t port = pair->pair->listen.port;
-	size_t count = doctor_sockets_listening(pair->listen_addr, port, inodes);
+	size_t count = doctor_sockets_listening(place->addr, place->port, inodes);
 
 	for (size_t i = 0; i < count; i++) {
 		pid_t owner = doctor_sockets_owner(inodes[i], command);
 		if (instance != 0 && (owner == 0 || doctor_sockets_has(instance, inodes[i]))) {
 			doctor_report_ok(report, "%s: taken by the running instance (pid %ld)",
-					 name, (long)instance);
+					 place->name, (long)instance);
 			return;
 		}
 		if (owner == 0)
 			continue;
-		doctor_report_error(report, "%s: taken by %s (pid %ld)", name, command,
+		doctor_report_error(report, "%s: taken by %s (pid %ld)", place->name, command,
 				    (long)owner);
 		doctor_report_why(report, "two programs cannot listen there: it does not start");
 		doctor_report_mend(report, "kill %ld", (long)owner);
 		return;
 	}
-	doctor_report_error(report, "%s: taken by another program", name);
+	doctor_report_error(report, "%s: taken by another program", place->name);
 	doctor_report_why(report, "two programs cannot listen there: it does not start");
-	doctor_report_mend(report, "ss -ltnp sport = :%u", port);
+	doctor_report_mend(report, "ss -ltnp sport = :%u", place->port);
+}
+
+static void look_at_place(struct doctor_report *report, const struct place *place, pid_t instance)
+{
+	char addr[DOCTOR_ADDR_TEXT];
+	int error = try_port(place->addr, place->port);
+
+	if (error == 0) {
+		doctor_report_ok(report, "%s: free", place->name);
+	} else if (error == EADDRINUSE) {
+		tell_taken(report, place, instance);
+	} else if (error == EADDRNOTAVAIL) {
+		doctor_report_error(report, "%s: no address of this host", place->name);
+		doctor_report_why(report, "nobody can reach it here: it does not start");
+		doctor_report_mend(report, "ip address add %s/32 dev lo",
+				   doctor_addr_text(place->addr, addr));
+	} else if (error == EACCES) {
+		doctor_report_error(report, "%s: ports below 1024 are not for this user",
+				    place->name);
+		doctor_report_why(report, "it does not start");
+		doctor_report_mend(report, "sudo pptpproxy --doctor");
+	} else {
+		doctor_report_error(report, "%s: cannot be bound: %s", place->name,
+				    strerror(error));
+		doctor_report_why(report, "it does not start");
+	}
 }
 
 static void look_at_port(struct doctor_report *report, const struct doctor_pair *pair,
 			 pid_t instance)
 {
-	char name[PAIR_TEXT_MAX], addr[DOCTOR_ADDR_TEXT];
-	int error = try_port(pair->listen_addr, pair->pair->listen.port);
+	struct place place = {.addr = pair->listen_addr, .port = pair->pair->listen.port};
+	pair_endpoint_text(&pair->pair->listen, place.name);
+	look_at_place(report, &place, instance);
+}
 
-	pair_endpoint_text(&pair->pair->listen, name);
-	doctor_addr_text(pair->listen_addr, addr);
-	if (error == 0) {
-		doctor_report_ok(report, "%s: free", name);
-	} else if (error == EADDRINUSE) {
-		tell_taken(report, pair, name, instance);
-	} else if (error == EADDRNOTAVAIL) {
-		doctor_report_error(report, "%s: no address of this host", name);
-		doctor_report_why(report, "clients cannot reach it here: it does not start");
-		doctor_report_mend(report, "ip address add %s/32 dev lo", addr);
-	} else if (error == EACCES) {
-		doctor_report_error(report, "%s: ports below 1024 are not for this user", name);
-		doctor_report_why(report, "it does not start");
-		doctor_report_mend(report, "sudo pptpproxy --doctor");
-	} else {
-		doctor_report_error(report, "%s: cannot be bound: %s", name, strerror(error));
-		doctor_report_why(report, "it does not start");
-	}
+static void look_at_page(struct doctor_report *report, const struct options *options,
+			 pid_t instance)
+{
+	struct place place = {.addr = options->stats.addr, .port = options->stats.port};
+	char text[PAIR_TEXT_MAX];
+	if (place.port == 0)
+		return;
+	snprintf(place.name, sizeof(place.name), "status page, %s",
+		 pair_endpoint_text(&options->stats, text));
+	look_at_place(report, &place, instance);
 }
 
 /* The pair before it that has its place, or NULL. */
@@ -252,7 +276,7 @@ void doctor_net_ports(struct doctor_report *report, const struct options *option
 	char name[PAIR_TEXT_MAX], other[PAIR_TEXT_MAX];
 
 	doctor_report_section(report, "Ports");
-	for (size_t i = 0; i < options->pair_count; i++) {
+	for (size_t i = 0; pairs && i < options->pair_count; i++) {
 		const struct pair *before = find_conflict(options, i);
 		pair_endpoint_text(&options->pairs[i].listen, name);
 		if (before) {
@@ -264,6 +288,7 @@ void doctor_net_ports(struct doctor_report *report, const struct options *option
 			look_at_port(report, &pairs[i], instance);
 		}
 	}
+	look_at_page(report, options, instance);
 	if (control_listen_check(options->pairs, options->pair_count, &why) != 0) {
 		doctor_report_error(report, "a circle of pairs: %s", why.text);
 		doctor_report_why(report, "it would dial itself, so it does not start");

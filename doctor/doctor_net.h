@@ -33,7 +33,8 @@ struct doctor_pair {
  * and is the caller's to free; NULL: no memory, or there is no pair. */
 struct doctor_pair *doctor_net_resolve(struct doctor_report *report, const struct options *options);
 
-/* Whether the ports can be had. instance: the pid of an instance that runs; 0: none. */
+/* Whether the ports can be had, the status page's, too. pairs: NULL if there is none. instance: the
+ * pid of an instance that runs; 0: none. */
 void doctor_net_ports(struct doctor_report *report, const struct options *options,
 		      const struct doctor_pair *pairs, pid_t instance);
 

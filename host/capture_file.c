@@ -215,22 +215,35 @@ static int look(const char *path, off_t *size, struct why *why)
 	return wrong ? refuse(path, wrong, why) : 0;
 }
 
+/* What a link leads to stays as it is: its name alone is replaced. */
+static bool is_link(const char *path)
+{
+	struct stat status;
+	return lstat(path, &status) == 0 && S_ISLNK(status.st_mode);
+}
+
+/* Both places, so that no start leads to a capture that ends where FILE.1 is needed. */
+static int look_at_both(const char *path, char older[static PATH_MAX], off_t *size, struct why *why)
+{
+	off_t older_size;
+	if (snprintf(older, PATH_MAX, "%s.1", path) >= PATH_MAX)
+		return refuse(path, strerror(ENAMETOOLONG), why);
+	if (look(path, size, why) != 0)
+		return -1;
+	return is_link(older) ? 0 : look(older, &older_size, why);
+}
+
 int capture_file_check(const char *path, struct why *why)
 {
+	char older[PATH_MAX];
 	off_t size;
-	if (strlen(path) + sizeof(".1") > PATH_MAX)
-		return refuse(path, strerror(ENAMETOOLONG), why);
-	if (look(path, &size, why) != 0)
+	if (look_at_both(path, older, &size, why) != 0)
 		return -1;
 	return file_check_new(path) == 0 ? 0 : refuse(path, strerror(errno), why);
 }
 
-static int make_room(const char *path, off_t size, struct why *why)
+static int make_room(const char *path, const char *older, off_t size, struct why *why)
 {
-	char older[PATH_MAX];
-	int length = snprintf(older, sizeof(older), "%s.1", path);
-	if (length >= (int)sizeof(older))
-		return refuse(path, strerror(ENAMETOOLONG), why);
 	if (size > HEADER && rename(path, older) != 0)
 		return refuse(path, strerror(errno), why);
 	if (size >= 0 && size <= HEADER && unlink(path) != 0)
@@ -240,8 +253,9 @@ static int make_room(const char *path, off_t size, struct why *why)
 
 int capture_file_create(const char *path, struct why *why)
 {
+	char older[PATH_MAX];
 	off_t size;
-	if (look(path, &size, why) != 0 || make_room(path, size, why) != 0)
+	if (look_at_both(path, older, &size, why) != 0 || make_room(path, older, size, why) != 0)
 		return -1;
 	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	return fd >= 0 ? fd : refuse(path, strerror(errno), why);

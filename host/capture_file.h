@@ -51,8 +51,10 @@ void capture_file_close(struct capture_file *file);
 
 /*
  * A new, empty file at path, of mode 0600, for nobody else's eyes. What is there becomes path.1,
- * and what was there as path.1 is gone; what is there and holds nothing is replaced. A link, or a
- * file that is no capture, is left as it is. The descriptor, closed on exec, or -1 with a sentence.
+ * and what was there as path.1 is gone; what is there and holds nothing is replaced. Where one of
+ * the two is no file, or a file that is no capture, both are left as they are, and so is a link at
+ * path; one at path.1 gives its name to the capture. The descriptor, closed on exec, or -1 with a
+ * sentence.
  */
 int capture_file_create(const char *path, struct why *why);
 

@@ -275,7 +275,9 @@ def test_bad_files():
         Path(place / "text").write_text("important\n")
         os.symlink(place / "text", place / "link")
         os.mkdir(place / "directory")
+        Path(place / "notes.1").write_text("precious\n")
         for name, reason in (("text", "no capture"), ("link", "symbolic link"), ("directory", "no file"),
+                             ("notes", "notes.1: it is there, and no capture"),
                              ("none/x.pcap", "No such file or directory")):
             proxy = Proxy(world.net.firewall, ["-p", world.server.ip, "--capture", place / name], ready=False)
             assert proxy.wait(15) == 1
@@ -285,7 +287,7 @@ def test_bad_files():
                                              check=False)
             assert checked.returncode == 1 and reason in checked.stderr, checked
         assert Path(place / "text").read_text() == "important\n"
-        assert sorted(os.listdir(place.path)) == ["directory", "link", "text"]
+        assert sorted(os.listdir(place.path)) == ["directory", "link", "notes.1", "text"]
 
 
 def test_older_captures_stay():

@@ -102,14 +102,15 @@ def test_chain():
 
 def test_beside_an_instance():
     "a running instance is told of and left alone: its port and its sockets are no fault, and its calls go on"
-    with World() as world:
+    with World(["--stats", "127.0.0.1:8723"]) as world:
         session = world.session()
         call = session.call(5, 7)
-        started = Examination(world.net.firewall, ["-p", world.server.ip])
+        started = Examination(world.net.firewall, ["-p", world.server.ip, "--stats", "127.0.0.1:8723"])
         answer(world.server)
         report = started.report().good()
         report.one("note", rf"an instance runs already, pid {world.proxy.pid} \(control socket @pptpproxy\)")
         report.one("ok", rf"0\.0\.0\.0:1723: taken by the running instance \(pid {world.proxy.pid}\)")
+        report.one("ok", rf"status page, 127\.0\.0\.1:8723: taken by the running instance \(pid {world.proxy.pid}\)")
         report.none("takes GRE packets.*pptpproxy")
         call.check()
         session.check()
@@ -215,6 +216,25 @@ def test_files():
         assert not [name for name in Path(place).glob("*/*")], "the doctor left a file"
 
 
+def test_file_is_a_directory():
+    "where a directory is in a file's place nothing is made: what is there is shown"
+    with host() as (firewall, words), tempfile.TemporaryDirectory(prefix=RUN_PREFIX) as place:
+        os.mkdir(place + "/pid")
+        found = examine(firewall, [*words, "--pid-file", place + "/pid"]).only("error", "pid file .* cannot be written: Is a directory")
+        assert found.mend == f"ls -la {place}", found.mend
+
+
+def test_capture():
+    "a capture in a directory that there is not; install -d makes it; what is no capture there is shown"
+    with host() as (firewall, words), tempfile.TemporaryDirectory(prefix=RUN_PREFIX) as place:
+        words += ["--capture", f"{place}/none/x.pcap"]
+        examine(firewall, words).only("error", r"the capture cannot begin: capture file .*x\.pcap: No such file").run(firewall)
+        examine(firewall, words).good().one("ok", r"capture file .*x\.pcap can be made")
+        assert not list(Path(place).glob("*/*")), "the doctor left a file"
+        Path(place, "none/x.pcap.1").write_text("precious notes\n")
+        examine(firewall, words).only("error", r"x\.pcap\.1: it is there, and no capture").run(firewall)
+
+
 def test_descriptors():
     "fewer descriptors than --max-connections needs; ulimit"
     with host() as (firewall, words):
@@ -258,6 +278,20 @@ def test_foreign_listen_address():
     with host() as (firewall, _):
         words = ["-p", "192.0.2.77,10.2.0.10"]
         examine(firewall, words).only("error", r"192\.0\.2\.77:1723: no address of this host").run(firewall)
+        examine(firewall, words).good()
+
+
+def test_status_page():
+    "a status page whose port another program has, or whose address the host has not, with and without a pair"
+    with host() as (firewall, words):
+        words += ["--stats", "127.0.0.1:8723"]
+        other = socket_of(firewall, 8723)
+        examine(firewall, words).only("error", rf"status page, 127\.0\.0\.1:8723: taken by .* \(pid {os.getpid()}\)")
+        examine(firewall, words[2:]).only("error", r"status page, 127\.0\.0\.1:8723: taken by")
+        other.close()
+        examine(firewall, words).good().one("ok", r"status page, 127\.0\.0\.1:8723: free")
+        words[-1] = "192.0.2.77:8723"
+        examine(firewall, words).only("error", r"status page, 192\.0\.2\.77:8723: no address of this host").run(firewall)
         examine(firewall, words).good()
 
 

@@ -138,6 +138,39 @@ static void what_is_no_capture_stays(void **state)
 	refuse("it is there, and no file");
 }
 
+/* Notes of somebody's, say. */
+static void older_that_is_no_capture_stays(void **state)
+{
+	char line[32] = "";
+	(void)state;
+	make(1);
+	FILE *other = fopen(older, "w");
+	fputs("precious notes\n", other);
+	fclose(other);
+	refuse("x.pcap.1: it is there, and no capture");
+	assert_int_equal(octet_in(path), 1);
+	other = fopen(older, "r");
+	assert_non_null(fgets(line, sizeof(line), other));
+	assert_string_equal(line, "precious notes\n");
+	fclose(other);
+	unlink(path); /* nothing to move yet, but there will be */
+	refuse("x.pcap.1: it is there, and no capture");
+	unlink(older);
+	assert_int_equal(mkdir(older, 0700), 0);
+	refuse("x.pcap.1: it is there, and no file");
+	rmdir(older);
+	assert_int_equal(symlink("/etc/passwd", older), 0); /* it is the name that is replaced */
+	make(1);
+	make(2);
+	assert_int_equal(octet_in(older), 1);
+	unlink(path);
+	unlink(older);
+	fclose(fopen(older, "w"));
+	make(2);
+	make(3);
+	assert_int_equal(octet_in(older), 2);
+}
+
 static void directory_is_missing(void **state)
 {
 	(void)state;
@@ -229,6 +262,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(older_one_is_kept, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(empty_one_is_replaced, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(what_is_no_capture_stays, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(older_that_is_no_capture_stays, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(directory_is_missing, set_up, tear_down),
 	    cmocka_unit_test(whole_records_in_a_write),
 	    cmocka_unit_test(full_disk),

@@ -473,6 +473,23 @@ static void bad_values_are_named(void **state)
 	BAD("-x  : there is no word in it", "-x", " ");
 }
 
+static void each_file_has_one_option(void **state)
+{
+	(void)state;
+	BAD("--capture x: -l has the same file", "-p", "1.1.1.1", "-l", "x", "--capture", "x");
+	BAD("--pid-file /x: -l has the same file", "-p", "1.1.1.1", "--pid-file", "/x", "-l", "/x");
+	BAD("--capture /x: --pid-file has the same file", "-p", "1.1.1.1", "--pid-file", "/x",
+	    "--capture", "/x");
+	BAD("--control /x: -l has the same file", "-p", "1.1.1.1", "--control", "/x", "-l", "/x");
+	BAD("--control /x: --capture has the same file", "--doctor", "--control", "/x", "--capture",
+	    "/x");
+	/* An abstract name is no file. */
+	assert_int_equal(PARSE("-p", "1.1.1.1", "-l", "@x", "--control", "@x"), OPTIONS_RUN);
+	assert_int_equal(PARSE("-p", "1.1.1.1", "-l", "a", "--pid-file", "b", "--capture", "c",
+			       "--control", "d"),
+			 OPTIONS_RUN);
+}
+
 static void status_page(void **state)
 {
 	(void)state;
@@ -771,6 +788,7 @@ int main(void)
 	    cmocka_unit_test_teardown(defaults, clear),
 	    cmocka_unit_test_teardown(everything_at_once, clear),
 	    cmocka_unit_test_teardown(files, clear),
+	    cmocka_unit_test_teardown(each_file_has_one_option, clear),
 	    cmocka_unit_test_teardown(status_page, clear),
 	    cmocka_unit_test_teardown(limits_and_user, clear),
 	    cmocka_unit_test_teardown(check_alone_does_not_run, clear),
