@@ -295,7 +295,7 @@ def test_page_sorts_and_filters():
         assert order() == ["1", "2", "3"] and page.text("#shown") == "3 calls"
         address = page.evaluate("location.hash")
         again = browser.open(URL + address)
-        again.wait_rows("calls", 3)
+        again.wait("document.querySelector('#calls th[aria-sort]')")  # the server has its own order
         assert again.column("calls", "Packets from the client") == ["1", "2", "3"]
         page.click(head)
         assert (order(), sorted_as()) == (["2", "3", "1"], None)
