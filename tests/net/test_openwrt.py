@@ -230,7 +230,7 @@ def test_call_and_reload():
             router.config.write_text(SETTINGS.replace("192.0.2.0/24", "192.0.2.99"))
             assert router.rc("reload")[0] == 0
             daemon.signal(signal.Signals["SIG" + router.parameters()["reload_signal"][0]])
-            daemon.log.wait("SIGHUP: ")
+            daemon.log.wait("SIGHUP: new configuration in use")
             lab.refused(lab.net.workstation, "192.0.2.1", daemon)
             call.ping(2)
             call.hang_up()
