@@ -425,7 +425,9 @@ def test_control_path():
             _fails(world.net.firewall, ["-n", *words], str(first.pid))
         assert not path.exists()
         dead = Proxy(world.net.firewall, words)
+        worker = dead.worker
         dead.kill()
+        wait_until(lambda: watch.gone(worker), 10, "its worker, which has the socket as well, to follow it")
         assert path.exists()
         with Proxy(world.net.firewall, words):
             assert path.is_socket()
