@@ -71,6 +71,7 @@ class Stage:
         say("what gets through was carried by the proxy.")
         step("The networks")
         self.net = stack.enter_context(DualHomed())
+        self.wait_neighbours()
         if self.net.client.run(["ping", "-c", "1", "-W", "1", self.net.server.ip], check=False).returncode == 0:
             raise AssertionError(f"the ping from {self.net.client.ip} to {self.net.server.ip} got through without the proxy")
         detail("ping from client to server: no answer, as it should be")
@@ -87,6 +88,13 @@ class Stage:
         self.call = stack.enter_context(Call(self.net.client, self.net.inside))
         self.call.wait_up()
         detail(f"PPP is up after {time.monotonic() - began:.1f} s: {self.call.local} at the client, {self.call.remote} at the server")
+
+    def wait_neighbours(self):
+        """A link that is new may lose what comes first; then no answer from afar would prove nothing."""
+        for ns, addr in ((self.net.client, self.net.inside), (self.net.firewall, self.net.server.ip)):
+            answered = lambda: ns.run(["ping", "-c", "1", "-W", "1", addr], check=False).returncode == 0
+            proc.wait_until(answered, PATIENCE, f"the answer of {addr} to a ping")
+        detail("ping from client to firewall, from firewall to server: answered")
 
     def ask(self, *words):
         """What the program says on the firewall."""
