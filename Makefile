@@ -36,7 +36,7 @@ B ?= build/no-fastpath
 fastpath := fastpath/fastpath_none.c
 endif
 
-rooms := host wire capture fastpath keeper status explain doctor worker
+rooms := host wire callid capture control gre fastpath keeper status explain doctor worker
 
 explain := $(addprefix explain/explain,.c _blame_ppp.c _blame_ways.c _case.c _control.c _events.c _findings.c _fragments.c \
 	_index.c _legs.c _link.c _message.c _ppp.c _story.c _stream.c _way.c _words.c)
@@ -44,135 +44,23 @@ explain := $(addprefix explain/explain,.c _blame_ppp.c _blame_ways.c _case.c _co
 doctor := $(addprefix doctor/doctor,.c _call.c _command.c _firewall.c _host.c _iptables.c _kernel.c _net.c _nft.c _report.c _rules.c \
 	_server.c _sockets.c _talk.c)
 
-sources := pptpproxy.c $(addprefix worker/worker,.c _ask.c _capture.c _drops.c _status.c _tap.c) \
-	options.c options_help.c options_file.c pair.c acl.c acl_ask.c acl_cmd.c acl_cmd_words.c \
-	$(addprefix keeper/,keeper.c keeper_capture.c keeper_commands.c keeper_fastpath.c keeper_hold.c keeper_spawn.c keeper_trial.c keeper_worker.c \
-		configuration.c letter.c link.c) \
-	control_relay.c control_listen.c control_conn.c control_pump.c control_dial.c control_leg.c control_kept.c \
-	control_graves.c control_sources.c control_pairs.c control_rules.c control_silence.c call_snoop.c \
-	$(addprefix capture/capture,.c _queue.c _tap.c _wire.c) callid_db.c callid_index.c callid_space.c gre_relay.c gre_hold.c gre_socket.c $(fastpath) \
-	wire/pptp_wire.c wire/gre_wire.c wire/probe_wire.c reason.c $(explain) $(doctor) \
-	$(addprefix status/,snapshot.c status_ask.c status_call.c status_lines.c status_text.c \
-		status_query.c status_table.c status_view.c status_show.c status_watch.c \
-		status_http.c status_json.c status_metrics.c status_page.c) \
-	$(addprefix host/,why.c kept.c tcp_progress.c log.c log_queue.c log_limit.c names.c instance.c background.c limits.c file.c capture_file.c \
-		command.c user.c process.c readiness.c sandbox.c sandbox_calls.c sandbox_files.c)
+control := control_relay.c $(addprefix control/control,_conn.c _dial.c _graves.c _kept.c _leg.c _listen.c _pairs.c \
+	_pump.c _rules.c _silence.c _sources.c)
 
-# A unit test links its module and what that stands on, nothing else.
-log   := host/why.o host/log.o host/log_queue.o
-table := callid_db.o callid_index.o callid_space.o host/kept.o host/why.o
-capture := $(addprefix capture/capture,.o _queue.o _wire.o) host/capture_file.o host/file.o
-leg   := control_leg.o control_graves.o host/tcp_progress.o host/kept.o host/why.o
-far   := tests/unit/loopback.o
-stage := tests/unit/stage.o $(far) host/names.o $(log)
-conn  := control_conn.o acl_cmd_words.o control_sources.o control_pairs.o control_rules.o reason.o host/log_limit.o control_dial.o control_pump.o $(leg) control_kept.o call_snoop.o $(table) \
-	$(capture) wire/pptp_wire.o acl_ask.o acl.o pair.o tests/unit/asker.o tests/unit/talk.o $(stage)
-unit_why          := host/why.o
-unit_kept         := host/kept.o host/why.o tests/unit/stepping.o
-unit_log          := $(log)
-unit_log_limit    := host/log_limit.o $(stage)
-unit_names        := host/names.o $(log)
-unit_instance     := host/instance.o host/why.o
-unit_background   := host/background.o host/why.o
-unit_readiness    := host/readiness.o host/why.o
-unit_pair         := pair.o host/why.o
-unit_acl_ask      := acl_ask.o
-unit_file         := host/file.o host/why.o
-unit_options_file := options_file.o host/why.o
-unit_acl          := acl.o tests/unit/no_memory.o host/why.o
-unit_acl_cmd      := acl_cmd.o acl_cmd_words.o acl.o host/command.o host/user.o tests/unit/no_memory.o $(log)
-unit_options      := options.o options_help.o options_file.o pair.o acl.o acl_cmd_words.o status/status_call.o host/why.o
-unit_pptp_wire    := wire/pptp_wire.o
-unit_gre_wire     := wire/gre_wire.o
-unit_callid_index := callid_index.o tests/unit/no_memory.o
-unit_callid_space := callid_space.o callid_index.o tests/unit/no_memory.o
-unit_callid_db    := $(table)
-unit_call_snoop   := call_snoop.o reason.o $(table) wire/pptp_wire.o
-unit_tcp_progress := host/tcp_progress.o $(far)
-unit_control_sources := control_sources.o callid_index.o host/log_limit.o $(stage)
-unit_call_model   := $(unit_call_snoop)
-unit_control_leg  := $(leg) $(far)
-unit_control_pump := control_pump.o reason.o host/log_limit.o $(leg) call_snoop.o $(table) $(capture) wire/pptp_wire.o $(log) $(far)
-unit_control_dial := control_dial.o host/log_limit.o $(leg) pair.o $(stage)
-unit_control_conn := $(conn)
-unit_control_relay := control_relay.o control_silence.o control_listen.o $(conn)
-unit_control_silence := control_silence.o host/log_limit.o $(table) $(stage)
-unit_control_pairs := control_pairs.o pair.o host/kept.o host/why.o
-unit_control_rules := control_rules.o acl.o acl_cmd_words.o host/kept.o host/why.o
-unit_control_kept := $(unit_control_relay)
-unit_control_restore := $(unit_control_relay)
-unit_control_graves := control_graves.o
-unit_control_listen := control_listen.o $(leg) pair.o $(stage)
-unit_limits       := host/limits.o
-unit_command      := host/command.o host/user.o host/why.o
-unit_user         := host/user.o host/why.o
-unit_process      := host/process.o host/why.o
-unit_sandbox      := host/sandbox.o host/sandbox_files.o host/sandbox_calls.o host/user.o host/why.o
-unit_capture_wire  := capture/capture_wire.o
-unit_capture_queue := capture/capture_queue.o
-unit_capture       := $(capture) $(table)
-unit_capture_file  := host/capture_file.o host/file.o host/why.o
-unit_gre_hold     := gre_hold.o host/kept.o host/why.o
-unit_gre_relay    := gre_relay.o gre_hold.o gre_socket.o reason.o $(table) $(capture) wire/gre_wire.o $(log)
-unit_keeper_capture := keeper/keeper_capture.o host/capture_file.o host/file.o host/why.o
-unit_keeper_hold  := keeper/keeper_hold.o keeper/letter.o gre_socket.o host/instance.o control_listen.o $(leg) pair.o $(stage)
-unit_keeper_worker := $(addprefix keeper/,keeper_worker.o keeper_spawn.o letter.o link.o) host/why.o
-unit_keeper_trial := $(addprefix keeper/,keeper_trial.o keeper_spawn.o letter.o) $(log)
-unit_keeper_commands := keeper/keeper_commands.o pair.o acl_cmd.o acl_cmd_words.o acl.o host/command.o host/user.o $(log)
-unit_worker_status := worker/worker_status.o status/snapshot.o fastpath/fastpath_none.o gre_relay.o gre_hold.o gre_socket.o wire/gre_wire.o \
-	options.o options_help.o options_file.o acl_cmd_words.o status/status_call.o $(unit_control_relay)
-unit_worker_drops := worker/worker_drops.o reason.o $(stage)
-unit_configuration := keeper/configuration.o keeper/letter.o host/file.o $(unit_options)
-unit_explain      := $(explain:.c=.o) tests/unit/frames.o wire/pptp_wire.o wire/gre_wire.o host/why.o
-unit_explain_odd  := $(unit_explain)
-unit_explain_memory := $(unit_explain) tests/unit/no_memory.o
-unit_explain_link := explain/explain_link.o
-unit_explain_fragments := explain/explain_fragments.o explain/explain_index.o
-unit_explain_stream := explain/explain_stream.o wire/pptp_wire.o
-unit_explain_way  := explain/explain_way.o
-unit_explain_words := $(addprefix explain/explain_,words.o events.o index.o ppp.o)
-unit_letter       := keeper/letter.o host/why.o
-unit_link         := keeper/link.o
-unit_status_ask   := status/status_ask.o host/instance.o host/why.o
-figures := status/snapshot.o status/status_text.o reason.o
-unit_status_text    := status/status_text.o
-unit_status_json    := status/status_json.o tests/unit/a_snapshot.o $(figures)
-unit_status_metrics := status/status_metrics.o tests/unit/a_snapshot.o $(figures)
-unit_status_page    := status/status_page.o tests/unit/a_snapshot.o $(figures)
-unit_status_http    := $(addprefix status/status_,http.o page.o metrics.o json.o) tests/unit/a_snapshot.o $(figures) $(far) $(log)
-unit_status_call  := status/status_call.o
-unit_status_query := status/status_query.o host/instance.o host/why.o
-unit_status_table := status/status_table.o
-unit_status_view  := status/status_view.o status/status_table.o status/status_lines.o status/snapshot.o reason.o
-unit_probe_wire   := wire/probe_wire.o wire/pptp_wire.o wire/gre_wire.o
-unit_doctor_kernel := doctor/doctor_kernel.o doctor/doctor_sockets.o doctor/doctor_report.o
-unit_doctor_report := doctor/doctor_report.o
-unit_doctor_command := doctor/doctor_command.o host/command.o host/user.o host/why.o
-unit_doctor_firewall := $(addprefix doctor/doctor_,firewall.o rules.o nft.o iptables.o) $(unit_doctor_report) $(unit_doctor_command)
-ifeq ($(WITH_FASTPATH),yes)
-unit_fastpath_golden  := fastpath/fastpath_maps.o fastpath/fastpath_memory.o $(log)
-unit_fastpath_maps    := fastpath/fastpath_maps.o $(log)
-unit_fastpath_memory  := fastpath/fastpath_memory.o $(unit_fastpath_maps)
-unit_fastpath_netlink := fastpath/fastpath_netlink.o host/why.o
-unit_fastpath_ports   := $(addprefix fastpath/fastpath_,ports.o maps.o netlink.o) $(log)
-unit_fastpath_wanted  := fastpath/fastpath_wanted.o callid_index.o host/why.o
-unit_fastpath_hops    := fastpath/fastpath_hops.o fastpath/fastpath_wanted.o $(unit_fastpath_ports) callid_index.o
-unit_fastpath         := $(sort $(addprefix fastpath/fastpath,.o _memory.o _keeper.o) $(unit_fastpath_hops) $(table))
-endif
-units := $(sort $(patsubst unit_%,%,$(filter unit_%,$(.VARIABLES))))
+keeper := $(addprefix keeper/keeper,.c _capture.c _commands.c _fastpath.c _hold.c _spawn.c _trial.c _worker.c) \
+	$(addprefix keeper/,configuration.c letter.c link.c)
 
-fuzz_pair          := pair.c host/why.c
-fuzz_acl           := acl.c host/why.c
-fuzz_acl_cmd_split := acl_cmd_words.c host/why.c
-fuzz_options       := options.c options_file.c pair.c acl.c acl_cmd_words.c status/status_call.c host/why.c
-fuzz_stream        := call_snoop.c reason.c callid_db.c callid_index.c callid_space.c host/kept.c host/why.c wire/pptp_wire.c
-fuzz_gre           := wire/gre_wire.c
-fuzz_letter        := keeper/letter.c host/why.c
-fuzz_explain       := $(explain) wire/pptp_wire.c wire/gre_wire.c host/why.c
-fuzz_status_view   := $(addprefix status/status_,view.c table.c call.c)
-fuzz_probe         := wire/probe_wire.c wire/pptp_wire.c wire/gre_wire.c
-fuzz_rules         := doctor/doctor_rules.c doctor/doctor_nft.c doctor/doctor_iptables.c
-fuzzers := $(sort $(patsubst fuzz_%,%,$(filter fuzz_%,$(.VARIABLES))))
+status := status/snapshot.c $(addprefix status/status_,ask.c call.c http.c json.c lines.c metrics.c page.c query.c \
+	show.c table.c text.c view.c watch.c)
+
+host := $(addprefix host/,background.c capture_file.c command.c file.c instance.c kept.c limits.c log.c log_limit.c \
+	log_queue.c names.c process.c readiness.c sandbox.c sandbox_calls.c sandbox_files.c tcp_progress.c user.c why.c)
+
+sources := pptpproxy.c options.c options_file.c options_help.c pair.c acl.c acl_ask.c acl_cmd.c acl_cmd_words.c \
+	call_snoop.c callid_db.c callid/callid_index.c callid/callid_space.c gre_relay.c gre/gre_hold.c gre/gre_socket.c reason.c \
+	$(addprefix wire/,gre_wire.c pptp_wire.c probe_wire.c) $(addprefix capture/capture,.c _queue.c _tap.c _wire.c) \
+	$(addprefix worker/worker,.c _ask.c _capture.c _drops.c _status.c _tap.c) \
+	$(control) $(doctor) $(explain) $(fastpath) $(host) $(keeper) $(status)
 
 quiet = @echo '  $(1)	$@';
 ifdef V
@@ -214,112 +102,10 @@ $(B)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(call quiet,CC)$(CC) $(LANGUAGE) $(WARNINGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-# ---- tests ----
-
-$(B)/tests/unit/test_gre_relay.o: CPPFLAGS += $(LIBNET)
-$(B)/tests/unit/test_gre_relay: LDLIBS += $(LIBNET_LIBS) -Wl,--wrap=sendmmsg
-steps := send recv shutdown close kept_begin kept_save kept_commit control_leg_take control_leg_write callid_db_release
-no_memory := malloc calloc realloc strdup strndup asprintf
-$(addprefix $(B)/tests/unit/test_,acl acl_cmd callid_index callid_space explain_memory): LDLIBS += $(no_memory:%=-Wl,--wrap=%)
-$(addprefix $(B)/tests/unit/test_,control_relay control_restore keeper_worker status_http worker_status): LDLIBS += \
-	-Wl,--wrap=clock_gettime
-$(B)/tests/unit/test_control_kept: LDLIBS += $(steps:%=-Wl,--wrap=%)
-$(B)/tests/unit/test_link: LDLIBS += -Wl,--wrap=sendmsg,--wrap=recvmsg
-$(B)/tests/unit/test_call_model: LDLIBS += -Wl,--wrap=getrandom
-$(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $$(addprefix $(B)/,$$(unit_$$*))
-	$(call quiet,LD)$(CC) -pthread $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
-
-units: $(units:%=$(B)/tests/unit/test_%)
-
-# The tools of the network tests are the same in every variant.
-build/tests/ppp_end: $(wildcard tests/ppp_end/*.[ch])
-	@mkdir -p $(@D)
-	$(call quiet,CC)$(CC) $(LANGUAGE) $(WARNINGS) -O2 -g -o $@ $(filter %.c,$^)
-
-build/tests/gre_send: tests/tools/gre_send.c
-	@mkdir -p $(@D)
-	$(call quiet,CC)$(CC) $(LANGUAGE) $(WARNINGS) -O2 -g $(LIBNET) -o $@ $< $(LIBNET_LIBS)
-
-build/tests/fail_nth.so: tests/tools/fail_nth.c
-	@mkdir -p $(@D)
-	$(call quiet,CC)$(CC) $(LANGUAGE) $(WARNINGS) -O2 -g -fPIC -shared -o $@ $<
-
-ifeq ($(WITH_FASTPATH),yes)
-build/tests/%.bpf.o: tests/tools/%.bpf.c Makefile
-	@mkdir -p $(@D)
-	$(compile_ebpf)
-tools: build/tests/xdp_pass.bpf.o
-endif
-
-# What the benchmarks, and tests of many connections, run beside the program.
-bench_tools := build/bench/sessions
-
-$(bench_tools): build/%: %.c
-	@mkdir -p $(@D)
-	$(call quiet,CC)$(CC) $(LANGUAGE) $(WARNINGS) -O2 -g -o $@ $<
-
-tools: build/tests/ppp_end build/tests/gre_send build/tests/fail_nth.so $(bench_tools)
-
-sanitize = -O1 -g -fno-omit-frame-pointer -fsanitize=$(1)
-variant = +@$(MAKE) --no-print-directory B=build/$@ PROGRAM=build/$@/pptpproxy \
-	CFLAGS='$(call sanitize,$(1)) $(3)' LDFLAGS='-fsanitize=$(1) $(2)' build/$@/pptpproxy units
-# Static: as shared libraries the two do not agree on a file for reports, and the second one's go to standard error,
-# which a daemon has not. (clang does so anyway.)
-asan:
-	$(call variant,address$(comma)undefined,$(if $(findstring clang,$(CC)),,-static-libasan -static-libubsan))
-# The fast path's fence orders what another program reads, which this sanitizer does not see.
-tsan:
-	$(call variant,thread,,-Wno-tsan)
-comma := ,
-
-build/fuzz/%: tests/fuzz/fuzz_%.c $$(fuzz_$$*) $(wildcard *.h $(rooms:%=%/*.h))
-	@mkdir -p $(@D)
-	$(call quiet,FUZZ)clang $(LANGUAGE) $(call sanitize,fuzzer$(comma)address$(comma)undefined) \
-		-fno-sanitize-recover=all -o $@ $(filter %.c,$^) $(FUZZ_LIBS)
-build/fuzz/explain: FUZZ_LIBS := -lpcap
-build/coverage/replay_explain: FUZZ_LIBS := -lpcap
-
-fuzzers: $(fuzzers:%=build/fuzz/%)
-
-# ---- coverage ----
-
-# Of what needs no network: parsers, table, snoop. tests/coverage says how much must be covered.
-covered_units := $(filter options options_file pair acl acl_cmd names pptp_wire gre_wire probe_wire explain% \
-	callid_index callid_space callid_db call_snoop call_model,$(units))
-covered = build/coverage/tests/unit/test_
-covered_objects = $(1:%.c=build/coverage/%.o)
-
-coverage: coverage_programs
-	@tests/coverage
-
-coverage_programs:
-	+@$(MAKE) --no-print-directory B=build/coverage CFLAGS='-O0 -g --coverage' LDFLAGS=--coverage \
-		$(covered_units:%=$(covered)%) $(fuzzers:%=build/coverage/replay_%)
-
-build/coverage/replay_%: build/coverage/tests/fuzz/fuzz_%.o build/coverage/tests/fuzz/replay.o \
-		$$(call covered_objects,$$(fuzz_$$*))
-	$(call quiet,LD)$(CC) -pthread --coverage -o $@ $^ $(FUZZ_LIBS)
-
-# ---- benchmark ----
-
-build/bench/%.bpf.o: bench/%.bpf.c bench/rows.h Makefile
-	@mkdir -p $(@D)
-	$(call quiet,BPF)$(clang_bpf) -c -o $@ $<
-
-build/bench/%: bench/%.c bench/rows.h wire/bytes.h Makefile
-	@mkdir -p $(@D)
-	$(call quiet,CC)$(CC) $(LANGUAGE) $(WARNINGS) -O2 -g -o $@ $< -lbpf
-
-bench: $(patsubst %.c,build/%,$(filter-out %.bpf.c,$(wildcard bench/*.c))) $(patsubst %.c,build/%.o,$(wildcard bench/*.bpf.c))
-
-check: $(PROGRAM) units
-	@CMOCKA_MESSAGE_OUTPUT=TAP tests/run -j 2 $(units:%=$(B)/tests/unit/test_%)
-
-lint: $(PROGRAM)
-	@tests/run tests/lint
-
 format:
 	clang-format -i $(wildcard *.[ch] $(rooms:%=%/*.[ch]) bench/*.[ch] tests/*/*.[ch])
+
+include tests/tests.mk bench/bench.mk
 
 # ---- installing ----
 

@@ -9,8 +9,8 @@
  */
 #include "callid_db.h"
 
-#include "callid_index.h"
-#include "callid_space.h"
+#include "callid/callid_index.h"
+#include "callid/callid_space.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -4,9 +4,9 @@
  */
 #include "control_relay.h"
 
-#include "control_conn.h"
-#include "control_listen.h"
-#include "control_silence.h"
+#include "control/control_conn.h"
+#include "control/control_listen.h"
+#include "control/control_silence.h"
 #include "host/log.h"
 #include "host/monotonic.h"
 

@@ -11,9 +11,9 @@
 #include "acl.h"
 #include "acl_ask.h"
 #include "callid_db.h"
-#include "control_conn.h"
-#include "control_kept.h"
-#include "control_listen.h"
+#include "control/control_conn.h"
+#include "control/control_kept.h"
+#include "control/control_listen.h"
 #include "host/why.h"
 #include "pair.h"
 
@@ -47,7 +47,7 @@ struct control_relay_config {
 	struct control_limits limits;
 	struct control_keeping keeping;
 	struct capture *capture;		 /* NULL: nobody wants to see messages */
-	control_listen_open_socket *open_socket; /* as in control_listen.h */
+	control_listen_open_socket *open_socket; /* as in control/control_listen.h */
 	void *open_socket_arg;
 	control_listen_known *known; /* likewise */
 };

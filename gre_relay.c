@@ -6,8 +6,8 @@
 #include "gre_relay.h"
 
 #include "capture/capture.h"
-#include "gre_hold.h"
-#include "gre_socket.h"
+#include "gre/gre_hold.h"
+#include "gre/gre_socket.h"
 #include "host/log.h"
 #include "host/monotonic.h"
 #include "wire/gre_wire.h"

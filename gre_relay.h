@@ -12,7 +12,7 @@
 #define GRE_RELAY_H
 
 #include "callid_db.h"
-#include "gre_socket.h"
+#include "gre/gre_socket.h"
 #include "host/kept.h"
 #include "host/why.h"
 #include "reason.h"
@@ -38,7 +38,7 @@ struct gre_relay_config {
 /* With its sockets open, packets queue in them. NULL with a sentence in why. */
 struct gre_relay *gre_relay_open(const struct gre_relay_config *config, struct why *why);
 
-/* How many early packets of all calls together are held; see gre_hold.h. Any
+/* How many early packets of all calls together are held; see gre/gre_hold.h. Any
  * time; at first GRE_HOLD_ALL. */
 void gre_relay_set_early_max(struct gre_relay *relay, size_t max);
 

@@ -3,7 +3,7 @@
  * once. Decides nothing else.
  */
 #include "capture/capture_tap.h"
-#include "control_listen.h"
+#include "control/control_listen.h"
 #include "doctor/doctor.h"
 #include "explain/explain.h"
 #include "host/file.h"

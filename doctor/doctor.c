@@ -6,7 +6,7 @@
 #include "doctor/doctor_net.h"
 #include "doctor/doctor_report.h"
 #include "doctor/doctor_server.h"
-#include "gre_socket.h"
+#include "gre/gre_socket.h"
 #include "host/user.h"
 
 #include <stdlib.h>

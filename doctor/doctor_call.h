@@ -13,7 +13,7 @@
 
 #include "doctor/doctor_report.h"
 #include "doctor/doctor_talk.h"
-#include "gre_socket.h"
+#include "gre/gre_socket.h"
 
 #include <stdbool.h>
 

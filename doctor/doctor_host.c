@@ -4,7 +4,7 @@
 #include "doctor/doctor_host.h"
 
 #include "fastpath/fastpath_keeper.h"
-#include "gre_socket.h"
+#include "gre/gre_socket.h"
 #include "host/capture_file.h"
 #include "host/instance.h"
 #include "host/limits.h"

@@ -4,7 +4,7 @@
  */
 #include "doctor/doctor_net.h"
 
-#include "control_listen.h"
+#include "control/control_listen.h"
 #include "doctor/doctor_addr.h"
 #include "doctor/doctor_sockets.h"
 

@@ -7,7 +7,7 @@
 
 #include "doctor/doctor_net.h"
 #include "doctor/doctor_report.h"
-#include "gre_socket.h"
+#include "gre/gre_socket.h"
 
 struct doctor_server_config {
 	unsigned timeout_s;	    /* of each step; --connect-timeout */

@@ -5,7 +5,7 @@
  */
 #include "fastpath/fastpath_wanted.h"
 
-#include "callid_index.h"
+#include "callid/callid_index.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 #include "keeper/keeper_hold.h"
 
-#include "control_listen.h"
+#include "control/control_listen.h"
 #include "host/instance.h"
 #include "host/kept.h"
 

@@ -8,7 +8,7 @@
 #ifndef KEEPER_HOLD_H
 #define KEEPER_HOLD_H
 
-#include "gre_socket.h"
+#include "gre/gre_socket.h"
 #include "host/why.h"
 #include "keeper/letter.h"
 

@@ -2,7 +2,7 @@
  * The index grows and shrinks one bucket at a time; whatever its size, every node is found, once,
  * and nothing that was taken out.
  */
-#include "callid_index.h"
+#include "callid/callid_index.h"
 
 #include "tests/unit/no_memory.h"
 

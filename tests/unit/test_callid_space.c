@@ -1,7 +1,7 @@
 /*
  * Which call IDs are taken, and that a space and its home come and go together, without memory too.
  */
-#include "callid_space.h"
+#include "callid/callid_space.h"
 
 #include "tests/unit/no_memory.h"
 

@@ -2,7 +2,7 @@
  * control_conn between clients at 127.0.0.1 and a server at 127.0.0.2, from accept to the last
  * octet.
  */
-#include "control_conn.h"
+#include "control/control_conn.h"
 
 #include "host/log.h"
 #include "host/monotonic.h"

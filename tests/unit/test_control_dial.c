@@ -2,7 +2,7 @@
  * control_dial and servers at 127.0.0.2 and up, all on one port, that answer, refuse or keep
  * silent.
  */
-#include "control_dial.h"
+#include "control/control_dial.h"
 
 #include "host/monotonic.h"
 #include "tests/unit/loopback.h"

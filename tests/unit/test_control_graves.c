@@ -1,7 +1,7 @@
 /*
  * A descriptor with a duplicate elsewhere leaves the event loop's watch list before it is closed.
  */
-#include "control_graves.h"
+#include "control/control_graves.h"
 
 #include <event2/event.h>
 #include <fcntl.h>

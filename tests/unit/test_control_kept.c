@@ -3,7 +3,7 @@
  * the next one goes on, until that is killed, too. Both far ends must get exactly what the other
  * one has said: no message cut, doubled, lost or overtaken, no call ID changed.
  *
- * This process is the far ends, and the keeper. Steps are what the Makefile has --wrap catch: a
+ * This process is the far ends, and the keeper. Steps are what tests.mk has --wrap catch: a
  * worker can be killed before and behind each. Other deaths come by a timer, wherever it goes off.
  */
 #include "control_relay.h"

@@ -1,7 +1,7 @@
 /*
  * One leg and its peer, over the loopback: the peer is 127.0.0.2, and reads or not as a case likes.
  */
-#include "control_leg.h"
+#include "control/control_leg.h"
 
 #include "tests/unit/loopback.h"
 

@@ -1,7 +1,7 @@
 /*
  * control_listen: pairs that listen at 127.0.0.2 and up, all on one port, and clients at 127.0.0.1.
  */
-#include "control_listen.h"
+#include "control/control_listen.h"
 
 #include "tests/unit/loopback.h"
 #include "tests/unit/stage.h"

@@ -1,7 +1,7 @@
 /*
  * Pairs' figures over reloads and processes.
  */
-#include "control_pairs.h"
+#include "control/control_pairs.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

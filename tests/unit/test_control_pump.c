@@ -1,7 +1,7 @@
 /*
  * control_pump between two TCP legs on loopback: a fake client and a fake server hold the far ends.
  */
-#include "control_pump.h"
+#include "control/control_pump.h"
 
 #include "tests/unit/loopback.h"
 #include "tests/unit/message.h"

@@ -1,6 +1,6 @@
 /*
  * control_relay with one pair, 127.0.0.3 for the server at 127.0.0.2. The clock that the program
- * reads (not the event loop's) can be put forward: the Makefile links it with --wrap.
+ * reads (not the event loop's) can be put forward: tests.mk links it with --wrap.
  */
 #include "control_relay.h"
 

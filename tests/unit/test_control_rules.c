@@ -1,7 +1,7 @@
 /*
  * What rules and commands have let in, over reloads and processes.
  */
-#include "control_rules.h"
+#include "control/control_rules.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /*
  * Who is called silent, and who is not: packets of both sides by a clock of our own.
  */
-#include "control_silence.h"
+#include "control/control_silence.h"
 
 #include "tests/unit/stage.h"
 

@@ -1,7 +1,7 @@
 /*
  * Who has how many connections: limits a source, and who gives way when there is no room.
  */
-#include "control_sources.h"
+#include "control/control_sources.h"
 
 #include "host/log.h"
 #include "tests/unit/stage.h"

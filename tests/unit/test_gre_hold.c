@@ -1,7 +1,7 @@
 /*
  * Early packets: how many wait, in which order they go, and who owns their octets.
  */
-#include "gre_hold.h"
+#include "gre/gre_hold.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -9,8 +9,8 @@
  */
 #include "gre_relay.h"
 
-#include "gre_hold.h"
-#include "gre_socket.h"
+#include "gre/gre_hold.h"
+#include "gre/gre_socket.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -2,7 +2,7 @@
  * A record a place, which is rewritten with each configuration: figures move to where their rule is
  * then. A worker that dies in the midst of that loses some.
  */
-#include "control_rules.h"
+#include "control/control_rules.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
  * Linear hashing. Buckets 0 to level + split - 1 exist; those below split, and their images from
  * level up, have been split already and use one bit of the hash more.
  */
-#include "callid_index.h"
+#include "callid/callid_index.h"
 
 #include <assert.h>
 #include <stdlib.h>

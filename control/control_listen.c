@@ -3,7 +3,7 @@
  * pairs, so both are errors at the start; a name may come to mean us later, so each dial asks
  * again.
  */
-#include "control_listen.h"
+#include "control/control_listen.h"
 
 #include "host/log.h"
 #include "host/names.h"

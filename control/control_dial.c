@@ -2,7 +2,7 @@
  * One look-up, then one address after another. A single timer serves the deadline of the address at
  * hand, and gets failures that are known at once out of the caller's way.
  */
-#include "control_dial.h"
+#include "control/control_dial.h"
 
 #include "host/log.h"
 #include "host/monotonic.h"

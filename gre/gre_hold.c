@@ -2,7 +2,7 @@
  * Slots that never move: a record each, and its octets. The list of those that hold a packet, in
  * order of arrival, is short, and mostly empty.
  */
-#include "gre_hold.h"
+#include "gre/gre_hold.h"
 
 #include <errno.h>
 #include <stdatomic.h>

@@ -1,7 +1,7 @@
 /*
  * Raw GRE sockets, their filters and options.
  */
-#include "gre_socket.h"
+#include "gre/gre_socket.h"
 
 #include "wire/gre_wire.h"
 

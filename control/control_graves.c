@@ -3,7 +3,7 @@
  * out those whose events have been deleted by then. But callbacks of that same turn may come before
  * the timer's, and bury more: these are left for the next time.
  */
-#include "control_graves.h"
+#include "control/control_graves.h"
 
 #include <event2/event.h>
 #include <event2/event_struct.h>

@@ -8,8 +8,8 @@
 #ifndef CALLID_SPACE_H
 #define CALLID_SPACE_H
 
+#include "callid/callid_index.h"
 #include "callid_db.h"
-#include "callid_index.h"
 
 #include <sys/queue.h>
 

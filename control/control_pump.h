@@ -9,8 +9,8 @@
 
 #include "call_snoop.h"
 #include "capture/capture.h"
-#include "control_kept.h"
-#include "control_leg.h"
+#include "control/control_kept.h"
+#include "control/control_leg.h"
 #include "host/log_limit.h"
 
 struct kept;

@@ -6,7 +6,7 @@
  * pptpd, for one, accepts nobody else for 10 s while a connection says nothing. The request waits
  * in the client's socket until then.
  */
-#include "control_conn.h"
+#include "control/control_conn.h"
 
 #include "host/log.h"
 #include "host/monotonic.h"

@@ -7,7 +7,7 @@
 #ifndef CONTROL_LISTEN_H
 #define CONTROL_LISTEN_H
 
-#include "control_leg.h"
+#include "control/control_leg.h"
 #include "host/why.h"
 #include "pair.h"
 

@@ -1,7 +1,7 @@
 /*
  * Sockets of control connections.
  */
-#include "control_leg.h"
+#include "control/control_leg.h"
 
 #include "host/tcp_progress.h"
 

@@ -12,7 +12,7 @@
 #define CONTROL_KEPT_H
 
 #include "call_snoop.h"
-#include "control_leg.h"
+#include "control/control_leg.h"
 #include "host/kept.h"
 #include "host/why.h"
 #include "reason.h"

@@ -2,7 +2,7 @@
  * Records are handed out lowest first, and again before a new one: memory that has been touched
  * stays.
  */
-#include "control_kept.h"
+#include "control/control_kept.h"
 
 #include "host/log.h"
 #include "host/monotonic.h"

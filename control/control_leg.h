@@ -12,7 +12,7 @@
 #ifndef CONTROL_LEG_H
 #define CONTROL_LEG_H
 
-#include "control_graves.h"
+#include "control/control_graves.h"
 #include "host/kept.h"
 
 #include <event2/event.h>

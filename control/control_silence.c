@@ -2,7 +2,7 @@
  * What is known of a call stands by its slot, and is a call's as long as the reference is the same.
  * Memory for it comes with the first look at its part of the table; without any nobody is warned.
  */
-#include "control_silence.h"
+#include "control/control_silence.h"
 
 #include "host/log.h"
 

@@ -1,7 +1,7 @@
 /*
  * Records are found by walking them: that is done once for each pair of a configuration.
  */
-#include "control_pairs.h"
+#include "control/control_pairs.h"
 
 #include <errno.h>
 #include <stdio.h>

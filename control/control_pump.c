@@ -3,7 +3,7 @@
  * socket did not take has been put into that leg's outbox. A leg whose outbox is not empty stops
  * both directions: either may have something to say to it.
  */
-#include "control_pump.h"
+#include "control/control_pump.h"
 
 #include "host/log.h"
 #include "host/monotonic.h"

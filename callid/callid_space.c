@@ -2,7 +2,7 @@
  * Homes count by how many ways each ID is taken; a space only how many are, as the table's index
  * knows which.
  */
-#include "callid_space.h"
+#include "callid/callid_space.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -7,7 +7,7 @@
 #ifndef CONTROL_DIAL_H
 #define CONTROL_DIAL_H
 
-#include "control_leg.h"
+#include "control/control_leg.h"
 #include "host/log_limit.h"
 #include "pair.h"
 

@@ -7,9 +7,9 @@
  * The rate is one number a source: the time at which all that it has used will be given back
  * (a token bucket without a refill).
  */
-#include "control_sources.h"
+#include "control/control_sources.h"
 
-#include "callid_index.h"
+#include "callid/callid_index.h"
 
 #include <assert.h>
 #include <stddef.h>
