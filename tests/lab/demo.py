@@ -105,7 +105,7 @@ class Stage:
 
 def ping(call):
     """Shows ping's own lines as they come."""
-    process = call.ns.popen(["ping", "-n", "-c", "4", "-i", "0.5", "-W", "3", call.remote], name="ping")
+    process = call.ns.popen(["ping", "-n", "-c", "4", "-i", "0.5", "-w", "10", call.remote], name="ping")
     for number in range(1, 5):
         detail(process.wait_line(r"^\d+ bytes from .*", 10, count=number)[0])
     detail(process.wait_line(r"packets transmitted.*", 10).string)
