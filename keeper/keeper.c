@@ -15,13 +15,13 @@
 #include "keeper/keeper_commands.h"
 #include "keeper/keeper_fastpath.h"
 #include "keeper/keeper_hold.h"
+#include "keeper/keeper_log.h"
 #include "keeper/keeper_spawn.h"
 #include "keeper/keeper_trial.h"
 #include "keeper/keeper_worker.h"
 
 #include <errno.h>
 #include <event2/event.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -52,10 +52,9 @@ struct keeper {
 	struct configuration wanted; /* told to the worker, which has not answered yet */
 	bool changing, change_again;
 	size_t descriptors;
-	/* Descriptors for workers, -1: none; of the wanted configuration. */
-	int log_file, wanted_log_file;
+	struct keeper_log log;
 	struct keeper_capture capture;
-	bool log_open, pid_written, announced, upgraded, failed;
+	bool pid_written, announced, upgraded, failed;
 	int ready_fd;			   /* who started us waits there; -1: nobody */
 	unsigned pairs;			   /* that the worker serves */
 	uint64_t unkept_told;		   /* when; 0: never */
@@ -98,38 +97,6 @@ static void tell_supervisor(struct keeper *keeper, const char *trouble)
 	keeper->ready_fd = -1;
 }
 
-/* ---- the log ---- */
-
-static int open_log(struct keeper *keeper, const struct options *options, struct why *why)
-{
-	struct log_config config = {
-	    .target = options->log_file	    ? LOG_TO_FILE
-		      : options->foreground ? LOG_TO_STDOUT
-					    : LOG_TO_SYSLOG,
-	    .path = options->log_file,
-	    .level = options->log_level,
-	    .name = "pptpproxy",
-	};
-	if (log_open(&config, why) != 0)
-		return -1;
-	keeper->log_open = true;
-	return 0;
-}
-
-/* The worker's own descriptor of the same file, *file, which is closed; -1: none. */
-static int open_workers_log(int *file, const struct options *options, struct why *why)
-{
-	int next = -1;
-	if (options->log_file && (next = log_open_file(options->log_file, why)) < 0)
-		return -1;
-	if (*file >= 0)
-		close(*file);
-	*file = next;
-	if (next >= 0)
-		fcntl(next, F_SETFD, 0);
-	return 0;
-}
-
 /* ---- the worker's life ---- */
 
 static int write_letter(struct keeper *keeper, const struct configuration *configuration,
@@ -138,7 +105,7 @@ static int write_letter(struct keeper *keeper, const struct configuration *confi
 	*letter = LETTER_NONE;
 	letter->keeper = (long)getpid();
 	letter->descriptors = keeper->descriptors;
-	letter->log = keeper->log_file;
+	letter->log = keeper->log.file;
 	letter->user = keeper->user;
 	return configuration_tell(configuration, keeper->argv, letter, why) != 0 ||
 		       keeper_hold_tell(keeper->hold, letter, why) != 0
@@ -559,8 +526,8 @@ static int send_wanted(struct keeper *keeper, struct why *why)
 	if (fd < 0)
 		return -1;
 	message.fds[message.fd_count++] = fd;
-	if (keeper->wanted_log_file >= 0)
-		message.fds[message.fd_count++] = keeper->wanted_log_file;
+	if (keeper->log.wanted >= 0)
+		message.fds[message.fd_count++] = keeper->log.wanted;
 	int result = keeper_worker_send(keeper->worker, &message);
 	/* It has died, which will be noticed; its successor is told then. */
 	if (result != 0 && (errno == EPIPE || errno == ECONNRESET))
@@ -576,9 +543,7 @@ static void forget_change(struct keeper *keeper)
 	keeper->changing = false;
 	configuration_clear(&keeper->wanted);
 	keeper_commands_forget(keeper->commands);
-	if (keeper->wanted_log_file >= 0)
-		close(keeper->wanted_log_file);
-	keeper->wanted_log_file = -1;
+	keeper_log_forget(&keeper->log);
 }
 
 static void refuse_change(struct keeper *keeper, const char *reason)
@@ -597,40 +562,25 @@ static void begin_change(struct keeper *keeper)
 	struct why why;
 	keeper->change_again = false;
 	keeper->changing = true;
-	if (read_wanted(keeper, &why) != 0 ||
-	    open_workers_log(&keeper->wanted_log_file, wanted, &why) != 0 ||
+	if (read_wanted(keeper, &why) != 0 || keeper_log_prepare(&keeper->log, wanted, &why) != 0 ||
 	    keeper_capture_check(wanted, &why) != 0 ||
 	    keeper_commands_prepare(keeper->commands, wanted, &why) != 0 ||
 	    send_wanted(keeper, &why) != 0)
 		refuse_change(keeper, why.text);
 }
 
-static void use_log(struct keeper *keeper, const struct options *was, const struct options *is)
-{
-	struct why why;
-	if (!differ(was->log_file, is->log_file) && was->log_level == is->log_level)
-		return;
-	log_close();
-	keeper->log_open = false;
-	if (open_log(keeper, is, &why) != 0)
-		log_error("%s", why.text);
-}
-
 static void use_wanted(struct keeper *keeper)
 {
 	struct configuration was = keeper->configuration;
-	int log_file = keeper->log_file;
 
 	keeper->configuration = keeper->wanted;
-	keeper->log_file = keeper->wanted_log_file;
 	keeper_commands_use(keeper->commands);
 	keeper_capture_begin(&keeper->capture);
-	use_log(keeper, &was.options, options_of(keeper));
+	keeper_log_use(&keeper->log, &was.options, options_of(keeper));
 	const struct pair_endpoint *page = &options_of(keeper)->stats;
 	if (page->addr != was.options.stats.addr || page->port != was.options.stats.port)
 		warn_of_page(options_of(keeper));
 	keeper->wanted = was;
-	keeper->wanted_log_file = log_file;
 	forget_change(keeper);
 }
 
@@ -655,14 +605,9 @@ static void on_changed(struct keeper *keeper, const struct link_message *message
 static void reopen_log(struct keeper *keeper)
 {
 	struct link_message message = {.type = LINK_LOG};
-	struct why why;
 
-	log_reopen();
-	if (open_workers_log(&keeper->log_file, options_of(keeper), &why) == 0 &&
-	    keeper->log_file >= 0) {
-		message.fds[0] = keeper->log_file;
-		message.fd_count = 1;
-	}
+	message.fds[0] = keeper_log_reopen(&keeper->log, options_of(keeper));
+	message.fd_count = message.fds[0] >= 0;
 	say(keeper, &message);
 }
 
@@ -777,8 +722,7 @@ static void become_next_image(struct keeper *keeper)
 			kill(getpid(), SIGHUP);
 		int error = keeper_spawn_in_place(keeper->path, keeper->argv, fd);
 		close(fd);
-		struct why no_log;
-		open_log(keeper, options_of(keeper), &no_log);
+		keeper_log_resume(&keeper->log, options_of(keeper));
 		why_set(&why, "%.300s: %s", keeper->path, strerror(error));
 	}
 	if (described)
@@ -877,30 +821,6 @@ static int open_hold(struct keeper *keeper, const struct letter *letter, struct 
 	return keeper->hold ? 0 : -1;
 }
 
-/* After an upgrade there is a file that is open, whatever has become of its name. */
-static int open_logs(struct keeper *keeper, const struct letter *letter, struct why *why)
-{
-	const struct options *options = options_of(keeper);
-	if (open_log(keeper, options, why) == 0 &&
-	    open_workers_log(&keeper->log_file, options, why) == 0)
-		return 0;
-	if (!letter || keeper->log_file < 0)
-		return -1;
-	struct log_config as_before = {
-	    .target = LOG_TO_DESCRIPTOR,
-	    .fd = fcntl(keeper->log_file, F_DUPFD_CLOEXEC, 0),
-	    .level = options->log_level,
-	    .name = "pptpproxy",
-	};
-	struct why reason = *why;
-	log_close();
-	if (log_open(&as_before, why) != 0)
-		return -1;
-	keeper->log_open = true;
-	log_warning("%s: the file from before the upgrade goes on", reason.text);
-	return 0;
-}
-
 static int open_all(struct keeper *keeper, const struct letter *letter, struct why *why)
 {
 	const struct options *options = options_of(keeper);
@@ -913,7 +833,7 @@ static int open_all(struct keeper *keeper, const struct letter *letter, struct w
 	if (!letter && !options->foreground && background_begin(why) != 0)
 		return -1;
 	find_path(keeper);
-	if (open_logs(keeper, letter, why) != 0 ||
+	if (keeper_log_open(&keeper->log, options, letter != NULL, why) != 0 ||
 	    (!letter && keeper_capture_check(options, why) != 0))
 		return -1;
 	if (open_base(keeper, why) != 0 || open_hold(keeper, letter, why) != 0)
@@ -968,11 +888,7 @@ static void close_all(struct keeper *keeper)
 	libevent_global_shutdown();
 	keeper_hold_close(keeper->hold);
 	keeper_capture_close(&keeper->capture);
-	log_close();
-	if (keeper->log_file >= 0)
-		close(keeper->log_file);
-	if (keeper->wanted_log_file >= 0)
-		close(keeper->wanted_log_file);
+	keeper_log_close(&keeper->log);
 	configuration_clear(&keeper->wanted);
 	configuration_clear(&keeper->configuration);
 }
@@ -981,7 +897,7 @@ static void close_all(struct keeper *keeper)
 static int fail(struct keeper *keeper, const struct why *why)
 {
 	const struct options *options = options_of(keeper);
-	if (keeper->log_open && (options->log_file || !options->foreground))
+	if (keeper->log.open && (options->log_file || !options->foreground))
 		log_error("%s", why->text);
 	fprintf(stderr, "pptpproxy: %s\n", why->text);
 	close_all(keeper);
@@ -1013,7 +929,7 @@ static void open_again(struct keeper *keeper, const struct letter *letter,
 	struct letter next = *letter;
 	struct why why;
 
-	next.log = keeper->log_file;
+	next.log = keeper->log.file;
 	if (keeper->fastpath) {
 		next.fastpath = NULL;
 		next.fastpath_length = 0;
@@ -1029,8 +945,7 @@ int keeper_run(char **argv, struct configuration *configuration, const struct le
 	struct keeper keeper = {
 	    .argv = argv,
 	    .configuration = *configuration,
-	    .log_file = letter ? letter->log : -1,
-	    .wanted_log_file = -1,
+	    .log = KEEPER_LOG_NONE,
 	    .capture = KEEPER_CAPTURE_NONE,
 	    .trial_letter = -1,
 	    .ready_fd = letter ? -1 : configuration->options.ready_fd,
@@ -1039,6 +954,7 @@ int keeper_run(char **argv, struct configuration *configuration, const struct le
 	};
 	struct why why;
 
+	keeper.log.file = letter ? letter->log : -1;
 	signal(SIGPIPE, SIG_IGN);
 	if (background_standard_descriptors(&why) != 0 || open_all(&keeper, letter, &why) != 0) {
 		if (letter)
@@ -1056,22 +972,13 @@ int keeper_run(char **argv, struct configuration *configuration, const struct le
 	return EXIT_SUCCESS;
 }
 
-static bool can_open_log(const struct options *options, struct why *why)
-{
-	int file = -1;
-	bool can = open_workers_log(&file, options, why) == 0;
-	if (file >= 0)
-		close(file);
-	return can;
-}
-
 int keeper_try(const struct letter *letter)
 {
 	struct configuration configuration = {0};
 	struct why why;
 	bool good = kept_readable(letter->kept, &why) &&
 		    configuration_receive(&configuration, letter, &why) == OPTIONS_RUN &&
-		    can_open_log(&configuration.options, &why);
+		    keeper_log_try(&configuration.options, &why);
 	if (!good)
 		fprintf(stderr, "pptpproxy: %s\n", why.text);
 	configuration_clear(&configuration);
