@@ -47,7 +47,8 @@ doctor := $(addprefix doctor/doctor,.c _call.c _command.c _firewall.c _host.c _i
 control := control_relay.c $(addprefix control/control,_conn.c _dial.c _graves.c _kept.c _leg.c _listen.c _pairs.c \
 	_pump.c _rules.c _silence.c _sources.c)
 
-keeper := $(addprefix keeper/keeper,.c _capture.c _commands.c _fastpath.c _hold.c _log.c _spawn.c _trial.c _worker.c) \
+keeper := $(addprefix keeper/keeper,.c _capture.c _change.c _commands.c _fastpath.c _hold.c _life.c _log.c \
+	_spawn.c _trial.c _upgrade.c _wishes.c _worker.c) \
 	$(addprefix keeper/,configuration.c letter.c link.c)
 
 status := status/snapshot.c $(addprefix status/status_,ask.c call.c http.c json.c lines.c metrics.c page.c query.c \
