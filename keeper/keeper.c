@@ -155,7 +155,7 @@ static int open_all(struct keeper *keeper, const struct letter *letter, struct w
 		return -1;
 	if (!letter && !options->foreground && background_begin(why) != 0)
 		return -1;
-	if (keeper_log_open(&keeper->log, options, letter != NULL, why) != 0 ||
+	if (keeper_log_open(&keeper->log, options, why) != 0 ||
 	    (!letter && keeper_capture_check(options, why) != 0))
 		return -1;
 	if (open_base(keeper, why) != 0 || keeper_upgrade_open(keeper, why) != 0 ||

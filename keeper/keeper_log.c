@@ -55,12 +55,11 @@ static int open_workers_log(int *file, const struct options *options, struct why
 /* ---- both ---- */
 
 /* After an upgrade there is a file that is open, whatever has become of its name. */
-int keeper_log_open(struct keeper_log *log, const struct options *options, bool goes_on,
-		    struct why *why)
+int keeper_log_open(struct keeper_log *log, const struct options *options, struct why *why)
 {
 	if (open_log(log, options, why) == 0 && open_workers_log(&log->file, options, why) == 0)
 		return 0;
-	if (!goes_on || log->file < 0)
+	if (log->file < 0)
 		return -1;
 	struct log_config as_before = {
 	    .target = LOG_TO_DESCRIPTOR,

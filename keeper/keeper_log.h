@@ -20,10 +20,9 @@ struct keeper_log {
 
 #define KEEPER_LOG_NONE ((struct keeper_log){.file = -1, .wanted = -1})
 
-/* 0, or -1 with a sentence. goes_on: log->file is from before an upgrade, and serves the keeper,
- * too, if the options' file cannot be opened any more. */
-int keeper_log_open(struct keeper_log *log, const struct options *options, bool goes_on,
-		    struct why *why);
+/* 0, or -1 with a sentence. log->file is from before an upgrade, and serves the keeper, too, if the
+ * options' file cannot be opened any more; -1: there was nothing before. */
+int keeper_log_open(struct keeper_log *log, const struct options *options, struct why *why);
 void keeper_log_close(struct keeper_log *log); /* in any state */
 
 /* Opens ours, which was closed for an exec that failed. What is wrong with it stays untold. */
