@@ -59,12 +59,13 @@ struct keeper {
 	bool end_told, last_chance; /* at the end: to the worker; it is the second one */
 
 	/* keeper_wishes's */
-	bool fastpath_asked;  /* by this worker */
+	bool fastpath_asked;  /* by this worker; with the next, keeper_life forgets it */
 	uint64_t unkept_told; /* when; 0: never */
 
 	/* keeper_change's */
 	struct configuration wanted; /* told to the worker, which has not answered yet */
-	bool changing, change_again; /* it has not answered; there is to be another one then */
+	bool changing;		     /* it has not answered */
+	bool change_again;	     /* then, or once there is a worker that is ready */
 
 	/* keeper_upgrade's */
 	char path[PATH_MAX]; /* of our program file; "": not known */
