@@ -1,5 +1,7 @@
 #include "worker/worker_wishes.h"
 
+#include "acl_ask.h"
+
 #include <event2/event.h>
 
 void worker_wishes_say(const struct worker_wishes *wishes, const struct link_message *message)

@@ -7,13 +7,13 @@
 #ifndef WORKER_WISHES_H
 #define WORKER_WISHES_H
 
-#include "acl_ask.h"
 #include "host/why.h"
 #include "keeper/link.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
+struct acl_ask_client;
 struct event_base;
 
 struct worker_wishes {
