@@ -47,7 +47,8 @@ doctor := $(addprefix doctor/doctor,.c _call.c _command.c _firewall.c _host.c _i
 control := control_relay.c $(addprefix control/control,_conn.c _dial.c _graves.c _kept.c _leg.c _listen.c _pairs.c \
 	_pump.c _rules.c _silence.c _sources.c)
 
-keeper := $(addprefix keeper/keeper,.c _capture.c _commands.c _fastpath.c _hold.c _spawn.c _trial.c _worker.c) \
+keeper := $(addprefix keeper/keeper,.c _capture.c _change.c _commands.c _fastpath.c _hold.c _life.c _log.c \
+	_spawn.c _trial.c _upgrade.c _wishes.c _worker.c) \
 	$(addprefix keeper/,configuration.c letter.c link.c)
 
 status := status/snapshot.c $(addprefix status/status_,ask.c call.c http.c json.c lines.c metrics.c page.c query.c \
@@ -59,7 +60,8 @@ host := $(addprefix host/,background.c capture_file.c command.c file.c instance.
 sources := pptpproxy.c options.c options_file.c options_help.c pair.c acl.c acl_ask.c acl_cmd.c acl_cmd_words.c \
 	call_snoop.c callid_db.c callid/callid_index.c callid/callid_space.c gre_relay.c gre/gre_hold.c gre/gre_socket.c reason.c \
 	$(addprefix wire/,gre_wire.c pptp_wire.c probe_wire.c) $(addprefix capture/capture,.c _queue.c _tap.c _wire.c) \
-	$(addprefix worker/worker,.c _ask.c _capture.c _drops.c _status.c _tap.c) \
+	$(addprefix worker/worker,.c _ask.c _capture.c _change.c _drops.c _fastpath.c _legs.c _listen.c _page.c _rooms.c \
+	_status.c _tap.c _totals.c _wishes.c) \
 	$(control) $(doctor) $(explain) $(fastpath) $(host) $(keeper) $(status)
 
 quiet = @echo '  $(1)	$@';

@@ -12,6 +12,7 @@
 #include "keeper/configuration.h"
 #include "keeper/keeper.h"
 #include "keeper/keeper_capture.h"
+#include "keeper/keeper_upgrade.h"
 #include "keeper/letter.h"
 #include "status/status_show.h"
 #include "worker/worker.h"
@@ -158,7 +159,7 @@ static int go_on(char **argv, const struct letter *letter)
 	struct why why;
 	if (configuration_receive(&configuration, letter, &why) == OPTIONS_RUN)
 		return keeper_run(argv, &configuration, letter);
-	keeper_again(argv, letter, &why);
+	keeper_upgrade_again(argv, letter, &why);
 	int status = say_what_is_bad(&configuration.options, &why);
 	configuration_clear(&configuration);
 	return status;
@@ -185,7 +186,7 @@ int main(int argc, char **argv)
 		status = go_on(argv, &letter);
 		break;
 	case LETTER_TO_TRIAL:
-		status = keeper_try(&letter);
+		status = keeper_upgrade_try(&letter);
 		break;
 	}
 	letter_clear(&letter);

@@ -2,11 +2,11 @@
  * keeper: the supervised process: it starts the worker, holds what must outlive it, and does for it
  * what takes rights. It reads nothing from the network.
  *
- *   keeper.c           signals, reload, upgrade, the worker's wishes
+ *   keeper, keeper_life, _wishes, _change, _upgrade    the keeper; keeper_inside.h draws them
  *   keeper_worker      the worker as a process      link    messages between the two
  *   keeper_hold        descriptors and kept memory  letter  what an executed process is told
  *   keeper_commands    access commands              keeper_trial, keeper_spawn: our own program
- *   configuration      words and file, read whole
+ *   configuration      words and file, read whole   keeper_log, keeper_capture: files
  *
  * Thread: main.
  */
@@ -20,16 +20,5 @@
  * configuration is the keeper's from now on. Returns the exit status; standard error has been told
  * why it is no success. */
 int keeper_run(char **argv, struct configuration *configuration, const struct letter *letter);
-
-/*
- * After an upgrade there is no way back, and all calls end with this process: what fails for lack
- * of something is tried anew, by another image of this program with the same letter. keeper_run
- * does so itself. Returns where that cannot be, or was done too often; nothing of the letter is
- * closed.
- */
-void keeper_again(char **argv, const struct letter *letter, const struct why *failure);
-
-/* Whether this program could go on from there. As above. */
-int keeper_try(const struct letter *letter);
 
 #endif

@@ -58,11 +58,14 @@ unit_gre_hold     := gre/gre_hold.o host/kept.o host/why.o
 unit_gre_relay    := gre_relay.o gre/gre_hold.o gre/gre_socket.o reason.o $(table) $(capture) wire/gre_wire.o $(log)
 unit_keeper_capture := keeper/keeper_capture.o host/capture_file.o host/file.o host/why.o
 unit_keeper_hold  := keeper/keeper_hold.o keeper/letter.o gre/gre_socket.o host/instance.o control/control_listen.o $(leg) pair.o $(stage)
+unit_keeper_log   := keeper/keeper_log.o $(log)
 unit_keeper_worker := $(addprefix keeper/,keeper_worker.o keeper_spawn.o letter.o link.o) host/why.o
 unit_keeper_trial := $(addprefix keeper/,keeper_trial.o keeper_spawn.o letter.o) $(log)
 unit_keeper_commands := keeper/keeper_commands.o pair.o acl_cmd.o acl_cmd_words.o acl.o host/command.o host/user.o $(log)
 unit_worker_status := worker/worker_status.o status/snapshot.o fastpath/fastpath_none.o gre_relay.o gre/gre_hold.o gre/gre_socket.o wire/gre_wire.o \
 	options.o options_help.o options_file.o acl_cmd_words.o status/status_call.o $(unit_control_relay)
+unit_worker_listen := $(addprefix worker/worker_,listen.o legs.o wishes.o) keeper/link.o host/why.o
+unit_worker_page  := $(addprefix worker/worker_,page.o listen.o wishes.o) keeper/link.o pair.o host/why.o
 unit_worker_drops := worker/worker_drops.o reason.o $(stage)
 unit_configuration := keeper/configuration.o keeper/letter.o host/file.o $(unit_options)
 unit_explain      := $(explain:.c=.o) tests/unit/frames.o wire/pptp_wire.o wire/gre_wire.o host/why.o

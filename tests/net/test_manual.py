@@ -296,7 +296,7 @@ def test_configuration_page_options():
     names = {name for item in items for name in re.findall(r"(?:Fl|,) -([\w-]+)", item)}
     [excepted] = re.findall(r"^The options\n(.*?)\nare not for the file", section("CONFIGURATION FILE"), re.M | re.S)
     assert set(listed) == names - set(re.findall(r"[\w-]{3,}", excepted.replace("and\n", ""))) - {"aclCmd"}
-    fixed = set(re.findall(r'\? "([\w-]+)"', re.search(r"fixed_option\(.*?^}", (ROOT / "keeper/keeper.c").read_text(),
+    fixed = set(re.findall(r'\? "([\w-]+)"', re.search(r"fixed_option\(.*?^}", (ROOT / "keeper/keeper_change.c").read_text(),
                                                      re.M | re.S)[0]))
     assert {name for name, (marks, _, _) in listed.items() if "+" in marks} == fixed
     adding = re.search(r"; but\n(.*?)\nadd up", section("OPTIONS"), re.S)[1]
