@@ -237,6 +237,12 @@ static void linger(struct control_conn *conn)
 		destroy(conn, "");
 }
 
+static void start_to_linger(struct control_conn *conn)
+{
+	set_deadline(conn, LINGER_S);
+	linger(conn);
+}
+
 static bool may_tell_end(struct control_conn *conn)
 {
 	struct log_limit *lines = conn->env->lines;
@@ -276,8 +282,7 @@ static void end_conn(struct control_conn *conn, enum reason_end reason, const ch
 	conn->state = CLOSING;
 	if (conn->record)
 		conn->record->closing = true;
-	set_deadline(conn, LINGER_S);
-	linger(conn);
+	start_to_linger(conn);
 }
 
 static void refuse(struct control_conn *conn, enum reason_refusal reason, const char *more)
@@ -1011,8 +1016,7 @@ void control_conn_go_on(struct control_conn *conn)
 	if (conn->state == CLOSING) {
 		/* All of them had ended, unless the process did in the midst of that. */
 		call_snoop_end(conn->snoop, monotonic_ms(), "connection closed");
-		set_deadline(conn, LINGER_S);
-		linger(conn);
+		start_to_linger(conn);
 		return;
 	}
 	if (!conn->pump.established)
