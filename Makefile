@@ -44,8 +44,9 @@ explain := $(addprefix explain/explain,.c _blame_ppp.c _blame_ways.c _case.c _co
 doctor := $(addprefix doctor/doctor,.c _call.c _command.c _firewall.c _host.c _iptables.c _kernel.c _net.c _nft.c _report.c _rules.c \
 	_server.c _sockets.c _talk.c)
 
-control := control_relay.c $(addprefix control/control,_conn.c _dial.c _graves.c _kept.c _leg.c _listen.c _pairs.c \
-	_pump.c _rules.c _silence.c _sources.c)
+control := control_relay.c $(addprefix control/control,_conn.c _conn_access.c _conn_calls.c _conn_end.c _conn_kept.c \
+	_conn_log.c _conn_pass.c _conn_request.c _dial.c _graves.c _kept.c _leg.c _listen.c _pairs.c _pump.c _rules.c \
+	_silence.c _sources.c)
 
 keeper := $(addprefix keeper/keeper,.c _capture.c _commands.c _fastpath.c _hold.c _spawn.c _trial.c _worker.c) \
 	$(addprefix keeper/,configuration.c letter.c link.c)

@@ -232,7 +232,7 @@ static void restore_conn(void *arg, struct control_record *record, const int fds
 	uint64_t number = record->number;
 
 	all->conns = array;
-	struct control_conn *conn = control_conn_restore(&all->relay->env, record, fds);
+	struct control_conn *conn = control_conn_kept_restore(&all->relay->env, record, fds);
 	if (!conn)
 		return;
 	if (!entry) {
@@ -278,7 +278,7 @@ static void restore_call(void *arg, callid_ref call, const struct callid_info *i
 	struct restored_conn *found =
 	    all->count > 0 ? bsearch(&key, all->conns, all->count, sizeof(key), by_number) : NULL;
 
-	if (found && found->conn && control_conn_adopt(found->conn, call, info) == 0) {
+	if (found && found->conn && control_conn_kept_adopt(found->conn, call, info) == 0) {
 		all->calls++;
 		watch_later(all, call, info);
 		return;
@@ -312,7 +312,7 @@ static void restore(struct control_relay *relay)
 		control_silence_watch(relay->silence, all.recent[i].call, all.recent[i].opened_at);
 	for (size_t i = 0; i < all.count; i++) {
 		if (all.conns[i].conn)
-			control_conn_go_on(all.conns[i].conn);
+			control_conn_kept_go_on(all.conns[i].conn);
 	}
 	if (all.count > 0 || all.lost > 0)
 		log_info("going on with %zu connections and %zu calls; %zu calls lost", all.count,
@@ -552,7 +552,7 @@ int control_relay_end_call(struct control_relay *relay, uint64_t connection, int
 	struct control_conn *conn = LIST_FIRST(&relay->env.conns);
 	while (conn && control_conn_number(conn) != connection)
 		conn = control_conn_next(conn);
-	return conn ? control_conn_end_call(conn, client_id, told) : why_set(told, "no such call");
+	return conn ? control_conn_calls_end(conn, client_id, told) : why_set(told, "no such call");
 }
 
 static void close_listeners(struct control_relay *relay)
@@ -603,7 +603,7 @@ void control_relay_leave(struct control_relay *relay)
 		return;
 	close_listeners(relay);
 	while (!LIST_EMPTY(&relay->env.conns))
-		control_conn_leave(LIST_FIRST(&relay->env.conns));
+		control_conn_kept_leave(LIST_FIRST(&relay->env.conns));
 	free_relay(relay);
 }
 

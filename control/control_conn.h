@@ -1,9 +1,8 @@
 /*
  * control_conn: one control connection, from accept to the last octet.
  *
- *   checking -> waiting -> dialling -> relaying [-> parting]  -> closing -> gone
- *   (access)   (SCCRQ)    (server)     (messages)  (farewell)    (queued octets leave, the peers'
- * FINs come)
+ *   checking -> waiting -> dialling -> relaying [-> parting] -> closing -> gone
+ *   (access)   (SCCRQ)    (server)    (messages)  (farewell)   (queued octets, FINs)
  *
  * A connection is the set of its live handles; whatever happens, one function lets go of what is
  * left. Each has a number, and its log lines start with that and its addresses.
@@ -84,15 +83,16 @@ void control_conn_accept(struct control_env *env, const struct pair *pair, void 
 
 /* A connection of the process before, with its descriptors, both taken over. NULL: it is over, and
  * the log knows. Its calls are adopted next, then it goes on. */
-struct control_conn *control_conn_restore(struct control_env *env, struct control_record *record,
-					  const int fds[2]);
+struct control_conn *control_conn_kept_restore(struct control_env *env,
+					       struct control_record *record, const int fds[2]);
 
 /* As call_snoop_adopt. */
-int control_conn_adopt(struct control_conn *conn, callid_ref call, const struct callid_info *info);
-void control_conn_go_on(struct control_conn *conn);
+int control_conn_kept_adopt(struct control_conn *conn, callid_ref call,
+			    const struct callid_info *info);
+void control_conn_kept_go_on(struct control_conn *conn);
 
 /* Another process goes on with it, if it is kept; else it is aborted. */
-void control_conn_leave(struct control_conn *conn);
+void control_conn_kept_leave(struct control_conn *conn);
 
 /* Ends the half-open connection that gives way to the one that came last (see
  * control_sources_oldest); that one itself, where it is of the same source and the other has not
@@ -113,7 +113,7 @@ void control_conn_describe(const struct control_conn *conn, struct control_conn_
 
 /* Ends one of its calls in order, the connection goes on; client_id as in call_snoop_find. 0, and
  * told says what was ended; or -1, and told says why nothing was. */
-int control_conn_end_call(struct control_conn *conn, int32_t client_id, struct why *told);
+int control_conn_calls_end(struct control_conn *conn, int32_t client_id, struct why *told);
 
 uint64_t control_conn_number(const struct control_conn *conn);
 

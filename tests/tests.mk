@@ -7,7 +7,7 @@ capture := $(addprefix capture/capture,.o _queue.o _wire.o) host/capture_file.o 
 leg   := control/control_leg.o control/control_graves.o host/tcp_progress.o host/kept.o host/why.o
 far   := tests/unit/loopback.o
 stage := tests/unit/stage.o $(far) host/names.o $(log)
-conn  := control/control_conn.o acl_cmd_words.o control/control_sources.o control/control_pairs.o control/control_rules.o reason.o host/log_limit.o control/control_dial.o control/control_pump.o $(leg) control/control_kept.o call_snoop.o $(table) \
+conn  := $(addprefix control/control_conn,.o _access.o _calls.o _end.o _kept.o _log.o _pass.o _request.o) acl_cmd_words.o control/control_sources.o control/control_pairs.o control/control_rules.o reason.o host/log_limit.o control/control_dial.o control/control_pump.o $(leg) control/control_kept.o call_snoop.o $(table) \
 	$(capture) wire/pptp_wire.o acl_ask.o acl.o pair.o tests/unit/asker.o tests/unit/talk.o $(stage)
 unit_why          := host/why.o
 unit_kept         := host/kept.o host/why.o tests/unit/stepping.o
