@@ -47,9 +47,9 @@ static bool may_tell_end(struct control_conn *conn)
 	struct log_limit *lines = conn->env->lines;
 	if (conn->state >= CONTROL_CONN_RELAYING)
 		return control_conn_log_allowed(conn);
-	return log_limit_allows(&lines[conn->state == CONTROL_CONN_DIALLING ? CONTROL_LINE_NO_SERVER
-									    : CONTROL_LINE_UNHEARD],
-				monotonic_ms());
+	if (conn->state == CONTROL_CONN_DIALLING)
+		return log_limit_allows(&lines[CONTROL_LINE_NO_SERVER], monotonic_ms());
+	return log_limit_allows(&lines[CONTROL_LINE_UNHEARD], monotonic_ms());
 }
 
 void control_conn_log_end(struct control_conn *conn, const char *reason)

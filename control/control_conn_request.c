@@ -46,9 +46,8 @@ static void dial(struct control_conn *conn)
 	struct control_dial_config config = conn->env->dial;
 	config.forbidden_arg = conn->loop_check;
 	config.lines = &conn->env->lines[CONTROL_LINE_NO_SERVER];
-	config.label = conn->pair->peer.numeric
-			   ? ""
-			   : control_conn_log_label(conn); /* names only have lines */
+	/* Names only have lines. */
+	config.label = conn->pair->peer.numeric ? "" : control_conn_log_label(conn);
 	conn->state = CONTROL_CONN_DIALLING;
 	conn->dial = control_dial_start(&config, &conn->pair->peer, on_dialled, conn);
 	if (!conn->dial)
