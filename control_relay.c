@@ -202,7 +202,7 @@ struct recent {
 };
 
 struct restoring {
-	struct control_relay *relay;
+	struct control_env *env;
 	struct restored_conn *conns; /* in order of their numbers, once all are there */
 	size_t count, room;
 	struct recent *recent; /* calls that opened not long ago; as many as there is memory for */
@@ -232,7 +232,7 @@ static void restore_conn(void *arg, struct control_record *record, const int fds
 	uint64_t number = record->number;
 
 	all->conns = array;
-	struct control_conn *conn = control_conn_kept_restore(&all->relay->env, record, fds);
+	struct control_conn *conn = control_conn_kept_restore(all->env, record, fds);
 	if (!conn)
 		return;
 	if (!entry) {
@@ -290,26 +290,26 @@ static void restore_call(void *arg, callid_ref call, const struct callid_info *i
 	log_info("#%llu: call ended: %s ID %u: its connection ended with the process before",
 		 (unsigned long long)info->connection, callid_side_name(info->caller),
 		 info->id[info->caller]);
-	callid_db_end(all->relay->env.db, call, monotonic_ms(), NULL);
-	all->relay->env.counts->calls_ended += info->open;
+	callid_db_end(all->env->db, call, monotonic_ms(), NULL);
+	all->env->counts->calls_ended += info->open;
 	all->lost++;
 }
 
 /* Connections first, then their calls; then messages may pass. */
-static void restore(struct control_relay *relay)
+static void restore(struct control_env *env, struct control_silence *silence)
 {
-	struct restoring all = {.relay = relay};
+	struct restoring all = {.env = env};
 
-	if (relay->env.kept)
-		relay->env.counts->ends[REASON_FAILED] +=
-		    control_kept_each(relay->env.kept, restore_conn, &all);
+	if (env->kept)
+		env->counts->ends[REASON_FAILED] +=
+		    control_kept_each(env->kept, restore_conn, &all);
 	if (all.count > 0)
 		qsort(all.conns, all.count, sizeof(*all.conns), by_number);
-	callid_db_each(relay->env.db, restore_call, &all);
+	callid_db_each(env->db, restore_call, &all);
 	if (all.recent_count > 0)
 		qsort(all.recent, all.recent_count, sizeof(*all.recent), by_opening);
 	for (size_t i = 0; i < all.recent_count; i++)
-		control_silence_watch(relay->silence, all.recent[i].call, all.recent[i].opened_at);
+		control_silence_watch(silence, all.recent[i].call, all.recent[i].opened_at);
 	for (size_t i = 0; i < all.count; i++) {
 		if (all.conns[i].conn)
 			control_conn_kept_go_on(all.conns[i].conn);
@@ -462,7 +462,7 @@ struct control_relay *control_relay_open(const struct control_relay_config *conf
 	    open_sources(relay, why) != 0)
 		goto failed;
 	use_rules(relay, config);
-	restore(relay);
+	restore(&relay->env, relay->silence);
 	update_full(relay);
 	relay->listen = open_listeners(relay, config, why);
 	if (!relay->listen)
