@@ -45,8 +45,8 @@ doctor := $(addprefix doctor/doctor,.c _call.c _command.c _firewall.c _host.c _i
 	_server.c _sockets.c _talk.c)
 
 control := control_relay.c $(addprefix control/control,_conn.c _conn_access.c _conn_calls.c _conn_end.c _conn_kept.c \
-	_conn_log.c _conn_pass.c _conn_request.c _dial.c _graves.c _kept.c _leg.c _listen.c _pairs.c _pump.c _rules.c \
-	_silence.c _sources.c)
+	_conn_log.c _conn_pass.c _conn_request.c _dial.c _graves.c _kept.c _leg.c _listen.c _pairs.c _pump.c _restore.c \
+	_rules.c _silence.c _sources.c)
 
 keeper := $(addprefix keeper/keeper,.c _capture.c _commands.c _fastpath.c _hold.c _spawn.c _trial.c _worker.c) \
 	$(addprefix keeper/,configuration.c letter.c link.c)
