@@ -37,10 +37,17 @@ enum {
 
 enum { STYLE_STAMP = 1, STYLE_PRIORITY = 2 };
 
+/* Where lines go. */
+struct sink {
+	enum log_target target;
+	char *path;		 /* of LOG_TO_FILE; its own */
+	unsigned style;		 /* of its lines */
+	int fd;			 /* not of syslog */
+	bool torn;		 /* the last write ended within a line */
+	unsigned long unwritten; /* lines that the system refused, not told yet */
+};
+
 struct writer {
-	struct log_config config;
-	char *path; /* config's */
-	unsigned style;
 	struct log_queue queue;
 	pthread_t thread;
 	pthread_cond_t work, ended;
@@ -49,10 +56,8 @@ struct writer {
 	bool idle;	/* waits for the next line, whatever it is */
 	bool gathering; /* waits for many, or until time is up */
 
-	/* The thread's own. */
-	int fd;
-	bool torn;		 /* the last write ended within a line */
-	unsigned long unwritten; /* lines that the system refused, not told yet */
+	/* The thread's own, once it runs. */
+	struct sink sink;
 	char chunk[CHUNK_OCTETS];
 };
 
@@ -146,7 +151,7 @@ __attribute__((format(printf, 2, 3))) static void line_set(struct line *line, co
 static void tell_lost(struct writer *writer)
 {
 	struct line line;
-	line_begin(&line, writer->style, LOG_LEVEL_WARNING);
+	line_begin(&line, writer->sink.style, LOG_LEVEL_WARNING);
 	line_set(&line, "%lu log lines were lost", log_queue_forgive(&writer->queue));
 	log_queue_put(&writer->queue, line.text, line.length);
 }
@@ -216,10 +221,11 @@ void(log_debug)(const char *format, ...)
 	SUBMIT(LOG_LEVEL_DEBUG);
 }
 
-static size_t put_dump_line(char *out, const uint8_t *octets, size_t offset, size_t count)
+static size_t put_dump_line(char *out, unsigned how, const uint8_t *octets, size_t offset,
+			    size_t count)
 {
 	size_t length = 0;
-	if (atomic_load(&style) & STYLE_PRIORITY)
+	if (how & STYLE_PRIORITY)
 		out[length++] = '0' + LOG_LEVEL_DUMP;
 	length += (size_t)sprintf(out + length, "    %04zx ", offset);
 	for (size_t i = 0; i < DUMP_OCTETS_A_LINE; i++) {
@@ -246,7 +252,8 @@ void log_dump(const char *title, const uint8_t *octets, size_t length)
 		length = DUMP_OCTETS_MAX;
 
 	struct line head;
-	line_begin(&head, atomic_load(&style), LOG_LEVEL_DUMP);
+	unsigned how = atomic_load(&style);
+	line_begin(&head, how, LOG_LEVEL_DUMP);
 	line_set(&head, "%s", title);
 	size_t lines = (length + DUMP_OCTETS_A_LINE - 1) / DUMP_OCTETS_A_LINE;
 	char *text = malloc(head.length + lines * DUMP_LINE_MAX);
@@ -256,7 +263,7 @@ void log_dump(const char *title, const uint8_t *octets, size_t length)
 	size_t used = head.length;
 	for (size_t at = 0; at < length; at += DUMP_OCTETS_A_LINE) {
 		size_t left = length - at;
-		used += put_dump_line(text + used, octets, at,
+		used += put_dump_line(text + used, how, octets, at,
 				      left < DUMP_OCTETS_A_LINE ? left : DUMP_OCTETS_A_LINE);
 	}
 	submit(text, used);
@@ -318,31 +325,31 @@ static size_t write_all(int fd, const char *text, size_t length)
 }
 
 /* Before the first line after a failure: whether the outside takes lines again. */
-static bool tell_unwritten(struct writer *writer)
+static bool tell_unwritten(struct sink *sink)
 {
 	struct line line;
-	if (writer->torn && write_all(writer->fd, "\n", 1) < 1)
+	if (sink->torn && write_all(sink->fd, "\n", 1) < 1)
 		return false;
-	writer->torn = false;
-	line_begin(&line, writer->style, LOG_LEVEL_WARNING);
-	line_set(&line, "%lu log lines were lost", writer->unwritten);
-	size_t done = write_all(writer->fd, line.text, line.length);
-	writer->torn = done > 0 && done < line.length;
+	sink->torn = false;
+	line_begin(&line, sink->style, LOG_LEVEL_WARNING);
+	line_set(&line, "%lu log lines were lost", sink->unwritten);
+	size_t done = write_all(sink->fd, line.text, line.length);
+	sink->torn = done > 0 && done < line.length;
 	if (done < line.length)
 		return false;
-	writer->unwritten = 0;
+	sink->unwritten = 0;
 	return true;
 }
 
-static void emit_text(struct writer *writer, const char *text, size_t length)
+static void emit_text(struct sink *sink, const char *text, size_t length)
 {
 	size_t done = 0;
-	if (writer->unwritten == 0 || tell_unwritten(writer)) {
-		done = write_all(writer->fd, text, length);
+	if (sink->unwritten == 0 || tell_unwritten(sink)) {
+		done = write_all(sink->fd, text, length);
 		if (done > 0)
-			writer->torn = text[done - 1] != '\n';
+			sink->torn = text[done - 1] != '\n';
 	}
-	writer->unwritten += log_queue_lines(text + done, length - done);
+	sink->unwritten += log_queue_lines(text + done, length - done);
 }
 
 static void emit_syslog(const char *text, size_t length)
@@ -363,36 +370,73 @@ static void emit_syslog(const char *text, size_t length)
 	}
 }
 
-static void reopen_file(struct writer *writer)
+static void emit(struct sink *sink, const char *text, size_t length)
 {
-	struct line line;
-	int fd = open_file(writer->config.path);
-	if (fd < 0) {
-		line_begin(&line, writer->style, LOG_LEVEL_WARNING);
-		line_set(&line, "cannot open %s anew: %s; the old file is kept",
-			 writer->config.path, strerror(errno));
-		emit_text(writer, line.text, line.length);
-		return;
-	}
-	close(writer->fd);
-	writer->fd = fd;
-	writer->torn = false;
+	if (sink->target == LOG_TO_SYSLOG)
+		emit_syslog(text, length);
+	else if (length > 0)
+		emit_text(sink, text, length);
 }
 
-static void change_file(struct writer *writer, int next)
+static void change_file(struct sink *sink, int next)
 {
-	close(writer->fd);
-	writer->fd = next;
-	writer->torn = false;
+	close(sink->fd);
+	sink->fd = next;
+	sink->torn = false;
+}
+
+static void reopen_file(struct sink *sink)
+{
+	struct line line;
+	int fd = open_file(sink->path);
+	if (fd < 0) {
+		line_begin(&line, sink->style, LOG_LEVEL_WARNING);
+		line_set(&line, "cannot open %s anew: %s; the old file is kept", sink->path,
+			 strerror(errno));
+		emit_text(sink, line.text, line.length);
+		return;
+	}
+	change_file(sink, fd);
+}
+
+static int open_sink(struct sink *sink, const struct log_config *config, struct why *why)
+{
+	sink->target = config->target;
+	if (config->target == LOG_TO_FILE) {
+		sink->path = strdup(config->path);
+		if (!sink->path)
+			return why_set(why, "no memory for the log");
+		sink->fd = log_open_file(config->path, why);
+		if (sink->fd < 0)
+			return -1;
+	} else if (config->target == LOG_TO_DESCRIPTOR) {
+		sink->fd = config->fd;
+	} else if (config->target == LOG_TO_STDOUT) {
+		/* One of its own, whatever becomes of descriptor 1. Without one, lines are lost. */
+		sink->fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	} else {
+		openlog(config->name, LOG_PID | LOG_NDELAY, LOG_DAEMON);
+	}
+
+	if (config->target == LOG_TO_SYSLOG)
+		sink->style = STYLE_PRIORITY;
+	else if (config->target != LOG_TO_STDOUT || isatty(STDOUT_FILENO))
+		sink->style = STYLE_STAMP;
+	return 0;
+}
+
+static void close_sink(struct sink *sink)
+{
+	if (sink->fd >= 0)
+		close(sink->fd);
+	free(sink->path);
 }
 
 static void writer_free(struct writer *writer)
 {
-	if (writer->fd >= 0)
-		close(writer->fd);
+	close_sink(&writer->sink);
 	if (writer->next >= 0)
 		close(writer->next);
-	free(writer->path);
 	log_queue_clear(&writer->queue);
 	pthread_cond_destroy(&writer->work);
 	pthread_cond_destroy(&writer->ended);
@@ -452,13 +496,10 @@ static void *writer_main(void *arg)
 
 		/* First: what was logged after log_reopen must not be in the old file. */
 		if (reopen)
-			reopen_file(writer);
+			reopen_file(&writer->sink);
 		if (next >= 0)
-			change_file(writer, next);
-		if (writer->config.target == LOG_TO_SYSLOG)
-			emit_syslog(writer->chunk, length);
-		else if (length > 0)
-			emit_text(writer, writer->chunk, length);
+			change_file(&writer->sink, next);
+		emit(&writer->sink, writer->chunk, length);
 
 		pthread_mutex_lock(&lock);
 		if (writer->queue.used == 0 && writer->queue.lost > 0)
@@ -476,15 +517,12 @@ static void *writer_main(void *arg)
 
 /* Life. */
 
-static struct writer *writer_new(const struct log_config *config)
+static struct writer *writer_new(void)
 {
 	struct writer *writer = calloc(1, sizeof(*writer));
 	if (!writer)
 		return NULL;
-	writer->config = *config;
-	writer->fd = writer->next = -1;
-	writer->path = config->path ? strdup(config->path) : NULL;
-	writer->config.path = writer->path;
+	writer->sink.fd = writer->next = -1;
 
 	pthread_condattr_t attributes;
 	pthread_condattr_init(&attributes);
@@ -492,8 +530,7 @@ static struct writer *writer_new(const struct log_config *config)
 	pthread_cond_init(&writer->work, &attributes);
 	pthread_cond_init(&writer->ended, &attributes);
 	pthread_condattr_destroy(&attributes);
-	if ((config->path && !writer->path) ||
-	    log_queue_init(&writer->queue, LOG_QUEUE_OCTETS) < 0) {
+	if (log_queue_init(&writer->queue, LOG_QUEUE_OCTETS) < 0) {
 		writer_free(writer);
 		return NULL;
 	}
@@ -513,37 +550,22 @@ static int start_thread(struct writer *writer)
 
 int log_open(const struct log_config *config, struct why *why)
 {
-	struct writer *writer = writer_new(config);
+	struct writer *writer = writer_new();
 	if (!writer)
 		return why_set(why, "no memory for the log");
-	if (config->target == LOG_TO_FILE) {
-		writer->fd = log_open_file(config->path, why);
-		if (writer->fd < 0) {
-			writer_free(writer);
-			return -1;
-		}
-	} else if (config->target == LOG_TO_DESCRIPTOR) {
-		writer->fd = config->fd;
-	} else if (config->target == LOG_TO_STDOUT) {
-		/* One of its own, whatever becomes of descriptor 1. Without one, lines are lost. */
-		writer->fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-	} else {
-		openlog(config->name, LOG_PID | LOG_NDELAY, LOG_DAEMON);
+	if (open_sink(&writer->sink, config, why) != 0) {
+		writer_free(writer);
+		return -1;
 	}
-
-	if (config->target == LOG_TO_SYSLOG)
-		writer->style = STYLE_PRIORITY;
-	else if (config->target != LOG_TO_STDOUT || isatty(STDOUT_FILENO))
-		writer->style = STYLE_STAMP;
 
 	int error = start_thread(writer);
 	if (error) {
 		if (config->target == LOG_TO_DESCRIPTOR)
-			writer->fd = -1;
+			writer->sink.fd = -1;
 		writer_free(writer);
 		return why_set(why, "cannot start the log's thread: %s", strerror(error));
 	}
-	atomic_store(&style, writer->style);
+	atomic_store(&style, writer->sink.style);
 	atomic_store(&wanted, (int)config->level);
 	pthread_mutex_lock(&lock);
 	current = writer;
@@ -554,7 +576,7 @@ int log_open(const struct log_config *config, struct why *why)
 void log_reopen(void)
 {
 	pthread_mutex_lock(&lock);
-	if (current && current->config.target == LOG_TO_FILE) {
+	if (current && current->sink.target == LOG_TO_FILE) {
 		current->reopen = true;
 		wake(current);
 	}
@@ -573,7 +595,7 @@ void log_replace(int fd)
 {
 	pthread_mutex_lock(&lock);
 	int unused = fd;
-	if (current && current->config.target == LOG_TO_DESCRIPTOR) {
+	if (current && current->sink.target == LOG_TO_DESCRIPTOR) {
 		unused = current->next; /* of an earlier one */
 		current->next = fd;
 		wake(current);
@@ -611,7 +633,7 @@ void log_close(void)
 		return;
 	}
 	pthread_join(writer->thread, NULL);
-	if (writer->config.target == LOG_TO_SYSLOG)
+	if (writer->sink.target == LOG_TO_SYSLOG)
 		closelog();
 	writer_free(writer);
 }
