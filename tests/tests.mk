@@ -1,7 +1,7 @@
 # Units, fuzzers, variants with sanitizers, coverage, and the tools of the network tests. Part of the Makefile above it.
 
 # A unit test links its module and what that stands on, nothing else.
-log   := host/why.o host/log.o host/log_queue.o
+log   := host/why.o $(addprefix host/log,.o _line.o _queue.o _sink.o)
 table := callid_db.o callid/callid_index.o callid/callid_space.o host/kept.o host/why.o
 capture := $(addprefix capture/capture,.o _queue.o _wire.o) host/capture_file.o host/file.o
 leg   := control/control_leg.o control/control_graves.o host/tcp_progress.o host/kept.o host/why.o
