@@ -44,10 +44,34 @@ enum { ENV_PATH, ENV_CLIENT, ENV_LISTEN, ENV_PEER, ENV_COUNT };
 
 TAILQ_HEAD(checks, acl_cmd_check);
 
+/* What all processes of a runner have in common. */
+struct processes {
+	struct event_base *base;
+	unsigned timeout_s;
+	const struct user *as;
+	/* One is gone, its status is -1 where somebody else has taken it; arg is NULL if it was
+	 * abandoned. */
+	void (*ended)(void *ended_arg, void *arg, int status, bool expired);
+	void *ended_arg;
+	TAILQ_HEAD(, process) all;
+	size_t running;
+};
+
+/* What is to be run, and for whom. */
+struct order {
+	const struct acl_cmd_words *words; /* outlive the process */
+	char *address;			   /* one more word */
+	char *const *environment;
+	const char *label; /* heads each line of output; needed until it ends or is abandoned */
+	void *arg;	   /* for ended */
+};
+
 struct process {
 	TAILQ_ENTRY(process) entry;
-	struct acl_cmd *runner;
-	struct acl_cmd_check *check; /* NULL: cancelled, only to be reaped */
+	struct processes *processes;
+	const char *label, *name;
+	void *arg;
+	bool abandoned; /* only to be reaped: the two lines above are of no use */
 	pid_t pid;
 	int output; /* read end of the pipe, or -1 */
 	struct event *readable, *deadline;
@@ -81,15 +105,13 @@ struct source {
 };
 
 struct acl_cmd {
-	struct event_base *base;
 	struct acl_cmd_config config;
 	struct event *child; /* SIGCHLD */
 	struct event *pump;  /* there may be a place for one that waits, or a done to call */
 	struct checks waiting, active, ended;
 	size_t waiting_count;
 	struct source sources[SOURCES];
-	TAILQ_HEAD(, process) processes;
-	size_t running;
+	struct processes processes;
 };
 
 /* Checks. */
@@ -168,9 +190,8 @@ __attribute__((format(printf, 2, 3))) static void add_reason(struct acl_cmd_chec
 static void log_line(struct process *process)
 {
 	char text[OUTPUT_LINE_MAX * 4 + 1];
-	struct acl_cmd_check *check = process->check;
-	if (process->length > 0 && check)
-		log_debug("%s %s: %s", check->label, command_name(check),
+	if (process->length > 0 && !process->abandoned)
+		log_debug("%s %s: %s", process->label, process->name,
 			  log_escape(text, sizeof(text), process->line, process->length));
 	process->length = 0;
 }
@@ -185,9 +206,9 @@ static void take_octet(struct process *process, char octet)
 		process->line[process->length++] = octet ? octet : ' ';
 	if (process->taken == LOGGED_MAX) {
 		log_line(process);
-		if (process->check)
-			log_debug("%s %s: what else it says is left out", process->check->label,
-				  command_name(process->check));
+		if (!process->abandoned)
+			log_debug("%s %s: what else it says is left out", process->label,
+				  process->name);
 	}
 }
 
@@ -233,25 +254,24 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg);
 static void process_free(struct process *process)
 {
 	output_close(process);
-	if (process->check)
-		process->check->process = NULL;
 	if (process->deadline)
 		event_free(process->deadline);
-	TAILQ_REMOVE(&process->runner->processes, process, entry);
+	TAILQ_REMOVE(&process->processes->all, process, entry);
 	free(process);
 }
 
-static struct process *process_new(struct acl_cmd_check *check)
+static struct process *process_new(struct processes *processes, const struct order *order)
 {
-	struct acl_cmd *runner = check->runner;
 	struct process *process = calloc(1, sizeof(*process));
 	if (!process)
 		return NULL;
-	process->runner = runner;
-	process->check = check;
+	process->processes = processes;
+	process->label = order->label;
+	process->name = order->words->words[0];
+	process->arg = order->arg;
 	process->output = -1;
-	process->deadline = evtimer_new(runner->base, on_deadline, process);
-	TAILQ_INSERT_TAIL(&runner->processes, process, entry);
+	process->deadline = evtimer_new(processes->base, on_deadline, process);
+	TAILQ_INSERT_TAIL(&processes->all, process, entry);
 	if (!process->deadline) {
 		process_free(process);
 		return NULL;
@@ -259,9 +279,10 @@ static struct process *process_new(struct acl_cmd_check *check)
 	return process;
 }
 
-static int start_with_words(struct process *process, char **words)
+static int start_with_words(struct process *process, char **words, char *const *environment)
 {
-	const struct timeval timeout = {.tv_sec = process->runner->config.timeout_s};
+	const struct processes *processes = process->processes;
+	const struct timeval timeout = {.tv_sec = processes->timeout_s};
 	int ends[2];
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return errno;
@@ -269,28 +290,28 @@ static int start_with_words(struct process *process, char **words)
 	fcntl(ends[0], F_SETFL, O_NONBLOCK);
 	process->output = ends[0];
 	process->readable =
-	    event_new(process->runner->base, ends[0], EV_READ | EV_PERSIST, on_readable, process);
+	    event_new(processes->base, ends[0], EV_READ | EV_PERSIST, on_readable, process);
 
 	int error = ENOMEM;
 	if (process->readable && event_add(process->readable, NULL) == 0 &&
 	    evtimer_add(process->deadline, &timeout) == 0)
-		error = command_start(&process->pid, words, process->check->environment, ends[1],
-				      process->runner->config.as);
+		error = command_start(&process->pid, words, environment, ends[1], processes->as);
 	close(ends[1]);
 	return error;
 }
 
-/* Starts the check's next command. 0, or an errno. */
-static int process_start(struct acl_cmd_check *check)
+/* 0, or an errno. */
+static int process_start(struct processes *processes, const struct order *order,
+			 struct process **started)
 {
-	const struct acl_cmd_words *command = &check->runner->config.commands[check->next];
-	struct process *process = process_new(check);
+	const struct acl_cmd_words *command = order->words;
+	struct process *process = process_new(processes, order);
 	char **words = calloc(command->count + 2, sizeof(*words));
 	int error = ENOMEM;
 	if (process && words) {
 		memcpy(words, command->words, command->count * sizeof(*words));
-		words[command->count] = check->address;
-		error = start_with_words(process, words);
+		words[command->count] = order->address;
+		error = start_with_words(process, words, order->environment);
 	}
 	free(words);
 	if (error) {
@@ -298,9 +319,8 @@ static int process_start(struct acl_cmd_check *check)
 			process_free(process);
 		return error;
 	}
-	check->process = process;
-	check->asked = true;
-	check->runner->running++;
+	*started = process;
+	processes->running++;
 	return 0;
 }
 
@@ -309,14 +329,98 @@ static void process_kill(struct process *process)
 	kill(-process->pid, SIGKILL);
 }
 
+/* If the process has ended, frees it and tells its owner. */
+static bool process_reap(struct process *process)
+{
+	struct processes *processes = process->processes;
+	void *arg = process->abandoned ? NULL : process->arg;
+	bool expired = process->expired;
+	int status = -1;
+	pid_t pid = waitpid(process->pid, &status, WNOHANG);
+	if (pid == 0 || (pid < 0 && errno != ECHILD))
+		return false;
+
+	/* What is there, not up to the end: a grandchild may hold the other end. */
+	while (read_output(process))
+		;
+	process_free(process);
+	processes->running--;
+	processes->ended(processes->ended_arg, arg, status, expired);
+	return true;
+}
+
+static void processes_reap(struct processes *processes)
+{
+	struct process *process, *following;
+	for (process = TAILQ_FIRST(&processes->all); process; process = following) {
+		following = TAILQ_NEXT(process, entry);
+		process_reap(process);
+	}
+}
+
+static void on_deadline(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what;
+	struct process *process = arg;
+	/* It may have ended in this very turn of the loop. */
+	if (process_reap(process))
+		return;
+	process->expired = true;
+	process_kill(process);
+}
+
+static void process_abandon(struct process *process)
+{
+	process_kill(process);
+	event_del(process->deadline);
+	output_close(process);
+	process->abandoned = true;
+}
+
+/* After SIGKILL a status is a matter of moments, but not of none. */
+static void reap(pid_t pid, int *tries)
+{
+	const struct timespec moment = {.tv_nsec = 1000000};
+	while (waitpid(pid, NULL, WNOHANG) == 0 && --*tries > 0)
+		nanosleep(&moment, NULL);
+}
+
+static void processes_end(struct processes *processes)
+{
+	struct process *process;
+	int tries = REAP_TRIES; /* for all of them together */
+	TAILQ_FOREACH(process, &processes->all, entry)
+	{
+		process_kill(process);
+	}
+	while ((process = TAILQ_FIRST(&processes->all))) {
+		reap(process->pid, &tries);
+		process_free(process);
+	}
+}
+
 /* A check goes on. */
+
+static int start_next(struct acl_cmd_check *check)
+{
+	const struct order order = {
+	    .words = &check->runner->config.commands[check->next],
+	    .address = check->address,
+	    .environment = check->environment,
+	    .label = check->label,
+	    .arg = check,
+	};
+	return process_start(&check->runner->processes, &order, &check->process);
+}
 
 static void ask_next(struct acl_cmd_check *check)
 {
 	for (; check->next < check->runner->config.count; check->next++) {
-		int error = process_start(check);
-		if (error == 0)
+		int error = start_next(check);
+		if (error == 0) {
+			check->asked = true;
 			return;
+		}
 		add_reason(check, "%.100s: cannot be started: %s", command_name(check),
 			   strerror(error));
 	}
@@ -346,48 +450,22 @@ static void judge(struct acl_cmd_check *check, int status, bool expired)
 	ask_next(check);
 }
 
-/* If the process has ended, frees it and lets its check go on. */
-static bool process_reap(struct process *process)
+static void on_ended(void *ended_arg, void *arg, int status, bool expired)
 {
-	struct acl_cmd *runner = process->runner;
-	struct acl_cmd_check *check = process->check;
-	bool expired = process->expired;
-	int status = -1;
-	pid_t pid = waitpid(process->pid, &status, WNOHANG);
-	if (pid == 0 || (pid < 0 && errno != ECHILD))
-		return false;
-
-	/* What is there, not up to the end: a grandchild may hold the other end. */
-	while (read_output(process))
-		;
-	process_free(process);
-	runner->running--;
+	struct acl_cmd *runner = ended_arg;
+	struct acl_cmd_check *check = arg;
 	event_active(runner->pump, EV_TIMEOUT, 0);
-	if (check)
-		judge(check, status, expired);
-	return true;
+	if (!check)
+		return;
+	check->process = NULL;
+	judge(check, status, expired);
 }
 
 static void on_child(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd, (void)what;
 	struct acl_cmd *runner = arg;
-	struct process *process, *following;
-	for (process = TAILQ_FIRST(&runner->processes); process; process = following) {
-		following = TAILQ_NEXT(process, entry);
-		process_reap(process);
-	}
-}
-
-static void on_deadline(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd, (void)what;
-	struct process *process = arg;
-	/* It may have ended in this very turn of the loop. */
-	if (process_reap(process))
-		return;
-	process->expired = true;
-	process_kill(process);
+	processes_reap(&runner->processes);
 }
 
 static void deliver(struct acl_cmd_check *check)
@@ -409,7 +487,7 @@ static void on_pump(evutil_socket_t fd, short what, void *arg)
 	struct acl_cmd *runner = arg;
 	struct acl_cmd_check *waiting = TAILQ_FIRST(&runner->waiting);
 	struct acl_cmd_check *ended = TAILQ_FIRST(&runner->ended);
-	if (waiting && runner->running < runner->config.parallel) {
+	if (waiting && runner->processes.running < runner->config.parallel) {
 		check_move(waiting, &runner->active);
 		ask_next(waiting);
 	} else if (ended) {
@@ -448,7 +526,7 @@ static int fill_environment(struct acl_cmd_check *check, const struct acl_cmd_cl
 static bool is_full(const struct acl_cmd *runner)
 {
 	const struct acl_cmd_config *config = &runner->config;
-	size_t free_places = config->parallel - runner->running;
+	size_t free_places = config->parallel - runner->processes.running;
 	return config->waiting_max > 0 &&
 	       runner->waiting_count >= config->waiting_max + free_places;
 }
@@ -507,15 +585,6 @@ struct acl_cmd_check *acl_cmd_start(struct acl_cmd *runner, const struct acl_cmd
 	return check;
 }
 
-static void process_abandon(struct process *process)
-{
-	process_kill(process);
-	event_del(process->deadline);
-	output_close(process);
-	process->check->process = NULL;
-	process->check = NULL;
-}
-
 void acl_cmd_cancel(struct acl_cmd_check *check)
 {
 	if (!check)
@@ -533,14 +602,20 @@ struct acl_cmd *acl_cmd_new(struct event_base *base, const struct acl_cmd_config
 		why_set(why, "no memory for the external commands");
 		return NULL;
 	}
-	runner->base = base;
 	runner->config = *config;
 	TAILQ_INIT(&runner->waiting);
 	TAILQ_INIT(&runner->active);
 	TAILQ_INIT(&runner->ended);
 	for (size_t i = 0; i < SOURCES; i++)
 		TAILQ_INIT(&runner->sources[i].waiting);
-	TAILQ_INIT(&runner->processes);
+	runner->processes = (struct processes){
+	    .base = base,
+	    .timeout_s = config->timeout_s,
+	    .as = config->as,
+	    .ended = on_ended,
+	    .ended_arg = runner,
+	};
+	TAILQ_INIT(&runner->processes.all);
 
 	/* Whoever started us may have blocked it. */
 	sigset_t child;
@@ -557,14 +632,6 @@ struct acl_cmd *acl_cmd_new(struct event_base *base, const struct acl_cmd_config
 	return runner;
 }
 
-/* After SIGKILL a status is a matter of moments, but not of none. */
-static void reap(pid_t pid, int *tries)
-{
-	const struct timespec moment = {.tv_nsec = 1000000};
-	while (waitpid(pid, NULL, WNOHANG) == 0 && --*tries > 0)
-		nanosleep(&moment, NULL);
-}
-
 static void free_all(struct checks *checks)
 {
 	struct acl_cmd_check *check;
@@ -574,18 +641,9 @@ static void free_all(struct checks *checks)
 
 void acl_cmd_free(struct acl_cmd *runner)
 {
-	struct process *process;
-	int tries = REAP_TRIES; /* for all of them together */
 	if (!runner)
 		return;
-	TAILQ_FOREACH(process, &runner->processes, entry)
-	{
-		process_kill(process);
-	}
-	while ((process = TAILQ_FIRST(&runner->processes))) {
-		reap(process->pid, &tries);
-		process_free(process);
-	}
+	processes_end(&runner->processes);
 	free_all(&runner->waiting);
 	free_all(&runner->active);
 	free_all(&runner->ended);
