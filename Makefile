@@ -57,8 +57,8 @@ status := status/snapshot.c $(addprefix status/status_,ask.c call.c http.c json.
 host := $(addprefix host/,background.c capture_file.c command.c file.c instance.c kept.c limits.c log.c log_limit.c \
 	log_line.c log_queue.c log_sink.c names.c process.c readiness.c sandbox.c sandbox_calls.c sandbox_files.c tcp_progress.c user.c why.c)
 
-sources := pptpproxy.c options.c options_file.c options_help.c pair.c acl.c acl_ask.c acl_cmd.c acl_cmd_words.c \
-	call_snoop.c callid_db.c callid/callid_index.c callid/callid_space.c gre_relay.c gre/gre_hold.c gre/gre_socket.c reason.c \
+sources := pptpproxy.c options.c options_file.c options_help.c pair.c acl.c acl_ask.c acl_cmd.c acl_cmd_process.c \
+	acl_cmd_words.c call_snoop.c callid_db.c callid/callid_index.c callid/callid_space.c gre_relay.c gre/gre_hold.c gre/gre_socket.c reason.c \
 	$(addprefix wire/,gre_wire.c pptp_wire.c probe_wire.c) $(addprefix capture/capture,.c _queue.c _tap.c _wire.c) \
 	$(addprefix worker/worker,.c _ask.c _capture.c _drops.c _status.c _tap.c) \
 	$(control) $(doctor) $(explain) $(fastpath) $(host) $(keeper) $(status)

@@ -1,41 +1,28 @@
 /*
- * acl_cmd: a check asks one command after the other; a process is one command that runs.
+ * acl_cmd: a check asks one command after the other; a process (acl_cmd_process) is one command
+ * that runs.
  *
  *   check: waiting -> active (one process after the other) -> ended -> done
- *   process: spawned -> (deadline: killed) -> reaped
  *
  * They are two objects, because a cancelled check is gone at once, while its process takes its
- * place until the system has given back its status. A group is only ever killed before its leader
- * has been reaped: until then its number cannot be anyone else's. done is called from on_pump only,
- * as its last act, because it may free anything, the runner too.
+ * place until the system has given back its status. done is called from on_pump only, as its last
+ * act, because it may free anything, the runner too.
  */
 #include "acl_cmd.h"
 
-#include "host/command.h"
-#include "host/log.h"
+#include "acl_cmd_process.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <event2/event.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
 #include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
 enum {
-	/* Octets of one command's output that reach the log, and that are read at all. */
-	LOGGED_MAX = 16 * 1024,
-	READ_MAX = 1024 * 1024,
-	/* Longer lines of it are logged in pieces. */
-	OUTPUT_LINE_MAX = 200,
 	REASONS_MAX = 320,
-	/* Of acl_cmd_free, a millisecond each. */
-	REAP_TRIES = 200,
 	/* Of checks that wait, by their clients' addresses. Those who share one share its fate. */
 	SOURCES = 1021,
 };
@@ -44,52 +31,15 @@ enum { ENV_PATH, ENV_CLIENT, ENV_LISTEN, ENV_PEER, ENV_COUNT };
 
 TAILQ_HEAD(checks, acl_cmd_check);
 
-/* What all processes of a runner have in common. */
-struct processes {
-	struct event_base *base;
-	unsigned timeout_s;
-	const struct user *as;
-	/* One is gone, its status is -1 where somebody else has taken it; arg is NULL if it was
-	 * abandoned. */
-	void (*ended)(void *ended_arg, void *arg, int status, bool expired);
-	void *ended_arg;
-	TAILQ_HEAD(, process) all;
-	size_t running;
-};
-
-/* What is to be run, and for whom. */
-struct order {
-	const struct acl_cmd_words *words; /* outlive the process */
-	char *address;			   /* one more word */
-	char *const *environment;
-	const char *label; /* heads each line of output; needed until it ends or is abandoned */
-	void *arg;	   /* for ended */
-};
-
-struct process {
-	TAILQ_ENTRY(process) entry;
-	struct processes *processes;
-	const char *label, *name;
-	void *arg;
-	bool abandoned; /* only to be reaped: the two lines above are of no use */
-	pid_t pid;
-	int output; /* read end of the pipe, or -1 */
-	struct event *readable, *deadline;
-	bool expired;
-	size_t taken; /* octets of output so far */
-	size_t length;
-	char line[OUTPUT_LINE_MAX];
-};
-
 struct acl_cmd_check {
 	TAILQ_ENTRY(acl_cmd_check) entry, in_source;
 	struct acl_cmd *runner;
-	struct source *source;	 /* its client's */
-	struct checks *list;	 /* where it stands */
-	struct process *process; /* or NULL */
-	size_t next;		 /* the command that is asked, or to be asked next */
-	bool asked;		 /* one of them ran at all */
-	enum acl_answer answer;	 /* once ended */
+	struct source *source;		 /* its client's */
+	struct checks *list;		 /* where it stands */
+	struct acl_cmd_process *process; /* or NULL */
+	size_t next;			 /* the command that is asked, or to be asked next */
+	bool asked;			 /* one of them ran at all */
+	enum acl_answer answer;		 /* once ended */
 	char reasons[REASONS_MAX];
 	char address[INET_ADDRSTRLEN];
 	char *environment[ENV_COUNT + 1];
@@ -111,7 +61,7 @@ struct acl_cmd {
 	struct checks waiting, active, ended;
 	size_t waiting_count;
 	struct source sources[SOURCES];
-	struct processes processes;
+	struct acl_cmd_processes processes;
 };
 
 /* Checks. */
@@ -185,232 +135,18 @@ __attribute__((format(printf, 2, 3))) static void add_reason(struct acl_cmd_chec
 	va_end(args);
 }
 
-/* Output. */
-
-static void log_line(struct process *process)
-{
-	char text[OUTPUT_LINE_MAX * 4 + 1];
-	if (process->length > 0 && !process->abandoned)
-		log_debug("%s %s: %s", process->label, process->name,
-			  log_escape(text, sizeof(text), process->line, process->length));
-	process->length = 0;
-}
-
-static void take_octet(struct process *process, char octet)
-{
-	if (process->taken++ >= LOGGED_MAX)
-		return;
-	if (octet == '\n' || process->length == sizeof(process->line))
-		log_line(process);
-	if (octet != '\n')
-		process->line[process->length++] = octet ? octet : ' ';
-	if (process->taken == LOGGED_MAX) {
-		log_line(process);
-		if (!process->abandoned)
-			log_debug("%s %s: what else it says is left out", process->label,
-				  process->name);
-	}
-}
-
-static void output_close(struct process *process)
-{
-	log_line(process);
-	if (process->readable)
-		event_free(process->readable);
-	process->readable = NULL;
-	if (process->output >= 0)
-		close(process->output);
-	process->output = -1;
-}
-
-/* Takes one piece of output; false if there is no more, now or ever. */
-static bool read_output(struct process *process)
-{
-	char octets[8 * 1024];
-	if (process->output < 0)
-		return false;
-	ssize_t n = read(process->output, octets, sizeof(octets));
-	for (ssize_t i = 0; i < n; i++)
-		take_octet(process, octets[i]);
-	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
-		output_close(process);
-	return n > 0 && process->taken < READ_MAX;
-}
-
-static void on_readable(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd, (void)what;
-	struct process *process = arg;
-	read_output(process);
-	/* One that never stops talking is left to wait for its deadline. */
-	if (process->readable && process->taken >= READ_MAX)
-		event_del(process->readable);
-}
-
-/* Processes. */
-
-static void on_deadline(evutil_socket_t fd, short what, void *arg);
-
-static void process_free(struct process *process)
-{
-	output_close(process);
-	if (process->deadline)
-		event_free(process->deadline);
-	TAILQ_REMOVE(&process->processes->all, process, entry);
-	free(process);
-}
-
-static struct process *process_new(struct processes *processes, const struct order *order)
-{
-	struct process *process = calloc(1, sizeof(*process));
-	if (!process)
-		return NULL;
-	process->processes = processes;
-	process->label = order->label;
-	process->name = order->words->words[0];
-	process->arg = order->arg;
-	process->output = -1;
-	process->deadline = evtimer_new(processes->base, on_deadline, process);
-	TAILQ_INSERT_TAIL(&processes->all, process, entry);
-	if (!process->deadline) {
-		process_free(process);
-		return NULL;
-	}
-	return process;
-}
-
-static int start_with_words(struct process *process, char **words, char *const *environment)
-{
-	const struct processes *processes = process->processes;
-	const struct timeval timeout = {.tv_sec = processes->timeout_s};
-	int ends[2];
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return errno;
-	/* Our end only: the command's blocks, as it expects. */
-	fcntl(ends[0], F_SETFL, O_NONBLOCK);
-	process->output = ends[0];
-	process->readable =
-	    event_new(processes->base, ends[0], EV_READ | EV_PERSIST, on_readable, process);
-
-	int error = ENOMEM;
-	if (process->readable && event_add(process->readable, NULL) == 0 &&
-	    evtimer_add(process->deadline, &timeout) == 0)
-		error = command_start(&process->pid, words, environment, ends[1], processes->as);
-	close(ends[1]);
-	return error;
-}
-
-/* 0, or an errno. */
-static int process_start(struct processes *processes, const struct order *order,
-			 struct process **started)
-{
-	const struct acl_cmd_words *command = order->words;
-	struct process *process = process_new(processes, order);
-	char **words = calloc(command->count + 2, sizeof(*words));
-	int error = ENOMEM;
-	if (process && words) {
-		memcpy(words, command->words, command->count * sizeof(*words));
-		words[command->count] = order->address;
-		error = start_with_words(process, words, order->environment);
-	}
-	free(words);
-	if (error) {
-		if (process)
-			process_free(process);
-		return error;
-	}
-	*started = process;
-	processes->running++;
-	return 0;
-}
-
-static void process_kill(struct process *process)
-{
-	kill(-process->pid, SIGKILL);
-}
-
-/* If the process has ended, frees it and tells its owner. */
-static bool process_reap(struct process *process)
-{
-	struct processes *processes = process->processes;
-	void *arg = process->abandoned ? NULL : process->arg;
-	bool expired = process->expired;
-	int status = -1;
-	pid_t pid = waitpid(process->pid, &status, WNOHANG);
-	if (pid == 0 || (pid < 0 && errno != ECHILD))
-		return false;
-
-	/* What is there, not up to the end: a grandchild may hold the other end. */
-	while (read_output(process))
-		;
-	process_free(process);
-	processes->running--;
-	processes->ended(processes->ended_arg, arg, status, expired);
-	return true;
-}
-
-static void processes_reap(struct processes *processes)
-{
-	struct process *process, *following;
-	for (process = TAILQ_FIRST(&processes->all); process; process = following) {
-		following = TAILQ_NEXT(process, entry);
-		process_reap(process);
-	}
-}
-
-static void on_deadline(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd, (void)what;
-	struct process *process = arg;
-	/* It may have ended in this very turn of the loop. */
-	if (process_reap(process))
-		return;
-	process->expired = true;
-	process_kill(process);
-}
-
-static void process_abandon(struct process *process)
-{
-	process_kill(process);
-	event_del(process->deadline);
-	output_close(process);
-	process->abandoned = true;
-}
-
-/* After SIGKILL a status is a matter of moments, but not of none. */
-static void reap(pid_t pid, int *tries)
-{
-	const struct timespec moment = {.tv_nsec = 1000000};
-	while (waitpid(pid, NULL, WNOHANG) == 0 && --*tries > 0)
-		nanosleep(&moment, NULL);
-}
-
-static void processes_end(struct processes *processes)
-{
-	struct process *process;
-	int tries = REAP_TRIES; /* for all of them together */
-	TAILQ_FOREACH(process, &processes->all, entry)
-	{
-		process_kill(process);
-	}
-	while ((process = TAILQ_FIRST(&processes->all))) {
-		reap(process->pid, &tries);
-		process_free(process);
-	}
-}
-
 /* A check goes on. */
 
 static int start_next(struct acl_cmd_check *check)
 {
-	const struct order order = {
+	const struct acl_cmd_order order = {
 	    .words = &check->runner->config.commands[check->next],
 	    .address = check->address,
 	    .environment = check->environment,
 	    .label = check->label,
 	    .arg = check,
 	};
-	return process_start(&check->runner->processes, &order, &check->process);
+	return acl_cmd_process_start(&check->runner->processes, &order, &check->process);
 }
 
 static void ask_next(struct acl_cmd_check *check)
@@ -465,7 +201,7 @@ static void on_child(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd, (void)what;
 	struct acl_cmd *runner = arg;
-	processes_reap(&runner->processes);
+	acl_cmd_process_reap_all(&runner->processes);
 }
 
 static void deliver(struct acl_cmd_check *check)
@@ -590,7 +326,7 @@ void acl_cmd_cancel(struct acl_cmd_check *check)
 	if (!check)
 		return;
 	if (check->process)
-		process_abandon(check->process);
+		acl_cmd_process_abandon(check->process);
 	check_free(check);
 }
 
@@ -608,7 +344,7 @@ struct acl_cmd *acl_cmd_new(struct event_base *base, const struct acl_cmd_config
 	TAILQ_INIT(&runner->ended);
 	for (size_t i = 0; i < SOURCES; i++)
 		TAILQ_INIT(&runner->sources[i].waiting);
-	runner->processes = (struct processes){
+	runner->processes = (struct acl_cmd_processes){
 	    .base = base,
 	    .timeout_s = config->timeout_s,
 	    .as = config->as,
@@ -643,7 +379,7 @@ void acl_cmd_free(struct acl_cmd *runner)
 {
 	if (!runner)
 		return;
-	processes_end(&runner->processes);
+	acl_cmd_process_end_all(&runner->processes);
 	free_all(&runner->waiting);
 	free_all(&runner->active);
 	free_all(&runner->ended);

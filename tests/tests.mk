@@ -22,7 +22,7 @@ unit_acl_ask      := acl_ask.o
 unit_file         := host/file.o host/why.o
 unit_options_file := options_file.o host/why.o
 unit_acl          := acl.o tests/unit/no_memory.o host/why.o
-unit_acl_cmd      := acl_cmd.o acl_cmd_words.o acl.o host/command.o host/user.o tests/unit/no_memory.o $(log)
+unit_acl_cmd      := acl_cmd.o acl_cmd_process.o acl_cmd_words.o acl.o host/command.o host/user.o tests/unit/no_memory.o $(log)
 unit_options      := options.o options_help.o options_file.o pair.o acl.o acl_cmd_words.o status/status_call.o host/why.o
 unit_pptp_wire    := wire/pptp_wire.o
 unit_gre_wire     := wire/gre_wire.o
@@ -60,7 +60,7 @@ unit_keeper_capture := keeper/keeper_capture.o host/capture_file.o host/file.o h
 unit_keeper_hold  := keeper/keeper_hold.o keeper/letter.o gre/gre_socket.o host/instance.o control/control_listen.o $(leg) pair.o $(stage)
 unit_keeper_worker := $(addprefix keeper/,keeper_worker.o keeper_spawn.o letter.o link.o) host/why.o
 unit_keeper_trial := $(addprefix keeper/,keeper_trial.o keeper_spawn.o letter.o) $(log)
-unit_keeper_commands := keeper/keeper_commands.o pair.o acl_cmd.o acl_cmd_words.o acl.o host/command.o host/user.o $(log)
+unit_keeper_commands := keeper/keeper_commands.o pair.o acl_cmd.o acl_cmd_process.o acl_cmd_words.o acl.o host/command.o host/user.o $(log)
 unit_worker_status := worker/worker_status.o status/snapshot.o fastpath/fastpath_none.o gre_relay.o gre/gre_hold.o gre/gre_socket.o wire/gre_wire.o \
 	options.o options_help.o options_file.o acl_cmd_words.o status/status_call.o $(unit_control_relay)
 unit_worker_drops := worker/worker_drops.o reason.o $(stage)
