@@ -5,9 +5,13 @@
 #include "control_relay.h"
 
 #include "control/control_conn.h"
+#include "control/control_env.h"
+#include "control/control_graves.h"
 #include "control/control_listen.h"
 #include "control/control_restore.h"
+#include "control/control_rules.h"
 #include "control/control_silence.h"
+#include "control/control_sources.h"
 #include "host/log.h"
 #include "host/monotonic.h"
 

@@ -17,8 +17,16 @@
 #ifndef CONTROL_CONN_OWN_H
 #define CONTROL_CONN_OWN_H
 
+#include "call_snoop.h"
 #include "capture/capture.h"
 #include "control/control_conn.h"
+#include "control/control_env.h"
+#include "control/control_kept.h"
+#include "control/control_pairs.h"
+#include "control/control_pump.h"
+#include "control/control_rules.h"
+#include "control/control_sources.h"
+#include "pair.h"
 
 #include <netinet/in.h>
 

@@ -3,6 +3,9 @@
  */
 #include "control/control_restore.h"
 
+#include "control/control_conn.h"
+#include "control/control_env.h"
+#include "control/control_kept.h"
 #include "control/control_silence.h"
 #include "host/log.h"
 #include "host/monotonic.h"

@@ -7,8 +7,7 @@
 #ifndef CONTROL_RESTORE_H
 #define CONTROL_RESTORE_H
 
-#include "control/control_conn.h"
-
+struct control_env;
 struct control_silence;
 
 /* Restores the connections that env->kept has (NULL: none) with their calls in env->db, and ends
