@@ -11,8 +11,8 @@
  *     |- _end        closing, and any other way out
  *     '- _log        how it is called, what may be told
  *
- * What says that the connection may be gone afterwards has destroyed it, or not: it is not to be
- * touched again. Thread: control thread.
+ * After what says that the connection may be gone it is not to be touched again. Thread: control
+ * thread.
  */
 #ifndef CONTROL_CONN_OWN_H
 #define CONTROL_CONN_OWN_H
@@ -113,7 +113,7 @@ void control_conn_kept_begin(void *arg);
 /* What only the log depends on: in no transaction. */
 void control_conn_kept_note(struct control_conn *conn);
 
-/* ---- control_conn_end.c; but for the first three it may be gone after each ---- */
+/* ---- control_conn_end.c; but for the first two it may be gone after each ---- */
 
 /* It needs its pair no more, and may outlive it. */
 void control_conn_end_pair(struct control_conn *conn);
