@@ -1,41 +1,28 @@
 /*
- * acl_cmd: a check asks one command after the other; a process is one command that runs.
+ * acl_cmd: a check asks one command after the other; a process (acl_cmd_process) is one command
+ * that runs.
  *
  *   check: waiting -> active (one process after the other) -> ended -> done
- *   process: spawned -> (deadline: killed) -> reaped
  *
  * They are two objects, because a cancelled check is gone at once, while its process takes its
- * place until the system has given back its status. A group is only ever killed before its leader
- * has been reaped: until then its number cannot be anyone else's. done is called from on_pump only,
- * as its last act, because it may free anything, the runner too.
+ * place until the system has given back its status. done is called from on_pump only, as its last
+ * act, because it may free anything, the runner too.
  */
 #include "acl_cmd.h"
 
-#include "host/command.h"
-#include "host/log.h"
+#include "acl_cmd_process.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <event2/event.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
 #include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
 enum {
-	/* Octets of one command's output that reach the log, and that are read at all. */
-	LOGGED_MAX = 16 * 1024,
-	READ_MAX = 1024 * 1024,
-	/* Longer lines of it are logged in pieces. */
-	OUTPUT_LINE_MAX = 200,
 	REASONS_MAX = 320,
-	/* Of acl_cmd_free, a millisecond each. */
-	REAP_TRIES = 200,
 	/* Of checks that wait, by their clients' addresses. Those who share one share its fate. */
 	SOURCES = 1021,
 };
@@ -44,28 +31,15 @@ enum { ENV_PATH, ENV_CLIENT, ENV_LISTEN, ENV_PEER, ENV_COUNT };
 
 TAILQ_HEAD(checks, acl_cmd_check);
 
-struct process {
-	TAILQ_ENTRY(process) entry;
-	struct acl_cmd *runner;
-	struct acl_cmd_check *check; /* NULL: cancelled, only to be reaped */
-	pid_t pid;
-	int output; /* read end of the pipe, or -1 */
-	struct event *readable, *deadline;
-	bool expired;
-	size_t taken; /* octets of output so far */
-	size_t length;
-	char line[OUTPUT_LINE_MAX];
-};
-
 struct acl_cmd_check {
 	TAILQ_ENTRY(acl_cmd_check) entry, in_source;
 	struct acl_cmd *runner;
-	struct source *source;	 /* its client's */
-	struct checks *list;	 /* where it stands */
-	struct process *process; /* or NULL */
-	size_t next;		 /* the command that is asked, or to be asked next */
-	bool asked;		 /* one of them ran at all */
-	enum acl_answer answer;	 /* once ended */
+	struct source *source;		 /* its client's */
+	struct checks *list;		 /* where it stands */
+	struct acl_cmd_process *process; /* or NULL */
+	size_t next;			 /* the command that is asked, or to be asked next */
+	bool asked;			 /* one of them ran at all */
+	enum acl_answer answer;		 /* once ended */
 	char reasons[REASONS_MAX];
 	char address[INET_ADDRSTRLEN];
 	char *environment[ENV_COUNT + 1];
@@ -81,15 +55,13 @@ struct source {
 };
 
 struct acl_cmd {
-	struct event_base *base;
 	struct acl_cmd_config config;
 	struct event *child; /* SIGCHLD */
 	struct event *pump;  /* there may be a place for one that waits, or a done to call */
 	struct checks waiting, active, ended;
 	size_t waiting_count;
 	struct source sources[SOURCES];
-	TAILQ_HEAD(, process) processes;
-	size_t running;
+	struct acl_cmd_processes processes;
 };
 
 /* Checks. */
@@ -163,160 +135,28 @@ __attribute__((format(printf, 2, 3))) static void add_reason(struct acl_cmd_chec
 	va_end(args);
 }
 
-/* Output. */
-
-static void log_line(struct process *process)
-{
-	char text[OUTPUT_LINE_MAX * 4 + 1];
-	struct acl_cmd_check *check = process->check;
-	if (process->length > 0 && check)
-		log_debug("%s %s: %s", check->label, command_name(check),
-			  log_escape(text, sizeof(text), process->line, process->length));
-	process->length = 0;
-}
-
-static void take_octet(struct process *process, char octet)
-{
-	if (process->taken++ >= LOGGED_MAX)
-		return;
-	if (octet == '\n' || process->length == sizeof(process->line))
-		log_line(process);
-	if (octet != '\n')
-		process->line[process->length++] = octet ? octet : ' ';
-	if (process->taken == LOGGED_MAX) {
-		log_line(process);
-		if (process->check)
-			log_debug("%s %s: what else it says is left out", process->check->label,
-				  command_name(process->check));
-	}
-}
-
-static void output_close(struct process *process)
-{
-	log_line(process);
-	if (process->readable)
-		event_free(process->readable);
-	process->readable = NULL;
-	if (process->output >= 0)
-		close(process->output);
-	process->output = -1;
-}
-
-/* Takes one piece of output; false if there is no more, now or ever. */
-static bool read_output(struct process *process)
-{
-	char octets[8 * 1024];
-	if (process->output < 0)
-		return false;
-	ssize_t n = read(process->output, octets, sizeof(octets));
-	for (ssize_t i = 0; i < n; i++)
-		take_octet(process, octets[i]);
-	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
-		output_close(process);
-	return n > 0 && process->taken < READ_MAX;
-}
-
-static void on_readable(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd, (void)what;
-	struct process *process = arg;
-	read_output(process);
-	/* One that never stops talking is left to wait for its deadline. */
-	if (process->readable && process->taken >= READ_MAX)
-		event_del(process->readable);
-}
-
-/* Processes. */
-
-static void on_deadline(evutil_socket_t fd, short what, void *arg);
-
-static void process_free(struct process *process)
-{
-	output_close(process);
-	if (process->check)
-		process->check->process = NULL;
-	if (process->deadline)
-		event_free(process->deadline);
-	TAILQ_REMOVE(&process->runner->processes, process, entry);
-	free(process);
-}
-
-static struct process *process_new(struct acl_cmd_check *check)
-{
-	struct acl_cmd *runner = check->runner;
-	struct process *process = calloc(1, sizeof(*process));
-	if (!process)
-		return NULL;
-	process->runner = runner;
-	process->check = check;
-	process->output = -1;
-	process->deadline = evtimer_new(runner->base, on_deadline, process);
-	TAILQ_INSERT_TAIL(&runner->processes, process, entry);
-	if (!process->deadline) {
-		process_free(process);
-		return NULL;
-	}
-	return process;
-}
-
-static int start_with_words(struct process *process, char **words)
-{
-	const struct timeval timeout = {.tv_sec = process->runner->config.timeout_s};
-	int ends[2];
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return errno;
-	/* Our end only: the command's blocks, as it expects. */
-	fcntl(ends[0], F_SETFL, O_NONBLOCK);
-	process->output = ends[0];
-	process->readable =
-	    event_new(process->runner->base, ends[0], EV_READ | EV_PERSIST, on_readable, process);
-
-	int error = ENOMEM;
-	if (process->readable && event_add(process->readable, NULL) == 0 &&
-	    evtimer_add(process->deadline, &timeout) == 0)
-		error = command_start(&process->pid, words, process->check->environment, ends[1],
-				      process->runner->config.as);
-	close(ends[1]);
-	return error;
-}
-
-/* Starts the check's next command. 0, or an errno. */
-static int process_start(struct acl_cmd_check *check)
-{
-	const struct acl_cmd_words *command = &check->runner->config.commands[check->next];
-	struct process *process = process_new(check);
-	char **words = calloc(command->count + 2, sizeof(*words));
-	int error = ENOMEM;
-	if (process && words) {
-		memcpy(words, command->words, command->count * sizeof(*words));
-		words[command->count] = check->address;
-		error = start_with_words(process, words);
-	}
-	free(words);
-	if (error) {
-		if (process)
-			process_free(process);
-		return error;
-	}
-	check->process = process;
-	check->asked = true;
-	check->runner->running++;
-	return 0;
-}
-
-static void process_kill(struct process *process)
-{
-	kill(-process->pid, SIGKILL);
-}
-
 /* A check goes on. */
+
+static int start_next(struct acl_cmd_check *check)
+{
+	const struct acl_cmd_order order = {
+	    .words = &check->runner->config.commands[check->next],
+	    .address = check->address,
+	    .environment = check->environment,
+	    .label = check->label,
+	    .arg = check,
+	};
+	return acl_cmd_process_start(&check->runner->processes, &order, &check->process);
+}
 
 static void ask_next(struct acl_cmd_check *check)
 {
 	for (; check->next < check->runner->config.count; check->next++) {
-		int error = process_start(check);
-		if (error == 0)
+		int error = start_next(check);
+		if (error == 0) {
+			check->asked = true;
 			return;
+		}
 		add_reason(check, "%.100s: cannot be started: %s", command_name(check),
 			   strerror(error));
 	}
@@ -346,48 +186,22 @@ static void judge(struct acl_cmd_check *check, int status, bool expired)
 	ask_next(check);
 }
 
-/* If the process has ended, frees it and lets its check go on. */
-static bool process_reap(struct process *process)
+static void on_ended(void *ended_arg, void *arg, int status, bool expired)
 {
-	struct acl_cmd *runner = process->runner;
-	struct acl_cmd_check *check = process->check;
-	bool expired = process->expired;
-	int status = -1;
-	pid_t pid = waitpid(process->pid, &status, WNOHANG);
-	if (pid == 0 || (pid < 0 && errno != ECHILD))
-		return false;
-
-	/* What is there, not up to the end: a grandchild may hold the other end. */
-	while (read_output(process))
-		;
-	process_free(process);
-	runner->running--;
+	struct acl_cmd *runner = ended_arg;
+	struct acl_cmd_check *check = arg;
 	event_active(runner->pump, EV_TIMEOUT, 0);
-	if (check)
-		judge(check, status, expired);
-	return true;
+	if (!check)
+		return;
+	check->process = NULL;
+	judge(check, status, expired);
 }
 
 static void on_child(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd, (void)what;
 	struct acl_cmd *runner = arg;
-	struct process *process, *following;
-	for (process = TAILQ_FIRST(&runner->processes); process; process = following) {
-		following = TAILQ_NEXT(process, entry);
-		process_reap(process);
-	}
-}
-
-static void on_deadline(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd, (void)what;
-	struct process *process = arg;
-	/* It may have ended in this very turn of the loop. */
-	if (process_reap(process))
-		return;
-	process->expired = true;
-	process_kill(process);
+	acl_cmd_process_reap_all(&runner->processes);
 }
 
 static void deliver(struct acl_cmd_check *check)
@@ -409,7 +223,7 @@ static void on_pump(evutil_socket_t fd, short what, void *arg)
 	struct acl_cmd *runner = arg;
 	struct acl_cmd_check *waiting = TAILQ_FIRST(&runner->waiting);
 	struct acl_cmd_check *ended = TAILQ_FIRST(&runner->ended);
-	if (waiting && runner->running < runner->config.parallel) {
+	if (waiting && runner->processes.running < runner->config.parallel) {
 		check_move(waiting, &runner->active);
 		ask_next(waiting);
 	} else if (ended) {
@@ -448,7 +262,7 @@ static int fill_environment(struct acl_cmd_check *check, const struct acl_cmd_cl
 static bool is_full(const struct acl_cmd *runner)
 {
 	const struct acl_cmd_config *config = &runner->config;
-	size_t free_places = config->parallel - runner->running;
+	size_t free_places = config->parallel - runner->processes.running;
 	return config->waiting_max > 0 &&
 	       runner->waiting_count >= config->waiting_max + free_places;
 }
@@ -507,21 +321,12 @@ struct acl_cmd_check *acl_cmd_start(struct acl_cmd *runner, const struct acl_cmd
 	return check;
 }
 
-static void process_abandon(struct process *process)
-{
-	process_kill(process);
-	event_del(process->deadline);
-	output_close(process);
-	process->check->process = NULL;
-	process->check = NULL;
-}
-
 void acl_cmd_cancel(struct acl_cmd_check *check)
 {
 	if (!check)
 		return;
 	if (check->process)
-		process_abandon(check->process);
+		acl_cmd_process_abandon(check->process);
 	check_free(check);
 }
 
@@ -533,14 +338,20 @@ struct acl_cmd *acl_cmd_new(struct event_base *base, const struct acl_cmd_config
 		why_set(why, "no memory for the external commands");
 		return NULL;
 	}
-	runner->base = base;
 	runner->config = *config;
 	TAILQ_INIT(&runner->waiting);
 	TAILQ_INIT(&runner->active);
 	TAILQ_INIT(&runner->ended);
 	for (size_t i = 0; i < SOURCES; i++)
 		TAILQ_INIT(&runner->sources[i].waiting);
-	TAILQ_INIT(&runner->processes);
+	runner->processes = (struct acl_cmd_processes){
+	    .base = base,
+	    .timeout_s = config->timeout_s,
+	    .as = config->as,
+	    .ended = on_ended,
+	    .ended_arg = runner,
+	};
+	TAILQ_INIT(&runner->processes.all);
 
 	/* Whoever started us may have blocked it. */
 	sigset_t child;
@@ -557,14 +368,6 @@ struct acl_cmd *acl_cmd_new(struct event_base *base, const struct acl_cmd_config
 	return runner;
 }
 
-/* After SIGKILL a status is a matter of moments, but not of none. */
-static void reap(pid_t pid, int *tries)
-{
-	const struct timespec moment = {.tv_nsec = 1000000};
-	while (waitpid(pid, NULL, WNOHANG) == 0 && --*tries > 0)
-		nanosleep(&moment, NULL);
-}
-
 static void free_all(struct checks *checks)
 {
 	struct acl_cmd_check *check;
@@ -574,18 +377,9 @@ static void free_all(struct checks *checks)
 
 void acl_cmd_free(struct acl_cmd *runner)
 {
-	struct process *process;
-	int tries = REAP_TRIES; /* for all of them together */
 	if (!runner)
 		return;
-	TAILQ_FOREACH(process, &runner->processes, entry)
-	{
-		process_kill(process);
-	}
-	while ((process = TAILQ_FIRST(&runner->processes))) {
-		reap(process->pid, &tries);
-		process_free(process);
-	}
+	acl_cmd_process_end_all(&runner->processes);
 	free_all(&runner->waiting);
 	free_all(&runner->active);
 	free_all(&runner->ended);

@@ -5,8 +5,13 @@
 #include "control_relay.h"
 
 #include "control/control_conn.h"
+#include "control/control_env.h"
+#include "control/control_graves.h"
 #include "control/control_listen.h"
+#include "control/control_restore.h"
+#include "control/control_rules.h"
 #include "control/control_silence.h"
+#include "control/control_sources.h"
 #include "host/log.h"
 #include "host/monotonic.h"
 
@@ -189,137 +194,7 @@ void control_relay_set_limits(struct control_relay *relay, const struct control_
 	update_full(relay);
 }
 
-/* ---- what the process before has left ---- */
-
-struct restored_conn {
-	uint64_t number;
-	struct control_conn *conn; /* NULL: it is over */
-};
-
-struct recent {
-	callid_ref call;
-	uint64_t opened_at;
-};
-
-struct restoring {
-	struct control_relay *relay;
-	struct restored_conn *conns; /* in order of their numbers, once all are there */
-	size_t count, room;
-	struct recent *recent; /* calls that opened not long ago; as many as there is memory for */
-	size_t recent_count, recent_room;
-	size_t calls, lost;
-};
-
-static void *room_for_one(void **array, size_t count, size_t *room, size_t size)
-{
-	if (count == *room) {
-		size_t more = *room ? 2 * *room : 64;
-		void *grown = realloc(*array, more * size);
-		if (!grown)
-			return NULL;
-		*array = grown;
-		*room = more;
-	}
-	return (char *)*array + count * size;
-}
-
-static void restore_conn(void *arg, struct control_record *record, const int fds[2])
-{
-	struct restoring *all = arg;
-	void *array = all->conns;
-	struct restored_conn *entry =
-	    room_for_one(&array, all->count, &all->room, sizeof(*all->conns));
-	uint64_t number = record->number;
-
-	all->conns = array;
-	struct control_conn *conn = control_conn_restore(&all->relay->env, record, fds);
-	if (!conn)
-		return;
-	if (!entry) {
-		control_conn_abort(conn);
-		return;
-	}
-	*entry = (struct restored_conn){number, conn};
-	all->count++;
-}
-
-static int by_number(const void *a, const void *b)
-{
-	uint64_t first = ((const struct restored_conn *)a)->number,
-		 second = ((const struct restored_conn *)b)->number;
-	return (first > second) - (first < second);
-}
-
-static void watch_later(struct restoring *all, callid_ref call, const struct callid_info *info)
-{
-	if (!info->open || monotonic_ms() - info->opened_at >= CONTROL_SILENCE_OPENED_MS)
-		return;
-	void *array = all->recent;
-	struct recent *recent =
-	    room_for_one(&array, all->recent_count, &all->recent_room, sizeof(*all->recent));
-	all->recent = array;
-	if (!recent)
-		return;
-	*recent = (struct recent){call, info->opened_at};
-	all->recent_count++;
-}
-
-static int by_opening(const void *a, const void *b)
-{
-	uint64_t first = ((const struct recent *)a)->opened_at,
-		 second = ((const struct recent *)b)->opened_at;
-	return (first > second) - (first < second);
-}
-
-static void restore_call(void *arg, callid_ref call, const struct callid_info *info)
-{
-	struct restoring *all = arg;
-	struct restored_conn key = {.number = info->connection};
-	struct restored_conn *found =
-	    all->count > 0 ? bsearch(&key, all->conns, all->count, sizeof(key), by_number) : NULL;
-
-	if (found && found->conn && control_conn_adopt(found->conn, call, info) == 0) {
-		all->calls++;
-		watch_later(all, call, info);
-		return;
-	}
-	if (found && found->conn) {
-		control_conn_abort(found->conn); /* no memory; ends this call, too */
-		found->conn = NULL;
-	}
-	log_info("#%llu: call ended: %s ID %u: its connection ended with the process before",
-		 (unsigned long long)info->connection, callid_side_name(info->caller),
-		 info->id[info->caller]);
-	callid_db_end(all->relay->env.db, call, monotonic_ms(), NULL);
-	all->relay->env.counts->calls_ended += info->open;
-	all->lost++;
-}
-
-/* Connections first, then their calls; then messages may pass. */
-static void restore(struct control_relay *relay)
-{
-	struct restoring all = {.relay = relay};
-
-	if (relay->env.kept)
-		relay->env.counts->ends[REASON_FAILED] +=
-		    control_kept_each(relay->env.kept, restore_conn, &all);
-	if (all.count > 0)
-		qsort(all.conns, all.count, sizeof(*all.conns), by_number);
-	callid_db_each(relay->env.db, restore_call, &all);
-	if (all.recent_count > 0)
-		qsort(all.recent, all.recent_count, sizeof(*all.recent), by_opening);
-	for (size_t i = 0; i < all.recent_count; i++)
-		control_silence_watch(relay->silence, all.recent[i].call, all.recent[i].opened_at);
-	for (size_t i = 0; i < all.count; i++) {
-		if (all.conns[i].conn)
-			control_conn_go_on(all.conns[i].conn);
-	}
-	if (all.count > 0 || all.lost > 0)
-		log_info("going on with %zu connections and %zu calls; %zu calls lost", all.count,
-			 all.calls, all.lost);
-	free(all.conns);
-	free(all.recent);
-}
+/* ---- birth and death ---- */
 
 static int open_figures(struct control_relay *relay, const struct control_relay_config *config,
 			struct why *why)
@@ -348,8 +223,6 @@ static int open_kept(struct control_relay *relay, const struct control_relay_con
 	relay->env.kept = control_kept_new(&config->keeping, why);
 	return relay->env.kept ? 0 : -1;
 }
-
-/* ---- birth and death ---- */
 
 static int start_tick(struct control_relay *relay)
 {
@@ -462,7 +335,7 @@ struct control_relay *control_relay_open(const struct control_relay_config *conf
 	    open_sources(relay, why) != 0)
 		goto failed;
 	use_rules(relay, config);
-	restore(relay);
+	control_restore(&relay->env, relay->silence);
 	update_full(relay);
 	relay->listen = open_listeners(relay, config, why);
 	if (!relay->listen)
@@ -552,7 +425,7 @@ int control_relay_end_call(struct control_relay *relay, uint64_t connection, int
 	struct control_conn *conn = LIST_FIRST(&relay->env.conns);
 	while (conn && control_conn_number(conn) != connection)
 		conn = control_conn_next(conn);
-	return conn ? control_conn_end_call(conn, client_id, told) : why_set(told, "no such call");
+	return conn ? control_conn_calls_end(conn, client_id, told) : why_set(told, "no such call");
 }
 
 static void close_listeners(struct control_relay *relay)
@@ -603,7 +476,7 @@ void control_relay_leave(struct control_relay *relay)
 		return;
 	close_listeners(relay);
 	while (!LIST_EMPTY(&relay->env.conns))
-		control_conn_leave(LIST_FIRST(&relay->env.conns));
+		control_conn_kept_leave(LIST_FIRST(&relay->env.conns));
 	free_relay(relay);
 }
 

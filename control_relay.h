@@ -14,6 +14,7 @@
 #include "control/control_conn.h"
 #include "control/control_kept.h"
 #include "control/control_listen.h"
+#include "control/control_pairs.h"
 #include "host/why.h"
 #include "pair.h"
 

@@ -3,21 +3,20 @@
  *
  * What log_open makes is one struct writer. It is kept on the heap, because a writer that hangs in
  * the system is left behind by log_close, and a later log_open must not meet it again. `lock`
- * guards `current` and all fields of a writer that both sides use; the descriptor belongs to the
+ * guards `current` and all fields of a writer that both sides use; where lines go belongs to the
  * thread.
  */
 #include "host/log.h"
 
+#include "host/log_line.h"
 #include "host/log_queue.h"
+#include "host/log_sink.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
@@ -27,20 +26,11 @@
 enum {
 	CHUNK_OCTETS = 16 * 1024,
 	CLOSE_SECONDS = 1,
-	GATHER_MS = 5,	/* for more lines, after some have been written */
-	STAMP_MAX = 48, /* of any year that there is */
-	HEAD_MAX = 1 + STAMP_MAX + 16,
-	DUMP_OCTETS_A_LINE = 16,
-	DUMP_LINE_MAX = 96,
+	GATHER_MS = 5, /* for more lines, after some have been written */
 	DUMP_OCTETS_MAX = 65535,
 };
 
-enum { STYLE_STAMP = 1, STYLE_PRIORITY = 2 };
-
 struct writer {
-	struct log_config config;
-	char *path; /* config's */
-	unsigned style;
 	struct log_queue queue;
 	pthread_t thread;
 	pthread_cond_t work, ended;
@@ -49,10 +39,8 @@ struct writer {
 	bool idle;	/* waits for the next line, whatever it is */
 	bool gathering; /* waits for many, or until time is up */
 
-	/* The thread's own. */
-	int fd;
-	bool torn;		 /* the last write ended within a line */
-	unsigned long unwritten; /* lines that the system refused, not told yet */
+	/* The thread's own, once it runs. */
+	struct log_sink sink;
 	char chunk[CHUNK_OCTETS];
 };
 
@@ -61,93 +49,13 @@ static struct writer *current;
 static atomic_int wanted = LOG_LEVEL_INFO;
 static atomic_uint style;
 
-/* Lines. */
-
-struct line {
-	char text[LOG_LINE_MAX + 1]; /* the newline is counted in, no NUL */
-	size_t length;
-};
-
-/* "2026-01-31T12:00:00.123 ": the part that lasts a second is made once in that second. */
-static size_t put_stamp(char *out)
-{
-	static _Thread_local struct {
-		time_t at;
-		size_t length;
-		char text[STAMP_MAX];
-	} second = {.at = -1};
-	struct timespec now;
-	clock_gettime(CLOCK_REALTIME, &now);
-	if (now.tv_sec != second.at) {
-		struct tm tm;
-		localtime_r(&now.tv_sec, &tm);
-		second.length = strftime(second.text, STAMP_MAX, "%Y-%m-%dT%H:%M:%S.", &tm);
-		second.at = now.tv_sec;
-	}
-	long ms = now.tv_nsec / 1000000;
-	char rest[] = {(char)('0' + ms / 100), (char)('0' + ms / 10 % 10), (char)('0' + ms % 10),
-		       ' '};
-	memcpy(out, second.text, second.length);
-	memcpy(out + second.length, rest, sizeof(rest));
-	return second.length + sizeof(rest);
-}
-
-/* What stands before the message. For syslog the line starts with its level as a digit, which the
- * writer takes off again. */
-static size_t put_head(char out[static HEAD_MAX], unsigned how, enum log_level level)
-{
-	static const char *const names[] = {
-	    [LOG_LEVEL_ERROR] = "error: ", [LOG_LEVEL_WARNING] = "warning: ",
-	    [LOG_LEVEL_INFO] = "",	   [LOG_LEVEL_DEBUG] = "",
-	    [LOG_LEVEL_DUMP] = "",
-	};
-	size_t length = 0;
-	if (how & STYLE_PRIORITY)
-		out[length++] = (char)('0' + level);
-	if (how & STYLE_STAMP)
-		length += put_stamp(out + length);
-	return (size_t)(stpcpy(out + length, names[level]) - out);
-}
-
-static void line_begin(struct line *line, unsigned how, enum log_level level)
-{
-	line->length = put_head(line->text, how, level);
-}
-
-static void line_format(struct line *line, const char *format, va_list args)
-{
-	size_t room = LOG_LINE_MAX - line->length;
-	int length = vsnprintf(line->text + line->length, room + 1, format, args);
-	if (length < 0)
-		length = 0;
-	if ((size_t)length > room) {
-		line->length = LOG_LINE_MAX;
-		memcpy(line->text + line->length - 3, "...", 3);
-	} else {
-		line->length += (size_t)length;
-	}
-	for (size_t i = 0; i < line->length; i++)
-		if ((unsigned char)line->text[i] < ' ' || line->text[i] == 0x7f)
-			line->text[i] = '?';
-	line->text[line->length++] = '\n';
-}
-
-__attribute__((format(printf, 2, 3))) static void line_set(struct line *line, const char *format,
-							   ...)
-{
-	va_list args;
-	va_start(args, format);
-	line_format(line, format, args);
-	va_end(args);
-}
-
 /* The callers' side. */
 
 static void tell_lost(struct writer *writer)
 {
-	struct line line;
-	line_begin(&line, writer->style, LOG_LEVEL_WARNING);
-	line_set(&line, "%lu log lines were lost", log_queue_forgive(&writer->queue));
+	struct log_line line;
+	log_line_begin(&line, writer->sink.style, LOG_LEVEL_WARNING);
+	log_line_set(&line, "%lu log lines were lost", log_queue_forgive(&writer->queue));
 	log_queue_put(&writer->queue, line.text, line.length);
 }
 
@@ -186,11 +94,11 @@ bool log_wants(enum log_level level)
 		if (!log_wants(level))                                                             \
 			return;                                                                    \
 		int saved_errno = errno;                                                           \
-		struct line line;                                                                  \
+		struct log_line line;                                                              \
 		va_list args;                                                                      \
 		va_start(args, format);                                                            \
-		line_begin(&line, atomic_load(&style), level);                                     \
-		line_format(&line, format, args);                                                  \
+		log_line_begin(&line, atomic_load(&style), level);                                 \
+		log_line_format(&line, format, args);                                              \
 		va_end(args);                                                                      \
 		submit(line.text, line.length);                                                    \
 		errno = saved_errno;                                                               \
@@ -216,28 +124,6 @@ void(log_debug)(const char *format, ...)
 	SUBMIT(LOG_LEVEL_DEBUG);
 }
 
-static size_t put_dump_line(char *out, const uint8_t *octets, size_t offset, size_t count)
-{
-	size_t length = 0;
-	if (atomic_load(&style) & STYLE_PRIORITY)
-		out[length++] = '0' + LOG_LEVEL_DUMP;
-	length += (size_t)sprintf(out + length, "    %04zx ", offset);
-	for (size_t i = 0; i < DUMP_OCTETS_A_LINE; i++) {
-		const char *gap = i == DUMP_OCTETS_A_LINE / 2 ? " " : "";
-		if (i < count)
-			length += (size_t)sprintf(out + length, "%s %02x", gap, octets[offset + i]);
-		else
-			length += (size_t)sprintf(out + length, "%s   ", gap);
-	}
-	length += (size_t)sprintf(out + length, "  ");
-	for (size_t i = 0; i < count; i++) {
-		uint8_t octet = octets[offset + i];
-		out[length++] = octet >= ' ' && octet < 0x7f ? (char)octet : '.';
-	}
-	out[length++] = '\n';
-	return length;
-}
-
 void log_dump(const char *title, const uint8_t *octets, size_t length)
 {
 	if (!log_wants(LOG_LEVEL_DUMP))
@@ -245,19 +131,20 @@ void log_dump(const char *title, const uint8_t *octets, size_t length)
 	if (length > DUMP_OCTETS_MAX)
 		length = DUMP_OCTETS_MAX;
 
-	struct line head;
-	line_begin(&head, atomic_load(&style), LOG_LEVEL_DUMP);
-	line_set(&head, "%s", title);
-	size_t lines = (length + DUMP_OCTETS_A_LINE - 1) / DUMP_OCTETS_A_LINE;
-	char *text = malloc(head.length + lines * DUMP_LINE_MAX);
+	struct log_line head;
+	unsigned how = atomic_load(&style);
+	log_line_begin(&head, how, LOG_LEVEL_DUMP);
+	log_line_set(&head, "%s", title);
+	size_t lines = (length + LOG_LINE_OCTETS - 1) / LOG_LINE_OCTETS;
+	char *text = malloc(head.length + lines * LOG_LINE_OCTETS_TEXT);
 	if (!text)
 		return;
 	memcpy(text, head.text, head.length);
 	size_t used = head.length;
-	for (size_t at = 0; at < length; at += DUMP_OCTETS_A_LINE) {
+	for (size_t at = 0; at < length; at += LOG_LINE_OCTETS) {
 		size_t left = length - at;
-		used += put_dump_line(text + used, octets, at,
-				      left < DUMP_OCTETS_A_LINE ? left : DUMP_OCTETS_A_LINE);
+		used += log_line_put_octets(text + used, how, octets, at,
+					    left < LOG_LINE_OCTETS ? left : LOG_LINE_OCTETS);
 	}
 	submit(text, used);
 	free(text);
@@ -293,106 +180,11 @@ char *log_escape(char *out, size_t size, const void *octets, size_t length)
 
 /* The writer thread. */
 
-static int open_file(const char *path)
-{
-	/* Non-blocking, so that a FIFO without a reader fails instead of holding the start. */
-	return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
-}
-
-/* Returns how many octets the system took; errno says why if that is not all. */
-static size_t write_all(int fd, const char *text, size_t length)
-{
-	size_t done = 0;
-	while (done < length) {
-		ssize_t n = write(fd, text + done, length - done);
-		if (n >= 0) {
-			done += (size_t)n;
-		} else if (errno == EAGAIN) {
-			struct pollfd ready = {.fd = fd, .events = POLLOUT};
-			poll(&ready, 1, -1);
-		} else if (errno != EINTR) {
-			break;
-		}
-	}
-	return done;
-}
-
-/* Before the first line after a failure: whether the outside takes lines again. */
-static bool tell_unwritten(struct writer *writer)
-{
-	struct line line;
-	if (writer->torn && write_all(writer->fd, "\n", 1) < 1)
-		return false;
-	writer->torn = false;
-	line_begin(&line, writer->style, LOG_LEVEL_WARNING);
-	line_set(&line, "%lu log lines were lost", writer->unwritten);
-	size_t done = write_all(writer->fd, line.text, line.length);
-	writer->torn = done > 0 && done < line.length;
-	if (done < line.length)
-		return false;
-	writer->unwritten = 0;
-	return true;
-}
-
-static void emit_text(struct writer *writer, const char *text, size_t length)
-{
-	size_t done = 0;
-	if (writer->unwritten == 0 || tell_unwritten(writer)) {
-		done = write_all(writer->fd, text, length);
-		if (done > 0)
-			writer->torn = text[done - 1] != '\n';
-	}
-	writer->unwritten += log_queue_lines(text + done, length - done);
-}
-
-static void emit_syslog(const char *text, size_t length)
-{
-	static const int priorities[] = {
-	    [LOG_LEVEL_ERROR] = LOG_ERR,  [LOG_LEVEL_WARNING] = LOG_WARNING,
-	    [LOG_LEVEL_INFO] = LOG_INFO,  [LOG_LEVEL_DEBUG] = LOG_DEBUG,
-	    [LOG_LEVEL_DUMP] = LOG_DEBUG,
-	};
-	for (const char *end = text + length; text < end;) {
-		const char *newline = memchr(text, '\n', (size_t)(end - text));
-		const char *stop = newline ? newline : end;
-		/* A line that was formatted just before log_open has no digit. */
-		bool marked = *text >= '0' && *text <= '0' + LOG_LEVEL_DUMP;
-		syslog(marked ? priorities[*text - '0'] : LOG_NOTICE, "%.*s",
-		       (int)(stop - text - marked), text + marked);
-		text = stop + 1;
-	}
-}
-
-static void reopen_file(struct writer *writer)
-{
-	struct line line;
-	int fd = open_file(writer->config.path);
-	if (fd < 0) {
-		line_begin(&line, writer->style, LOG_LEVEL_WARNING);
-		line_set(&line, "cannot open %s anew: %s; the old file is kept",
-			 writer->config.path, strerror(errno));
-		emit_text(writer, line.text, line.length);
-		return;
-	}
-	close(writer->fd);
-	writer->fd = fd;
-	writer->torn = false;
-}
-
-static void change_file(struct writer *writer, int next)
-{
-	close(writer->fd);
-	writer->fd = next;
-	writer->torn = false;
-}
-
 static void writer_free(struct writer *writer)
 {
-	if (writer->fd >= 0)
-		close(writer->fd);
+	log_sink_close(&writer->sink);
 	if (writer->next >= 0)
 		close(writer->next);
-	free(writer->path);
 	log_queue_clear(&writer->queue);
 	pthread_cond_destroy(&writer->work);
 	pthread_cond_destroy(&writer->ended);
@@ -452,13 +244,10 @@ static void *writer_main(void *arg)
 
 		/* First: what was logged after log_reopen must not be in the old file. */
 		if (reopen)
-			reopen_file(writer);
+			log_sink_reopen(&writer->sink);
 		if (next >= 0)
-			change_file(writer, next);
-		if (writer->config.target == LOG_TO_SYSLOG)
-			emit_syslog(writer->chunk, length);
-		else if (length > 0)
-			emit_text(writer, writer->chunk, length);
+			log_sink_change(&writer->sink, next);
+		log_sink_write(&writer->sink, writer->chunk, length);
 
 		pthread_mutex_lock(&lock);
 		if (writer->queue.used == 0 && writer->queue.lost > 0)
@@ -476,15 +265,12 @@ static void *writer_main(void *arg)
 
 /* Life. */
 
-static struct writer *writer_new(const struct log_config *config)
+static struct writer *writer_new(void)
 {
 	struct writer *writer = calloc(1, sizeof(*writer));
 	if (!writer)
 		return NULL;
-	writer->config = *config;
-	writer->fd = writer->next = -1;
-	writer->path = config->path ? strdup(config->path) : NULL;
-	writer->config.path = writer->path;
+	writer->sink.fd = writer->next = -1;
 
 	pthread_condattr_t attributes;
 	pthread_condattr_init(&attributes);
@@ -492,8 +278,7 @@ static struct writer *writer_new(const struct log_config *config)
 	pthread_cond_init(&writer->work, &attributes);
 	pthread_cond_init(&writer->ended, &attributes);
 	pthread_condattr_destroy(&attributes);
-	if ((config->path && !writer->path) ||
-	    log_queue_init(&writer->queue, LOG_QUEUE_OCTETS) < 0) {
+	if (log_queue_init(&writer->queue, LOG_QUEUE_OCTETS) < 0) {
 		writer_free(writer);
 		return NULL;
 	}
@@ -513,37 +298,22 @@ static int start_thread(struct writer *writer)
 
 int log_open(const struct log_config *config, struct why *why)
 {
-	struct writer *writer = writer_new(config);
+	struct writer *writer = writer_new();
 	if (!writer)
 		return why_set(why, "no memory for the log");
-	if (config->target == LOG_TO_FILE) {
-		writer->fd = log_open_file(config->path, why);
-		if (writer->fd < 0) {
-			writer_free(writer);
-			return -1;
-		}
-	} else if (config->target == LOG_TO_DESCRIPTOR) {
-		writer->fd = config->fd;
-	} else if (config->target == LOG_TO_STDOUT) {
-		/* One of its own, whatever becomes of descriptor 1. Without one, lines are lost. */
-		writer->fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-	} else {
-		openlog(config->name, LOG_PID | LOG_NDELAY, LOG_DAEMON);
+	if (log_sink_open(&writer->sink, config, why) != 0) {
+		writer_free(writer);
+		return -1;
 	}
-
-	if (config->target == LOG_TO_SYSLOG)
-		writer->style = STYLE_PRIORITY;
-	else if (config->target != LOG_TO_STDOUT || isatty(STDOUT_FILENO))
-		writer->style = STYLE_STAMP;
 
 	int error = start_thread(writer);
 	if (error) {
 		if (config->target == LOG_TO_DESCRIPTOR)
-			writer->fd = -1;
+			writer->sink.fd = -1;
 		writer_free(writer);
 		return why_set(why, "cannot start the log's thread: %s", strerror(error));
 	}
-	atomic_store(&style, writer->style);
+	atomic_store(&style, writer->sink.style);
 	atomic_store(&wanted, (int)config->level);
 	pthread_mutex_lock(&lock);
 	current = writer;
@@ -554,7 +324,7 @@ int log_open(const struct log_config *config, struct why *why)
 void log_reopen(void)
 {
 	pthread_mutex_lock(&lock);
-	if (current && current->config.target == LOG_TO_FILE) {
+	if (current && current->sink.target == LOG_TO_FILE) {
 		current->reopen = true;
 		wake(current);
 	}
@@ -563,17 +333,14 @@ void log_reopen(void)
 
 int log_open_file(const char *path, struct why *why)
 {
-	int fd = open_file(path);
-	if (fd < 0)
-		why_set(why, "cannot open log file %.200s: %s", path, strerror(errno));
-	return fd;
+	return log_sink_open_file(path, why);
 }
 
 void log_replace(int fd)
 {
 	pthread_mutex_lock(&lock);
 	int unused = fd;
-	if (current && current->config.target == LOG_TO_DESCRIPTOR) {
+	if (current && current->sink.target == LOG_TO_DESCRIPTOR) {
 		unused = current->next; /* of an earlier one */
 		current->next = fd;
 		wake(current);
@@ -611,7 +378,7 @@ void log_close(void)
 		return;
 	}
 	pthread_join(writer->thread, NULL);
-	if (writer->config.target == LOG_TO_SYSLOG)
+	if (writer->sink.target == LOG_TO_SYSLOG)
 		closelog();
 	writer_free(writer);
 }

@@ -1,13 +1,13 @@
 # Units, fuzzers, variants with sanitizers, coverage, and the tools of the network tests. Part of the Makefile above it.
 
 # A unit test links its module and what that stands on, nothing else.
-log   := host/why.o host/log.o host/log_queue.o
+log   := host/why.o $(addprefix host/log,.o _line.o _queue.o _sink.o)
 table := callid_db.o callid/callid_index.o callid/callid_space.o host/kept.o host/why.o
 capture := $(addprefix capture/capture,.o _queue.o _wire.o) host/capture_file.o host/file.o
 leg   := control/control_leg.o control/control_graves.o host/tcp_progress.o host/kept.o host/why.o
 far   := tests/unit/loopback.o
 stage := tests/unit/stage.o $(far) host/names.o $(log)
-conn  := control/control_conn.o acl_cmd_words.o control/control_sources.o control/control_pairs.o control/control_rules.o reason.o host/log_limit.o control/control_dial.o control/control_pump.o $(leg) control/control_kept.o call_snoop.o $(table) \
+conn  := $(addprefix control/control_conn,.o _access.o _calls.o _end.o _kept.o _log.o _pass.o _request.o) acl_cmd_words.o control/control_sources.o control/control_pairs.o control/control_rules.o reason.o host/log_limit.o control/control_dial.o control/control_pump.o $(leg) control/control_kept.o call_snoop.o $(table) \
 	$(capture) wire/pptp_wire.o acl_ask.o acl.o pair.o tests/unit/asker.o tests/unit/talk.o $(stage)
 unit_why          := host/why.o
 unit_kept         := host/kept.o host/why.o tests/unit/stepping.o
@@ -22,7 +22,7 @@ unit_acl_ask      := acl_ask.o
 unit_file         := host/file.o host/why.o
 unit_options_file := options_file.o host/why.o
 unit_acl          := acl.o tests/unit/no_memory.o host/why.o
-unit_acl_cmd      := acl_cmd.o acl_cmd_words.o acl.o host/command.o host/user.o tests/unit/no_memory.o $(log)
+unit_acl_cmd      := acl_cmd.o acl_cmd_process.o acl_cmd_words.o acl.o host/command.o host/user.o tests/unit/no_memory.o $(log)
 unit_options      := options.o options_help.o options_file.o pair.o acl.o acl_cmd_words.o status/status_call.o host/why.o
 unit_pptp_wire    := wire/pptp_wire.o
 unit_gre_wire     := wire/gre_wire.o
@@ -37,7 +37,7 @@ unit_control_leg  := $(leg) $(far)
 unit_control_pump := control/control_pump.o reason.o host/log_limit.o $(leg) call_snoop.o $(table) $(capture) wire/pptp_wire.o $(log) $(far)
 unit_control_dial := control/control_dial.o host/log_limit.o $(leg) pair.o $(stage)
 unit_control_conn := $(conn)
-unit_control_relay := control_relay.o control/control_silence.o control/control_listen.o $(conn)
+unit_control_relay := control_relay.o control/control_restore.o control/control_silence.o control/control_listen.o $(conn)
 unit_control_silence := control/control_silence.o host/log_limit.o $(table) $(stage)
 unit_control_pairs := control/control_pairs.o pair.o host/kept.o host/why.o
 unit_control_rules := control/control_rules.o acl.o acl_cmd_words.o host/kept.o host/why.o
@@ -61,7 +61,7 @@ unit_keeper_hold  := keeper/keeper_hold.o keeper/letter.o gre/gre_socket.o host/
 unit_keeper_log   := keeper/keeper_log.o $(log)
 unit_keeper_worker := $(addprefix keeper/,keeper_worker.o keeper_spawn.o letter.o link.o) host/why.o
 unit_keeper_trial := $(addprefix keeper/,keeper_trial.o keeper_spawn.o letter.o) $(log)
-unit_keeper_commands := keeper/keeper_commands.o pair.o acl_cmd.o acl_cmd_words.o acl.o host/command.o host/user.o $(log)
+unit_keeper_commands := keeper/keeper_commands.o pair.o acl_cmd.o acl_cmd_process.o acl_cmd_words.o acl.o host/command.o host/user.o $(log)
 unit_worker_status := worker/worker_status.o status/snapshot.o fastpath/fastpath_none.o gre_relay.o gre/gre_hold.o gre/gre_socket.o wire/gre_wire.o \
 	options.o options_help.o options_file.o acl_cmd_words.o status/status_call.o $(unit_control_relay)
 unit_worker_listen := $(addprefix worker/worker_,listen.o legs.o wishes.o) keeper/link.o host/why.o

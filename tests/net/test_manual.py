@@ -479,7 +479,7 @@ def test_messages():
 def complaints():
     """What the program can say as an error or a warning, as format strings."""
     text = sources_text(*SAYING)
-    calls = r"\blog_(?:error|warning)\(|\bline_begin\([^;]*LOG_LEVEL_(?:ERROR|WARNING)\);\s*line_set\([^\",]*,"
+    calls = r"\blog_(?:error|warning)\(|\blog_line_begin\([^;]*LOG_LEVEL_(?:ERROR|WARNING)\);\s*log_line_set\([^\",]*,"
     found = re.findall(rf"(?:{calls})\s*({LITERAL})", text)
     assert len(found) == len(re.findall(rf"(?:{calls})(?!const)", text)), "one whose format is no string"
     return [joined(literal) for literal in found]

@@ -3,6 +3,11 @@
  * octet.
  */
 #include "control/control_conn.h"
+#include "control/control_env.h"
+#include "control/control_kept.h"
+#include "control/control_pairs.h"
+#include "control/control_rules.h"
+#include "control/control_sources.h"
 
 #include "host/log.h"
 #include "host/monotonic.h"

@@ -233,6 +233,18 @@ static void a_connection_that_was_closing(void **state)
 	assert_int_equal(stage_log_count(": closed: "), 1);
 }
 
+/* And never does: the next process waits no longer than the one before would have. */
+static void a_closing_connection_is_not_waited_for_long(void **state)
+{
+	(void)state;
+	struct talk talk = come_and_call(7, 9);
+	loopback_close(talk.client);
+	stage_hear_end(talk.server);
+	go_on();
+	STAGE_UNTIL(released == 1);
+	loopback_close(talk.server);
+}
+
 static void a_connection_whose_descriptors_are_gone(void **state)
 {
 	(void)state;
@@ -325,6 +337,24 @@ static void an_open_call_needs_no_handshake(void **state)
 	leave(&talk);
 }
 
+/* The server has a call to answer, and has not accepted the connection yet. */
+static void a_handshake_has_its_deadline_again(void **state)
+{
+	(void)state;
+	struct talk talk = {.client = loopback_connect(1, 3, pair.listen.port), .server = -1};
+	talk_connect(&talk, server);
+	talk_pass(talk.client, talk.server, PPTP_OUTGOING_CALL_REQUEST);
+	record_of(1)->established = false;
+	handshake_timeout_s = 0;
+	go_on();
+	stage_hear_end(talk.client);
+	stage_hear_end(talk.server);
+	assert_true(stage_logged("for the server's Start-Control-Connection-Reply"));
+	loopback_close(talk.client);
+	loopback_close(talk.server);
+	STAGE_UNTIL(released == 1);
+}
+
 static void silence_is_still_told(void **state)
 {
 	(void)state;
@@ -350,11 +380,13 @@ int main(void)
 	    CASE(connections_go_on),
 	    CASE(an_end_while_nobody_is_there),
 	    CASE(a_connection_that_was_closing),
+	    CASE(a_closing_connection_is_not_waited_for_long),
 	    CASE(a_connection_whose_descriptors_are_gone),
 	    CASE(a_connection_that_nobody_keeps),
 	    CASE(calls_of_a_connection_that_was_not_kept),
 	    CASE(positions_that_cannot_be),
 	    CASE(an_open_call_needs_no_handshake),
+	    CASE(a_handshake_has_its_deadline_again),
 	    CASE(silence_is_still_told),
 	};
 	return cmocka_run_group_tests_name("control_restore", tests, stage_open, stage_close) != 0;
