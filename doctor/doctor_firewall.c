@@ -25,7 +25,7 @@ enum kind {
 	KINDS
 };
 
-enum { TOLD_MAX = 256 };
+enum { TOLD_MAX = 256, COMMAND_MS = 10000 };
 
 struct firewall {
 	struct doctor_report *report;
@@ -423,7 +423,7 @@ static char *ask_program(struct doctor_report *report, const char *const *words)
 {
 	struct why why;
 	char *text;
-	if (doctor_command_run(words, &text, &why) == DOCTOR_COMMAND_FAILED)
+	if (doctor_command_run(words, COMMAND_MS, &text, &why) == DOCTOR_COMMAND_FAILED)
 		tell_unseen(report, why.text);
 	return text;
 }
