@@ -82,20 +82,21 @@ static bool request(struct call *call)
 	return false;
 }
 
-/* What has come meanwhile. */
-static void listen_to_control(struct call *call)
+/* What has come meanwhile. Whoever sends faster than we read is left at the end. */
+static void listen_to_control(struct call *call, uint64_t end)
 {
 	const uint8_t *message;
 	uint16_t type;
 	enum doctor_talk_answer answer;
-	while ((answer = doctor_talk_receive(call->talk, 0, &message, &type)) == DOCTOR_TALK_OK) {
+	while ((answer = doctor_talk_receive(call->talk, 0, &message, &type)) == DOCTOR_TALK_OK &&
+	       monotonic_ms() < end) {
 		if (type == PPTP_CALL_DISCONNECT_NOTIFY &&
 		    pptp_wire_at12(message) == call->server_id) {
 			call->hung_up = true;
 			call->result = pptp_wire_result(message);
 		}
 	}
-	call->lost = answer != DOCTOR_TALK_SILENT;
+	call->lost = answer == DOCTOR_TALK_ENDED || answer == DOCTOR_TALK_LIES;
 }
 
 static void clear(struct call *call)
@@ -172,13 +173,14 @@ static void take_packet(struct call *call, uint32_t source, const uint8_t *octet
 		call->answer_ms = now_ms(call);
 }
 
-static void take_packets(struct call *call)
+static void take_packets(struct call *call, uint64_t end)
 {
 	static uint8_t octets[PACKET_ROOM];
 	struct sockaddr_in from;
 	socklen_t size = sizeof(from);
 	ssize_t got;
-	while ((got = recvfrom(call->config->sockets->receive_fd, octets, sizeof(octets), 0,
+	while (monotonic_ms() < end &&
+	       (got = recvfrom(call->config->sockets->receive_fd, octets, sizeof(octets), 0,
 			       (struct sockaddr *)&from, &size)) > 0) {
 		size_t header = (size_t)(octets[0] & 0x0F) * 4;
 		if ((size_t)got > header)
@@ -193,7 +195,7 @@ static void exchange(struct call *call)
 {
 	uint64_t end = monotonic_ms() + call->config->timeout_s * 1000, next = 0;
 	/* It may have hung up in the same breath in which it replied. */
-	listen_to_control(call);
+	listen_to_control(call, end);
 	while (call->answer_ms == 0 && !call->hung_up && !call->lost && call->icmp_error == 0) {
 		uint64_t now = monotonic_ms();
 		if (now >= end)
@@ -210,9 +212,9 @@ static void exchange(struct call *call)
 		uint64_t until = next < end ? next : end;
 		if (poll(wait, 3, until > now ? (int)(until - now) : 0) <= 0)
 			continue;
-		take_packets(call);
+		take_packets(call, end);
 		if (wait[1].revents)
-			listen_to_control(call);
+			listen_to_control(call, end);
 		if (wait[2].revents)
 			hear_icmp(call);
 	}

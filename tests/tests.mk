@@ -89,6 +89,7 @@ unit_status_view  := status/status_view.o status/status_table.o status/status_li
 unit_probe_wire   := wire/probe_wire.o wire/pptp_wire.o wire/gre_wire.o
 unit_doctor_kernel := doctor/doctor_kernel.o doctor/doctor_sockets.o doctor/doctor_report.o
 unit_doctor_report := doctor/doctor_report.o
+unit_doctor_call := doctor/doctor_call.o doctor/doctor_report.o $(unit_probe_wire)
 unit_doctor_command := doctor/doctor_command.o host/command.o host/user.o host/why.o
 unit_doctor_firewall := $(addprefix doctor/doctor_,firewall.o rules.o nft.o iptables.o) $(unit_doctor_report) $(unit_doctor_command)
 ifeq ($(WITH_FASTPATH),yes)
@@ -124,6 +125,7 @@ $(addprefix $(B)/tests/unit/test_,acl acl_cmd callid_index callid_space explain_
 $(addprefix $(B)/tests/unit/test_,control_relay control_restore keeper_worker status_http worker_status): LDLIBS += \
 	-Wl,--wrap=clock_gettime
 $(B)/tests/unit/test_control_kept: LDLIBS += $(steps:%=-Wl,--wrap=%)
+$(B)/tests/unit/test_doctor_call: LDLIBS += -Wl,--wrap=recvfrom
 $(B)/tests/unit/test_link: LDLIBS += -Wl,--wrap=sendmsg,--wrap=recvmsg
 $(B)/tests/unit/test_call_model: LDLIBS += -Wl,--wrap=getrandom
 $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $$(addprefix $(B)/,$$(unit_$$*))

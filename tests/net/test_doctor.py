@@ -7,7 +7,9 @@ import shutil
 import socket
 import sys
 import tempfile
-from contextlib import closing, contextmanager
+import threading
+import time
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -16,7 +18,7 @@ from lab.dns import Dns, Etc
 from lab.doctor import Examination, examine
 from lab.errors import Skip
 from lab.fake import FakeServer, World
-from lab.messages import (CCRQ, CDN, ECHO_RP, ECHO_RQ, OCRP, OCRQ, SCCRP, SCCRQ, STOP_RP, STOP_RQ, build)
+from lab.messages import (CCRQ, CDN, ECHO_RP, ECHO_RQ, OCRP, OCRQ, SCCRP, SCCRQ, STOP_RP, STOP_RQ, WEN, build)
 from lab.netns import RUN_PREFIX, ip, need, private_mounts
 from lab.proc import Proc, wait_until
 from lab.proxy import ROOT, Proxy, program
@@ -764,6 +766,49 @@ def test_call_that_stays():
         stream.expect(CCRQ)
         finish(stream)
         started.report().good().one("note", "our Call-Clear-Request is not answered")
+
+
+class Flood:
+    """Sends these octets on a stream as fast as they go, until it is closed; the kernel's buffers are never empty."""
+
+    def __init__(self, stream, octets):
+        self.stream, self.octets = stream, octets * 10000
+        self.thread = threading.Thread(target=self._run)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def _run(self):
+        try:
+            self.stream.sock.settimeout(60)
+            while True:
+                self.stream.sock.sendall(self.octets)
+        except OSError:
+            pass
+
+    def __exit__(self, *_):
+        with suppress(OSError):
+            self.stream.sock.shutdown(socket.SHUT_RDWR)
+        self.thread.join(30)
+
+
+def test_server_that_floods():
+    "a server that sends messages without end keeps nobody: not while an answer is waited for, not during the call"
+    step = int(SOON[1])
+    with fake() as (firewall, words, server):
+        for request, said in ((SCCRQ, "our Start-Control-Connection-Request is not answered within"),
+                              (OCRQ, "no GRE comes from it within")):
+            began = time.monotonic()
+            started = Examination(firewall, [*words, *SOON], call=True)
+            if request == OCRQ:
+                stream, call_id = call(server)
+            else:
+                stream = server.accept()
+                stream.expect(SCCRQ)
+            with Flood(stream, build(WEN, peer_id=call_id) if request == OCRQ else build(ECHO_RQ, identifier=1)):
+                started.report().only("error", said)
+            assert time.monotonic() - began < 3 * step + 4 + 10
 
 
 def test_own_request_proves_one_way_only():
