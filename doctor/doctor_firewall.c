@@ -6,6 +6,7 @@
 #include "doctor/doctor_addr.h"
 #include "doctor/doctor_command.h"
 #include "doctor/doctor_iptables.h"
+#include "doctor/doctor_mend.h"
 #include "doctor/doctor_nft.h"
 
 #include <stdlib.h>
@@ -104,71 +105,6 @@ static const char *consequence(enum kind kind)
 	}
 }
 
-/* ---- mending ---- */
-
-static void nft_condition(enum kind kind, const struct doctor_packet *packet, char *out,
-			  size_t size)
-{
-	char addr[DOCTOR_ADDR_TEXT];
-	if (kind == CLIENT_CONNECTS)
-		snprintf(out, size, "tcp dport %u", packet->local_port);
-	else if (kind == SERVER_CALLED)
-		snprintf(out, size, "ip daddr %s tcp dport %u",
-			 doctor_addr_text(packet->addr, addr), packet->port);
-	else if (kind == GRE_IN || kind == GRE_OUT)
-		snprintf(out, size, "ip protocol gre");
-	else
-		snprintf(out, size, "ct state established,related");
-}
-
-static void iptables_condition(enum kind kind, const struct doctor_packet *packet, char *out,
-			       size_t size)
-{
-	char addr[DOCTOR_ADDR_TEXT];
-	if (kind == CLIENT_CONNECTS)
-		snprintf(out, size, "-p tcp --dport %u", packet->local_port);
-	else if (kind == SERVER_CALLED)
-		snprintf(out, size, "-p tcp -d %s --dport %u", doctor_addr_text(packet->addr, addr),
-			 packet->port);
-	else if (kind == GRE_IN || kind == GRE_OUT)
-		snprintf(out, size, "-p gre");
-	else
-		snprintf(out, size, "-m conntrack --ctstate ESTABLISHED,RELATED");
-}
-
-static bool is_nft(const struct firewall *firewall)
-{
-	return strcmp(firewall->rules->program, "nft") == 0;
-}
-
-static void mend(const struct firewall *firewall, enum kind kind,
-		 const struct doctor_packet *packet, const struct doctor_chain *chain)
-{
-	char condition[96];
-	if (is_nft(firewall)) {
-		nft_condition(kind, packet, condition, sizeof(condition));
-		doctor_report_mend(firewall->report, "nft insert rule %s %s %s accept",
-				   chain->table, chain->name, condition);
-	} else {
-		iptables_condition(kind, packet, condition, sizeof(condition));
-		doctor_report_mend(firewall->report, "%s -t %s -I %s %s -j ACCEPT",
-				   firewall->rules->program, chain->table, chain->name, condition);
-	}
-}
-
-/* iptables has no handles: the rule's own words with another letter. */
-static void mend_by_deletion(const struct firewall *firewall, const struct doctor_chain *chain,
-			     const char *rule)
-{
-	unsigned long handle = doctor_nft_handle(rule);
-	if (is_nft(firewall) && handle != 0)
-		doctor_report_mend(firewall->report, "nft delete rule %s %s handle %lu",
-				   chain->table, chain->name, handle);
-	else if (!is_nft(firewall))
-		doctor_report_mend(firewall->report, "%s -t %s -D %s", firewall->rules->program,
-				   chain->table, rule + strlen("-A "));
-}
-
 /* ---- findings ---- */
 
 static bool is_told(struct firewall *firewall, const struct doctor_chain *chain, enum kind kind,
@@ -199,7 +135,7 @@ static void tell(struct firewall *firewall, enum kind kind, const struct doctor_
 		 const struct doctor_judgement *judgement)
 {
 	struct doctor_report *report = firewall->report;
-	char chain[192], rule[256], what[96];
+	char chain[192], rule[256], what[96], mend[DOCTOR_MEND_TEXT];
 	uint16_t port = kind == CLIENT_CONNECTS ? packet->local_port : packet->port;
 
 	if (kind != CLIENT_CONNECTS && kind != SERVER_CALLED)
@@ -218,11 +154,13 @@ static void tell(struct firewall *firewall, enum kind kind, const struct doctor_
 	} else if (judgement->fate == DOCTOR_STOLEN) {
 		doctor_report_error(report, "%s sends elsewhere %s: %s", chain, what, rule);
 		doctor_report_why(report, "they never come to pptpproxy");
-		mend_by_deletion(firewall, judgement->chain, judgement->rule);
+		if (doctor_mend_delete(firewall->rules, judgement->chain, judgement->rule, mend))
+			doctor_report_mend(report, "%s", mend);
 	} else {
 		doctor_report_error(report, "%s drops %s: %s", chain, what, rule);
 		doctor_report_why(report, "%s", consequence(kind));
-		mend(firewall, kind, packet, judgement->chain);
+		doctor_mend_pass(firewall->rules, judgement->chain, packet, mend);
+		doctor_report_mend(report, "%s", mend);
 	}
 }
 
@@ -323,8 +261,9 @@ static const char *find_helper(const struct doctor_rules *rules, const struct do
 
 static void look_for_helper(struct firewall *firewall, const struct doctor_packet *packet)
 {
-	char chain[192];
-	if (is_nft(firewall) && !firewall->rules->pptp_helper)
+	char chain[192], mend[DOCTOR_MEND_TEXT];
+	/* In nft a rule names the helper by an object, which says what it helps. */
+	if (strcmp(firewall->rules->program, "nft") == 0 && !firewall->rules->pptp_helper)
 		return;
 	for (size_t i = 0; i < firewall->rules->chain_count; i++) {
 		const struct doctor_chain *at = &firewall->rules->chains[i];
@@ -339,7 +278,8 @@ static void look_for_helper(struct firewall *firewall, const struct doctor_packe
 		doctor_report_why(
 		    firewall->report,
 		    "with NAT it rewrites call IDs a second time, and packets go astray");
-		mend_by_deletion(firewall, at, rule);
+		if (doctor_mend_delete(firewall->rules, at, rule, mend))
+			doctor_report_mend(firewall->report, "%s", mend);
 	}
 }
 
