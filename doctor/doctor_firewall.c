@@ -140,7 +140,8 @@ static void tell(struct firewall *firewall, enum kind kind, const struct doctor_
 
 	if (kind != CLIENT_CONNECTS && kind != SERVER_CALLED)
 		port = 0;
-	if (is_told(firewall, judgement->chain, same_mending(kind), port))
+	if (is_told(firewall, doctor_mend_scope(firewall->rules, judgement), same_mending(kind),
+		    port))
 		return;
 	firewall->found++;
 	name_chain(firewall, judgement->chain, chain, sizeof(chain));
@@ -151,17 +152,17 @@ static void tell(struct firewall *firewall, enum kind kind, const struct doctor_
 		doctor_report_why(report,
 				  "not all of its conditions are understood here; --doctor-call "
 				  "shows whether calls pass");
+		doctor_mend_show(firewall->rules, judgement->holder, mend);
 	} else if (judgement->fate == DOCTOR_STOLEN) {
 		doctor_report_error(report, "%s sends elsewhere %s: %s", chain, what, rule);
 		doctor_report_why(report, "they never come to pptpproxy");
-		if (doctor_mend_delete(firewall->rules, judgement->chain, judgement->rule, mend))
-			doctor_report_mend(report, "%s", mend);
+		doctor_mend_delete(firewall->rules, judgement->holder, judgement->rule, mend);
 	} else {
 		doctor_report_error(report, "%s drops %s: %s", chain, what, rule);
 		doctor_report_why(report, "%s", consequence(kind));
-		doctor_mend_pass(firewall->rules, judgement->chain, packet, mend);
-		doctor_report_mend(report, "%s", mend);
+		doctor_mend_pass(firewall->rules, judgement, packet, mend);
 	}
+	doctor_report_mend(report, "%s", mend);
 }
 
 static void ask(struct firewall *firewall, enum kind kind, const struct doctor_packet *packet)
@@ -278,8 +279,8 @@ static void look_for_helper(struct firewall *firewall, const struct doctor_packe
 		doctor_report_why(
 		    firewall->report,
 		    "with NAT it rewrites call IDs a second time, and packets go astray");
-		if (doctor_mend_delete(firewall->rules, at, rule, mend))
-			doctor_report_mend(firewall->report, "%s", mend);
+		doctor_mend_delete(firewall->rules, at, rule, mend);
+		doctor_report_mend(firewall->report, "%s", mend);
 	}
 }
 
@@ -298,11 +299,14 @@ static void look_for_helpers(struct firewall *firewall, const struct doctor_pair
 
 static void tell_tracked(const struct firewall *firewall)
 {
+	char mend[DOCTOR_MEND_TEXT];
+	doctor_mend_untrack(firewall->rules, mend);
 	doctor_report_note(firewall->report, "connection tracking follows GRE packets");
 	doctor_report_why(
 	    firewall->report,
 	    "it costs time for each packet, and its table can fill; the manual's HOST "
 	    "FIREWALL has the rules that keep it away");
+	doctor_report_mend(firewall->report, "%s", mend);
 }
 
 /* ---- all programs ---- */

@@ -189,6 +189,18 @@ bool doctor_rules_concerns(const struct doctor_chain *chain, const struct doctor
 	return false;
 }
 
+const struct doctor_chain *doctor_rules_holder(const struct doctor_rules *rules, const char *rule)
+{
+	for (size_t i = 0; i < rules->chain_count; i++) {
+		const struct doctor_chain *chain = &rules->chains[i];
+		for (size_t k = 0; k < chain->rule_count; k++) {
+			if (chain->rules[k] == rule)
+				return chain;
+		}
+	}
+	return NULL;
+}
+
 struct doctor_judgement doctor_rules_judge(const struct doctor_rules *rules,
 					   const struct doctor_chain *chain,
 					   const struct doctor_packet *packet, bool notrack)
@@ -205,6 +217,7 @@ struct doctor_judgement doctor_rules_judge(const struct doctor_rules *rules,
 		end = DOCTOR_DROP;
 	}
 	judgement.rule = walk.rule;
+	judgement.holder = walk.rule ? doctor_rules_holder(rules, walk.rule) : chain;
 	judgement.notrack = walk.notrack;
 	if (end == DOCTOR_STEAL && certain)
 		judgement.fate = DOCTOR_STOLEN;

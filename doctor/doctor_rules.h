@@ -95,13 +95,17 @@ enum doctor_fate { DOCTOR_PASSES, DOCTOR_MAY_DROP, DOCTOR_DROPS, DOCTOR_STOLEN }
 
 struct doctor_judgement {
 	enum doctor_fate fate;
-	const struct doctor_chain *chain; /* a base chain, the one that begins it */
-	const char *rule;		  /* that decides it, NULL: the policy */
-	bool notrack;			  /* the packet is not tracked from here on */
+	const struct doctor_chain *chain;  /* a base chain, the one that begins it */
+	const struct doctor_chain *holder; /* the one that has the rule that decides it */
+	const char *rule;		   /* that decides it, NULL: the base chain's policy */
+	bool notrack;			   /* the packet is not tracked from here on */
 };
 
 /* Whether packets of this direction come by the chain. */
 bool doctor_rules_concerns(const struct doctor_chain *chain, const struct doctor_packet *packet);
+
+/* The chain that has this very rule, or NULL. */
+const struct doctor_chain *doctor_rules_holder(const struct doctor_rules *rules, const char *rule);
 
 /* What becomes of the packet in a base chain. */
 struct doctor_judgement doctor_rules_judge(const struct doctor_rules *rules,

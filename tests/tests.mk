@@ -91,7 +91,8 @@ unit_doctor_kernel := doctor/doctor_kernel.o doctor/doctor_sockets.o doctor/doct
 unit_doctor_report := doctor/doctor_report.o
 unit_doctor_call := doctor/doctor_call.o doctor/doctor_report.o $(unit_probe_wire)
 unit_doctor_command := doctor/doctor_command.o host/command.o host/user.o host/why.o
-unit_doctor_firewall := $(addprefix doctor/doctor_,firewall.o mend.o rules.o nft.o iptables.o) $(unit_doctor_report) $(unit_doctor_command)
+unit_doctor_mend := $(addprefix doctor/doctor_,mend.o rules.o nft.o iptables.o)
+unit_doctor_firewall := doctor/doctor_firewall.o $(unit_doctor_mend) $(unit_doctor_report) $(unit_doctor_command)
 ifeq ($(WITH_FASTPATH),yes)
 unit_fastpath_golden  := fastpath/fastpath_maps.o fastpath/fastpath_memory.o $(log)
 unit_fastpath_maps    := fastpath/fastpath_maps.o $(log)
@@ -114,7 +115,7 @@ fuzz_letter        := keeper/letter.c host/why.c
 fuzz_explain       := $(explain) wire/pptp_wire.c wire/gre_wire.c host/why.c
 fuzz_status_view   := $(addprefix status/status_,view.c table.c call.c)
 fuzz_probe         := wire/probe_wire.c wire/pptp_wire.c wire/gre_wire.c
-fuzz_rules         := doctor/doctor_rules.c doctor/doctor_nft.c doctor/doctor_iptables.c
+fuzz_rules         := doctor/doctor_rules.c doctor/doctor_nft.c doctor/doctor_iptables.c doctor/doctor_mend.c
 fuzzers := $(sort $(patsubst fuzz_%,%,$(filter fuzz_%,$(.VARIABLES))))
 
 $(B)/tests/unit/test_gre_relay.o: CPPFLAGS += $(LIBNET)

@@ -479,6 +479,10 @@ def test_nft_redirection():
         found = examine(firewall, words).only("error", "nft table ip nat, chain pre: sends elsewhere TCP connections of clients")
         found.run(firewall)
         examine(firewall, words).good()
+        firewall.run(["nft", "-f", "-"], input="table ip nat {\n\tchain vpn {\n\t\ttcp dport 1723 redirect to :99\n\t}\n"
+                                               "\tchain pre {\n\t\tjump vpn\n\t}\n}\n")
+        examine(firewall, words).only("error", "sends elsewhere TCP connections of clients").run(firewall)
+        examine(firewall, words).good()
 
 
 def test_rules_that_are_not_understood():
@@ -486,19 +490,26 @@ def test_rules_that_are_not_understood():
     need("nft")
     with host() as (firewall, words):
         nft(firewall, "limit rate over 1000/second drop")
-        assert examine(firewall, words).good().all("note", "may drop .*limit rate over 1000/second")
+        for found in examine(firewall, words).good().all("note", "may drop .*limit rate over 1000/second"):
+            assert found.mend == "nft -a list chain inet filter input"
+            found.run(firewall)
+            break
+        else:
+            raise AssertionError("it is not noted")
 
 
 def test_tracked_packets():
-    "nft: connection tracking of GRE is noted; with the manual's rules it is not"
+    "nft, iptables: connection tracking of GRE is noted; a command keeps it away"
     need("nft")
     with host() as (firewall, words):
         nft(firewall, "ct state invalid drop")
-        examine(firewall, words).good().one("note", "connection tracking follows GRE packets")
-        for hook in ("prerouting", "output"):
-            firewall.run(["nft", "-f", "-"], input=f"table ip raw {{\n\tchain {hook} {{\n\t\ttype filter hook {hook} priority raw;\n"
-                                                   "\t\tip protocol gre notrack\n\t}\n}\n")
-        examine(firewall, words).good().none("tracking")
+        examine(firewall, words).good().one("note", "connection tracking follows GRE packets").run(firewall)
+        examine(firewall, words, call=True).good().none("tracking")
+    need("iptables-legacy", "iptables-legacy-save")
+    with host() as (firewall, words):
+        firewall.run("iptables-legacy -A INPUT -m conntrack --ctstate INVALID -j DROP".split())
+        examine(firewall, words).good().one("note", "connection tracking follows GRE packets").run(firewall)
+        examine(firewall, words, call=True).good().none("tracking")
 
 
 def test_rules_of_the_manual():
@@ -522,6 +533,90 @@ def test_iptables():
             firewall.run([kind, "-P", "INPUT", "DROP"])
             firewall.run([kind, "-A", "OUTPUT", "-p", "gre", "-j", "REJECT"])
             mend_all(firewall, words, rf"^{name} table filter, chain (INPUT|OUTPUT): drops")
+
+
+UFW = """*filter
+:INPUT DROP
+:OUTPUT DROP
+:ufw-before-input -
+:ufw-before-output -
+:ufw-user-input -
+:ufw-user-output -
+-A INPUT -j ufw-before-input
+-A OUTPUT -j ufw-before-output
+-A ufw-before-input -i lo -j ACCEPT
+-A ufw-before-output -o lo -j ACCEPT
+-A ufw-before-input -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A ufw-before-output -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A ufw-before-input -j ufw-user-input
+-A ufw-before-output -j ufw-user-output
+-A ufw-user-input -p gre -j DROP
+COMMIT
+"""
+FIREWALLD = """table inet firewalld {
+	chain filter_INPUT {
+		type filter hook input priority filter + 10; policy accept;
+		ct state { established, related } accept
+		iifname "lo" accept
+		ct state invalid drop
+		jump filter_INPUT_ZONES
+		reject with icmpx admin-prohibited
+	}
+	chain filter_INPUT_ZONES {
+		iifname "outside" goto filter_IN_external
+		goto filter_IN_public
+	}
+	chain filter_IN_external {
+		jump filter_IN_external_allow
+		reject with icmpx admin-prohibited
+	}
+	chain filter_IN_external_allow {
+	}
+	chain filter_IN_public {
+		jump filter_IN_public_allow
+		reject with icmpx admin-prohibited
+	}
+	chain filter_IN_public_allow {
+	}
+}
+"""
+
+
+def mend_as(ns, words, meaning):
+    """Each finding's command is one of these; what it has its program do is done, and a call passes."""
+    wrong = [found.mend for found in examine(ns, [*words, *SOON]).all("error") if "chain" in found.text]
+    assert sorted(wrong) == sorted(meaning), wrong
+    for command in wrong:
+        ns.run(meaning[command].split())
+    examine(ns, words, call=True).good().one("ok", "GRE goes both ways")
+
+
+def test_rules_of_ufw():
+    "rules as ufw makes them: the commands are ufw's; with what these do to its chains calls pass"
+    need("iptables-nft", "iptables-nft-restore")
+    with host() as (firewall, words):
+        firewall.run(["iptables-nft-restore"], input=UFW)
+        mend_as(firewall, words, {
+            "ufw allow 1723/tcp": "iptables-nft -A ufw-user-input -p tcp --dport 1723 -j ACCEPT",
+            "ufw allow out proto tcp to 10.2.0.10 port 1723":
+                "iptables-nft -A ufw-user-output -p tcp -d 10.2.0.10 --dport 1723 -j ACCEPT",
+            "ufw prepend allow in proto gre from any to any": "iptables-nft -I ufw-user-input -p gre -j ACCEPT",
+            "ufw allow out proto gre from any to any": "iptables-nft -A ufw-user-output -p gre -j ACCEPT",
+        })
+
+
+def test_rules_of_firewalld():
+    "rules as firewalld makes them: the commands are its own, for each zone; with what these do calls pass"
+    need("nft")
+    with host() as (firewall, words):
+        firewall.run(["nft", "-f", "-"], input=FIREWALLD)
+        command = "firewall-cmd --permanent --zone={} --add-{} && firewall-cmd --reload".format
+        rule = "nft add rule inet firewalld filter_IN_{}_allow {} accept".format
+        mend_as(firewall, words, {
+            command("public", "port=1723/tcp"): rule("public", "tcp dport 1723"),
+            command("public", "protocol=gre"): rule("public", "meta l4proto gre"),
+            command("external", "protocol=gre"): rule("external", "meta l4proto gre"),
+        })
 
 
 def test_helper():
