@@ -16,6 +16,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* Where both of pptpd's programs write to. */
+static const char server_log[] = "on the server: journalctl -t pptpd -t pppd -e";
+static const char on_the_way[] =
+    "on each firewall in between: nft insert rule inet filter forward ip protocol gre accept";
+
 enum { REPEAT_MS = 500, CLEAR_MS = 2000, PACKET_ROOM = 65536 };
 
 struct call {
@@ -53,7 +58,7 @@ static void tell_no_reply(struct call *call, enum doctor_talk_answer answer)
 		doctor_report_error(call->report, "%s: closed after our Outgoing-Call-Request",
 				    config->name);
 	doctor_report_why(call->report, "it takes control connections, but no calls");
-	doctor_report_mend(call->report, "on the server: journalctl -t pptpd -t pppd -e");
+	doctor_report_mend(call->report, "%s", server_log);
 }
 
 static bool request(struct call *call)
@@ -79,6 +84,7 @@ static bool request(struct call *call)
 			    probe_wire_error_text(probe_wire_error(message)));
 	doctor_report_why(call->report, "it will refuse clients' calls as well: often all its "
 					"lines are taken");
+	doctor_report_mend(call->report, "%s", server_log);
 	return false;
 }
 
@@ -115,6 +121,7 @@ static void clear(struct call *call)
 	doctor_report_note(call->report, "%s: our Call-Clear-Request is not answered",
 			   call->config->name);
 	doctor_report_why(call->report, "it may keep the call's line taken for a while");
+	doctor_report_mend(call->report, "on the server: pgrep -a pppd");
 }
 
 /* ---- packets ---- */
@@ -234,9 +241,7 @@ static void tell_one_way(struct call *call)
 			  "anything",
 			  call->requested ? "it asks by LCP and hears nothing of us:"
 					  : "it sends packets, but does not answer ours:");
-	doctor_report_mend(call->report,
-			   "on each firewall in between: nft insert rule inet filter forward ip "
-			   "protocol gre accept");
+	doctor_report_mend(call->report, "%s", on_the_way);
 }
 
 static void tell_nothing(struct call *call)
@@ -248,9 +253,7 @@ static void tell_nothing(struct call *call)
 	doctor_report_why(call->report,
 			  "the call is up there, so it should send; whether our packets reach it "
 			  "cannot be told without an answer");
-	doctor_report_mend(call->report,
-			   "on each firewall in between: nft insert rule inet filter forward ip "
-			   "protocol gre accept");
+	doctor_report_mend(call->report, "%s", on_the_way);
 }
 
 static void tell_hung_up(struct call *call)
@@ -269,7 +272,7 @@ static void tell_hung_up(struct call *call)
 	doctor_report_why(call->report,
 			  "often its pppd does not start, or its own firewall lets no "
 			  "protocol 47 out");
-	doctor_report_mend(call->report, "on the server: journalctl -t pptpd -t pppd -e");
+	doctor_report_mend(call->report, "%s", server_log);
 }
 
 static void tell_stranger(struct call *call)
@@ -289,8 +292,8 @@ static void tell_blocked_here(struct call *call)
 			    call->config->name, strerror(call->send_error));
 	doctor_report_why(call->report, "no packet of a call leaves; a rule of its own firewall, "
 					"most likely");
-	doctor_report_mend(call->report,
-			   "nft insert rule inet filter output ip protocol gre accept");
+	doctor_report_mend(call->report, "%s",
+			   call->config->gre_out[0] ? call->config->gre_out : "nft list ruleset");
 }
 
 static void tell_icmp(struct call *call)
@@ -300,9 +303,7 @@ static void tell_icmp(struct call *call)
 			    unknown ? "protocol unreachable" : strerror(call->icmp_error));
 	doctor_report_why(call->report, unknown ? "nobody there takes protocol 47"
 						: "a firewall on the way refuses protocol 47");
-	doctor_report_mend(call->report, unknown ? "on the server: journalctl -t pptpd -t pppd -e"
-						 : "on each firewall in between: nft insert rule "
-						   "inet filter forward ip protocol gre accept");
+	doctor_report_mend(call->report, "%s", unknown ? server_log : on_the_way);
 }
 
 static void conclude(struct call *call)
@@ -331,6 +332,7 @@ bool doctor_call_make(struct doctor_report *report, struct doctor_talk *talk,
 {
 	struct call call = {
 	    .report = report, .config = config, .talk = talk, .fd = config->sockets->send_fd};
+	char addr[DOCTOR_ADDR_TEXT];
 	uint32_t random[2] = {(uint32_t)monotonic_ns(), (uint32_t)getpid()};
 
 	if (getrandom(random, sizeof(random), GRND_NONBLOCK) < 0)
@@ -345,6 +347,8 @@ bool doctor_call_make(struct doctor_report *report, struct doctor_talk *talk,
 					    config->name, strerror(error));
 			doctor_report_why(report,
 					  "calls are set up, but nothing passes through them");
+			doctor_report_mend(report, "ip route get %s",
+					   doctor_addr_text(config->addr, addr));
 		} else {
 			exchange(&call);
 			conclude(&call);

@@ -6,7 +6,6 @@
 #include "doctor/doctor_addr.h"
 #include "doctor/doctor_command.h"
 #include "doctor/doctor_iptables.h"
-#include "doctor/doctor_mend.h"
 #include "doctor/doctor_nft.h"
 
 #include <stdlib.h>
@@ -38,7 +37,8 @@ struct firewall {
 	} told[TOLD_MAX];
 	size_t told_count;
 	unsigned found;
-	bool tracked; /* a GRE packet goes by connection tracking */
+	char *gre_out; /* of DOCTOR_MEND_TEXT octets; "": not yet */
+	bool tracked;  /* a GRE packet goes by connection tracking */
 };
 
 /* ---- words ---- */
@@ -163,6 +163,8 @@ static void tell(struct firewall *firewall, enum kind kind, const struct doctor_
 		doctor_mend_pass(firewall->rules, judgement, packet, mend);
 	}
 	doctor_report_mend(report, "%s", mend);
+	if (kind == GRE_OUT && judgement->fate != DOCTOR_STOLEN && !firewall->gre_out[0])
+		doctor_mend_pass(firewall->rules, judgement, packet, firewall->gre_out);
 }
 
 static void ask(struct firewall *firewall, enum kind kind, const struct doctor_packet *packet)
@@ -311,10 +313,12 @@ static void tell_tracked(const struct firewall *firewall)
 
 /* ---- all programs ---- */
 
-static void tell_unseen(struct doctor_report *report, const char *reason)
+/* mend: shows the rules, or has them be seen. */
+static void tell_unseen(struct doctor_report *report, const char *reason, const char *mend)
 {
 	doctor_report_note(report, "firewall rules could not be looked at: %s", reason);
 	doctor_report_why(report, "there may be some that drop calls");
+	doctor_report_mend(report, "%s", mend);
 }
 
 /* Rules that were parsed; cleared here. */
@@ -325,7 +329,7 @@ static void judge(struct firewall *firewall, struct doctor_rules *rules, bool go
 	firewall->told_count = 0; /* it has addresses of chains */
 	firewall->tracked = false;
 	if (!good) {
-		tell_unseen(firewall->report, "no memory");
+		tell_unseen(firewall->report, "no memory", "free -h");
 	} else {
 		ask_all(firewall, pairs, count);
 		look_for_helpers(firewall, pairs, count);
@@ -344,10 +348,12 @@ static void judge_iptables(struct firewall *firewall, const char *program, const
 }
 
 void doctor_firewall_judge(struct doctor_report *report, const struct doctor_firewall_texts *texts,
-			   const struct doctor_pair *pairs, size_t count)
+			   const struct doctor_pair *pairs, size_t count,
+			   char gre_out[static DOCTOR_MEND_TEXT])
 {
-	struct firewall firewall = {.report = report};
+	struct firewall firewall = {.report = report, .gre_out = gre_out};
 	struct doctor_rules rules = {0};
+	gre_out[0] = '\0';
 	bool in_nft = texts->iptables && doctor_iptables_is_nft(texts->iptables);
 
 	if (texts->nft) {
@@ -366,22 +372,26 @@ void doctor_firewall_judge(struct doctor_report *report, const struct doctor_fir
 static char *ask_program(struct doctor_report *report, const char *const *words)
 {
 	struct why why;
-	char *text;
+	char *text, line[128] = "";
+	for (size_t i = 0; words[i]; i++)
+		snprintf(line + strlen(line), sizeof(line) - strlen(line), "%s%s", i ? " " : "",
+			 words[i]);
 	if (doctor_command_run(words, COMMAND_MS, &text, &why) == DOCTOR_COMMAND_FAILED)
-		tell_unseen(report, why.text);
+		tell_unseen(report, why.text, line);
 	return text;
 }
 
 void doctor_firewall_look(struct doctor_report *report, const struct doctor_pair *pairs,
-			  size_t count)
+			  size_t count, char gre_out[static DOCTOR_MEND_TEXT])
 {
 	static const char *const nft[] = {"nft", "-a", "-s", "list", "ruleset", NULL};
 	static const char *const iptables[] = {"iptables-save", NULL};
 	static const char *const legacy[] = {"iptables-legacy-save", NULL};
 
 	doctor_report_section(report, "Firewall of this host");
+	gre_out[0] = '\0';
 	if (geteuid() != 0) {
-		tell_unseen(report, "it needs root");
+		tell_unseen(report, "it needs root", "sudo pptpproxy --doctor");
 		return;
 	}
 	struct doctor_firewall_texts texts = {
@@ -389,9 +399,10 @@ void doctor_firewall_look(struct doctor_report *report, const struct doctor_pair
 	    .iptables = ask_program(report, iptables),
 	    .iptables_legacy = ask_program(report, legacy),
 	};
-	doctor_firewall_judge(report, &texts, pairs, count);
+	doctor_firewall_judge(report, &texts, pairs, count, gre_out);
 	if (!texts.nft && !texts.iptables && !texts.iptables_legacy)
-		tell_unseen(report, "neither nft nor iptables-save is here");
+		tell_unseen(report, "neither nft nor iptables-save is here",
+			    "on Debian: apt-get install nftables");
 	free(texts.nft);
 	free(texts.iptables);
 	free(texts.iptables_legacy);

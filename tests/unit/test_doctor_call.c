@@ -70,7 +70,7 @@ static char *call(void)
 	struct doctor_talk talk = {.fd = -1};
 	struct gre_socket sockets = GRE_SOCKET_NONE;
 	struct doctor_call_config config = {
-	    .name = "it", .addr = SERVER, .timeout_s = 1, .sockets = &sockets};
+	    .name = "it", .addr = SERVER, .timeout_s = 1, .gre_out = "", .sockets = &sockets};
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, ends), 0);
 	assert_int_equal(write(ends[1], "", 1), 1); /* never read: there is always more */
