@@ -110,7 +110,9 @@ def test_beside_an_instance():
         started = Examination(world.net.firewall, ["-p", world.server.ip, "--stats", "127.0.0.1:8723"])
         answer(world.server)
         report = started.report().good()
-        report.one("note", rf"an instance runs already, pid {world.proxy.pid} \(control socket @pptpproxy\)")
+        found = report.one("note", rf"an instance runs already, pid {world.proxy.pid} \(control socket @pptpproxy\)")
+        found.mend = found.mend.replace("pptpproxy", str(program()), 1)
+        found.run(world.net.firewall)
         report.one("ok", rf"0\.0\.0\.0:1723: taken by the running instance \(pid {world.proxy.pid}\)")
         report.one("ok", rf"status page, 127\.0\.0\.1:8723: taken by the running instance \(pid {world.proxy.pid}\)")
         report.none("takes GRE packets.*pptpproxy")
@@ -148,7 +150,7 @@ def test_without_the_right_to_raw_sockets():
         found = report.only("error", r"raw GRE socket: Operation not permitted \(it needs root or CAP_NET_RAW\)")
         assert "--cap-add NET_RAW" in found.mend
         report.one("ok", "Echo-Reply")
-        report.one("note", "no call is made")
+        assert report.one("note", "no call is made").mend == found.mend
 
 
 def test_without_root():
@@ -301,7 +303,7 @@ def test_pairs_among_each_other():
     "a pair whose place another has; a pair that dials itself"
     with host() as (firewall, words):
         report = examine(firewall, [*words, "-p", "10.1.0.1,10.2.0.10"])
-        report.only("warning", r"10\.1\.0\.1:1723: ignored, as an earlier pair listens at 0\.0\.0\.0:1723")
+        report.only("warning", r"10\.1\.0\.1:1723: ignored, as an earlier pair listens at 0\.0\.0\.0:1723").run(firewall)
         assert len(report.all("ok", "connected in")) == 1, "a server is called once for each pair"
         report.one("ok", r"^10\.2\.0\.10: from")
         examine(firewall, ["-p", "127.0.0.1", *SOON]).one("error", "a circle of pairs: ")
@@ -401,7 +403,8 @@ def test_fastpath():
         report.one("ok", r"fast path: off; --fastpath auto would have it \((inside|outside): ")
         examine(firewall, [*words, "--fastpath", "generic"]).good().one("ok", r"fast path: can be had \(")
         found = examine(firewall, [*words, "--fastpath", "generic", "--fastpath-interface", "none"])
-        found.only("error", "the fast path that is asked for is not to be had: .*none: No such device")
+        found = found.only("error", "the fast path that is asked for is not to be had: .*none: No such device")
+        assert found.mend == "pptpproxy --doctor --fastpath auto -p 10.2.0.10:1723", found.mend
         assert "xdp" not in ip("-n", firewall.name, "link")
 
 
@@ -644,6 +647,7 @@ def routed(*rules):
 
 
 FORTH, BACK = ("ip daddr 10.2.0.10 ip protocol gre drop", "ip saddr 10.2.0.10 ip protocol gre drop")
+ON_THE_SERVER = "on the server: "
 IN_BETWEEN = "on each firewall in between: "
 
 
@@ -680,7 +684,8 @@ def test_gre_does_not_leave():
     "GRE that the host's own firewall does not let out, by a rule that cannot be read beforehand"
     need("nft")
     with host() as (firewall, words):
-        nft(firewall, "meta length < 100 ip protocol gre drop", hook="output")
+        firewall.run(["nft", "-f", "-"], input="table ip own {\n\tchain leaving {\n\t\ttype filter hook output priority 0;\n"
+                                               "\t\tmeta length < 100 ip protocol gre drop\n\t}\n}\n")
         found = examine(firewall, words, call=True).only("error", "this host does not let our GRE out: Operation not permitted")
         found.run(firewall)
         examine(firewall, words, call=True).good()
@@ -738,7 +743,8 @@ def test_server_that_lies():
     with fake() as (firewall, words, server):
         started = Examination(firewall, words)
         server.accept().send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-        started.report().only("error", "what comes is not PPTP: length above 1024")
+        found = started.report().only("error", "what comes is not PPTP: length above 1024")
+        found.run(server.ns, where=ON_THE_SERVER)
 
 
 def test_server_that_refuses():
@@ -746,7 +752,8 @@ def test_server_that_refuses():
     with fake() as (firewall, words, server):
         started = Examination(firewall, words)
         answer(server, {"result": 4})
-        started.report().only("error", "refuses the control connection: result 4, not authorized")
+        found = started.report().only("error", "refuses the control connection: result 4, not authorized")
+        assert found.mend == ON_THE_SERVER + "journalctl -t pptpd -e"
 
 
 def test_server_with_a_strange_name():
@@ -789,7 +796,8 @@ def test_server_without_echo():
         stream = answer(server, echo=False)
         stream.send(build(ECHO_RP, identifier=1))
         finish(stream)
-        started.report().only("warning", "its Echo-Reply is for another request")
+        found = started.report().only("warning", "its Echo-Reply is for another request")
+        assert found.mend == "tcpdump -ni outside -c 20 -w echo.pcap host 10.2.0.10 and tcp port 1723"
 
 
 def test_server_that_does_not_stop():
@@ -798,7 +806,8 @@ def test_server_that_does_not_stop():
         started = Examination(firewall, words)
         stream = answer(server)
         stream.expect(STOP_RQ, reason=1)
-        started.report().good().one("note", "our Stop-Control-Connection-Request is not answered")
+        found = started.report().good().one("note", "our Stop-Control-Connection-Request is not answered")
+        found.run(server.ns, where=ON_THE_SERVER)
 
 
 def call(server, **reply):
@@ -821,7 +830,8 @@ def test_call_refused():
         started = Examination(firewall, words, call=True)
         stream, _ = call(server, result=4, error=0)
         finish(stream)
-        started.report().only("error", "refuses the call: result 4, busy, none")
+        found = started.report().only("error", "refuses the call: result 4, busy, none")
+        assert found.mend == ON_THE_SERVER + "journalctl -t pptpd -t pppd -e"
 
 
 def test_call_not_answered():
