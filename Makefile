@@ -41,7 +41,7 @@ rooms := host wire callid capture control gre fastpath keeper status explain doc
 explain := $(addprefix explain/explain,.c _blame_ppp.c _blame_ways.c _case.c _control.c _events.c _findings.c _fragments.c \
 	_index.c _legs.c _link.c _message.c _ppp.c _story.c _stream.c _way.c _words.c)
 
-doctor := $(addprefix doctor/doctor,.c _call.c _command.c _firewall.c _host.c _iptables.c _kernel.c _net.c _nft.c _report.c _rules.c \
+doctor := $(addprefix doctor/doctor,.c _call.c _command.c _firewall.c _host.c _iptables.c _kernel.c _mend.c _net.c _nft.c _report.c _rules.c \
 	_server.c _sockets.c _talk.c)
 
 control := control_relay.c $(addprefix control/control,_conn.c _conn_access.c _conn_calls.c _conn_end.c _conn_kept.c \

@@ -17,7 +17,9 @@ struct doctor {
 	struct doctor_report report;
 	struct doctor_pair *pairs;
 	struct gre_socket sockets; /* for calls */
+	bool root;		   /* who started this is */
 	bool can_call;
+	char gre_out[DOCTOR_MEND_TEXT]; /* doctor_firewall_look */
 };
 
 static void look_at_host(struct doctor *doctor)
@@ -38,13 +40,15 @@ static void look_at_host(struct doctor *doctor)
 	doctor_kernel_look(report, instance);
 	if (doctor->pairs)
 		doctor_host_fastpath(report, options, doctor->pairs);
-	doctor_firewall_look(report, doctor->pairs, doctor->pairs ? options->pair_count : 0);
+	doctor_firewall_look(report, doctor->pairs, doctor->pairs ? options->pair_count : 0,
+			     doctor->gre_out);
 }
 
-static void tell_no_user(struct doctor_report *report, const struct why *why)
+static void tell_no_user(struct doctor_report *report, const struct why *why, const char *mend)
 {
 	doctor_report_error(report, "root's rights cannot be given up: %s", why->text);
 	doctor_report_why(report, "the worker could not give them up either: it does not start");
+	doctor_report_mend(report, "%s", mend);
 }
 
 /* For the worker's user, or another where there is none. */
@@ -54,10 +58,14 @@ static void give_up_rights(struct doctor *doctor)
 	struct why why;
 	if (geteuid() != 0)
 		return;
-	if ((user_find(doctor->options->user, &user, &why) != 0 &&
-	     user_find(NULL, &user, &why) != 0) ||
-	    user_become(&user, &why) != 0)
-		tell_no_user(&doctor->report, &why);
+	if (user_find(doctor->options->user, &user, &why) != 0 && user_find(NULL, &user, &why) != 0)
+		tell_no_user(
+		    &doctor->report, &why,
+		    "useradd --system --no-create-home --shell /usr/sbin/nologin pptpproxy");
+	else if (user_become(&user, &why) != 0)
+		tell_no_user(&doctor->report, &why,
+			     "on the container's host: podman run --cap-add "
+			     "SETUID,SETGID,NET_RAW IMAGE");
 }
 
 /* Several pairs may lead to one server. */
@@ -80,12 +88,14 @@ static void call_servers(struct doctor *doctor)
 	struct doctor_server_config config = {
 	    .timeout_s = doctor->options->connect_timeout_s,
 	    .sockets = doctor->sockets.send_fd >= 0 ? &doctor->sockets : NULL,
+	    .gre_out = doctor->gre_out,
 	};
 	doctor_report_section(&doctor->report, "Servers");
 	if (doctor->options->doctor_call && !config.sockets) {
 		doctor_report_note(&doctor->report, "no call is made, for want of raw GRE sockets");
 		doctor_report_why(&doctor->report,
 				  "whether protocol 47 passes is seen only by its packets");
+		doctor_host_mend_rights(&doctor->report, doctor->root);
 	}
 	for (size_t i = 0; i < doctor->options->pair_count; i++) {
 		const struct doctor_pair *pair = &doctor->pairs[i];
@@ -107,7 +117,11 @@ static void tell_no_pair(struct doctor_report *report)
 unsigned doctor_run(const struct options *options)
 {
 	struct doctor doctor = {
-	    .options = options, .report = {.out = stdout}, .sockets = GRE_SOCKET_NONE};
+	    .options = options,
+	    .report = {.out = stdout},
+	    .root = geteuid() == 0,
+	    .sockets = GRE_SOCKET_NONE,
+	};
 	struct why why;
 
 	look_at_host(&doctor);

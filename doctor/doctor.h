@@ -8,6 +8,7 @@
  *   doctor_net       names, ports, routes
  *   doctor_firewall  rules that drop     doctor_rules, doctor_nft, doctor_iptables  read them
  *                                        doctor_command  has others print them
+ *                                        doctor_mend     commands that change them
  *   doctor_server    control connection  doctor_talk     messages, with deadlines
  *   doctor_call      packets
  *   doctor_report    findings

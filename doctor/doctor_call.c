@@ -16,6 +16,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* Where both of pptpd's programs write to. */
+static const char server_log[] = "on the server: journalctl -t pptpd -t pppd -e";
+static const char on_the_way[] =
+    "on each firewall in between: nft insert rule inet filter forward ip protocol gre accept";
+
 enum { REPEAT_MS = 500, CLEAR_MS = 2000, PACKET_ROOM = 65536 };
 
 struct call {
@@ -53,7 +58,7 @@ static void tell_no_reply(struct call *call, enum doctor_talk_answer answer)
 		doctor_report_error(call->report, "%s: closed after our Outgoing-Call-Request",
 				    config->name);
 	doctor_report_why(call->report, "it takes control connections, but no calls");
-	doctor_report_mend(call->report, "on the server: journalctl -t pptpd -t pppd -e");
+	doctor_report_mend(call->report, "%s", server_log);
 }
 
 static bool request(struct call *call)
@@ -79,23 +84,25 @@ static bool request(struct call *call)
 			    probe_wire_error_text(probe_wire_error(message)));
 	doctor_report_why(call->report, "it will refuse clients' calls as well: often all its "
 					"lines are taken");
+	doctor_report_mend(call->report, "%s", server_log);
 	return false;
 }
 
-/* What has come meanwhile. */
-static void listen_to_control(struct call *call)
+/* What has come meanwhile. Whoever sends faster than we read is left at the end. */
+static void listen_to_control(struct call *call, uint64_t end)
 {
 	const uint8_t *message;
 	uint16_t type;
 	enum doctor_talk_answer answer;
-	while ((answer = doctor_talk_receive(call->talk, 0, &message, &type)) == DOCTOR_TALK_OK) {
+	while ((answer = doctor_talk_receive(call->talk, 0, &message, &type)) == DOCTOR_TALK_OK &&
+	       monotonic_ms() < end) {
 		if (type == PPTP_CALL_DISCONNECT_NOTIFY &&
 		    pptp_wire_at12(message) == call->server_id) {
 			call->hung_up = true;
 			call->result = pptp_wire_result(message);
 		}
 	}
-	call->lost = answer != DOCTOR_TALK_SILENT;
+	call->lost = answer == DOCTOR_TALK_ENDED || answer == DOCTOR_TALK_LIES;
 }
 
 static void clear(struct call *call)
@@ -114,6 +121,7 @@ static void clear(struct call *call)
 	doctor_report_note(call->report, "%s: our Call-Clear-Request is not answered",
 			   call->config->name);
 	doctor_report_why(call->report, "it may keep the call's line taken for a while");
+	doctor_report_mend(call->report, "on the server: pgrep -a pppd");
 }
 
 /* ---- packets ---- */
@@ -172,13 +180,14 @@ static void take_packet(struct call *call, uint32_t source, const uint8_t *octet
 		call->answer_ms = now_ms(call);
 }
 
-static void take_packets(struct call *call)
+static void take_packets(struct call *call, uint64_t end)
 {
 	static uint8_t octets[PACKET_ROOM];
 	struct sockaddr_in from;
 	socklen_t size = sizeof(from);
 	ssize_t got;
-	while ((got = recvfrom(call->config->sockets->receive_fd, octets, sizeof(octets), 0,
+	while (monotonic_ms() < end &&
+	       (got = recvfrom(call->config->sockets->receive_fd, octets, sizeof(octets), 0,
 			       (struct sockaddr *)&from, &size)) > 0) {
 		size_t header = (size_t)(octets[0] & 0x0F) * 4;
 		if ((size_t)got > header)
@@ -193,7 +202,7 @@ static void exchange(struct call *call)
 {
 	uint64_t end = monotonic_ms() + call->config->timeout_s * 1000, next = 0;
 	/* It may have hung up in the same breath in which it replied. */
-	listen_to_control(call);
+	listen_to_control(call, end);
 	while (call->answer_ms == 0 && !call->hung_up && !call->lost && call->icmp_error == 0) {
 		uint64_t now = monotonic_ms();
 		if (now >= end)
@@ -210,9 +219,9 @@ static void exchange(struct call *call)
 		uint64_t until = next < end ? next : end;
 		if (poll(wait, 3, until > now ? (int)(until - now) : 0) <= 0)
 			continue;
-		take_packets(call);
+		take_packets(call, end);
 		if (wait[1].revents)
-			listen_to_control(call);
+			listen_to_control(call, end);
 		if (wait[2].revents)
 			hear_icmp(call);
 	}
@@ -232,9 +241,7 @@ static void tell_one_way(struct call *call)
 			  "anything",
 			  call->requested ? "it asks by LCP and hears nothing of us:"
 					  : "it sends packets, but does not answer ours:");
-	doctor_report_mend(call->report,
-			   "on each firewall in between: nft insert rule inet filter forward ip "
-			   "protocol gre accept");
+	doctor_report_mend(call->report, "%s", on_the_way);
 }
 
 static void tell_nothing(struct call *call)
@@ -246,9 +253,7 @@ static void tell_nothing(struct call *call)
 	doctor_report_why(call->report,
 			  "the call is up there, so it should send; whether our packets reach it "
 			  "cannot be told without an answer");
-	doctor_report_mend(call->report,
-			   "on each firewall in between: nft insert rule inet filter forward ip "
-			   "protocol gre accept");
+	doctor_report_mend(call->report, "%s", on_the_way);
 }
 
 static void tell_hung_up(struct call *call)
@@ -267,7 +272,7 @@ static void tell_hung_up(struct call *call)
 	doctor_report_why(call->report,
 			  "often its pppd does not start, or its own firewall lets no "
 			  "protocol 47 out");
-	doctor_report_mend(call->report, "on the server: journalctl -t pptpd -t pppd -e");
+	doctor_report_mend(call->report, "%s", server_log);
 }
 
 static void tell_stranger(struct call *call)
@@ -287,8 +292,8 @@ static void tell_blocked_here(struct call *call)
 			    call->config->name, strerror(call->send_error));
 	doctor_report_why(call->report, "no packet of a call leaves; a rule of its own firewall, "
 					"most likely");
-	doctor_report_mend(call->report,
-			   "nft insert rule inet filter output ip protocol gre accept");
+	doctor_report_mend(call->report, "%s",
+			   call->config->gre_out[0] ? call->config->gre_out : "nft list ruleset");
 }
 
 static void tell_icmp(struct call *call)
@@ -298,9 +303,7 @@ static void tell_icmp(struct call *call)
 			    unknown ? "protocol unreachable" : strerror(call->icmp_error));
 	doctor_report_why(call->report, unknown ? "nobody there takes protocol 47"
 						: "a firewall on the way refuses protocol 47");
-	doctor_report_mend(call->report, unknown ? "on the server: journalctl -t pptpd -t pppd -e"
-						 : "on each firewall in between: nft insert rule "
-						   "inet filter forward ip protocol gre accept");
+	doctor_report_mend(call->report, "%s", unknown ? server_log : on_the_way);
 }
 
 static void conclude(struct call *call)
@@ -329,6 +332,7 @@ bool doctor_call_make(struct doctor_report *report, struct doctor_talk *talk,
 {
 	struct call call = {
 	    .report = report, .config = config, .talk = talk, .fd = config->sockets->send_fd};
+	char addr[DOCTOR_ADDR_TEXT];
 	uint32_t random[2] = {(uint32_t)monotonic_ns(), (uint32_t)getpid()};
 
 	if (getrandom(random, sizeof(random), GRND_NONBLOCK) < 0)
@@ -343,6 +347,8 @@ bool doctor_call_make(struct doctor_report *report, struct doctor_talk *talk,
 					    config->name, strerror(error));
 			doctor_report_why(report,
 					  "calls are set up, but nothing passes through them");
+			doctor_report_mend(report, "ip route get %s",
+					   doctor_addr_text(config->addr, addr));
 		} else {
 			exchange(&call);
 			conclude(&call);

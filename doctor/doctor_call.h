@@ -21,6 +21,7 @@ struct doctor_call_config {
 	const char *name;	    /* of the server, for findings */
 	uint32_t addr;		    /* its */
 	unsigned timeout_s;	    /* for the reply, and for packets */
+	const char *gre_out;	    /* has this host let packets out (doctor_firewall_look) */
 	struct gre_socket *sockets; /* open, the caller's; ours alone: what comes in is taken out */
 };
 

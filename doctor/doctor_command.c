@@ -14,7 +14,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { COMMAND_MS = 10000, OUTPUT_MAX = 16 << 20, PATH_ROOM = 4096 };
+enum {
+	OUTPUT_MAX = 16 << 20,
+	PATH_ROOM = 4096,
+	KILLED_MS = 1000, /* for one that was killed to be gone */
+	LOOK_MS = 5,	  /* between two looks whether it is; a pidfd would need Linux 5.3 */
+};
 
 /* Whoever is not root seldom has the directories of system programs in it. */
 static const char system_path[] = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin";
@@ -49,17 +54,15 @@ static bool append(struct output *output, const char *octets, size_t length)
 	return true;
 }
 
-/* Up to the end of file. */
-static int gather(int fd, struct output *output, const char *name, struct why *why)
+/* Up to the end of file. That is not the program's end: it may close its output and stay. */
+static int gather(int fd, struct output *output, uint64_t end, const char *name, struct why *why)
 {
-	uint64_t end = monotonic_ms() + COMMAND_MS;
 	char piece[65536];
 	for (;;) {
 		struct pollfd wait = {.fd = fd, .events = POLLIN};
 		uint64_t now = monotonic_ms();
 		if (now >= end || poll(&wait, 1, (int)(end - now)) == 0)
-			return why_set(why, "%s has not ended within %d s", name,
-				       COMMAND_MS / 1000);
+			return why_set(why, "%s has not ended in time, and was killed", name);
 		ssize_t got = read(fd, piece, sizeof(piece));
 		if (got < 0 && errno == EINTR)
 			continue;
@@ -74,6 +77,19 @@ static int gather(int fd, struct output *output, const char *name, struct why *w
 	}
 }
 
+/* Whether it has ended by then. */
+static bool await_end(pid_t pid, uint64_t end, int *status)
+{
+	for (;;) {
+		pid_t ended = waitpid(pid, status, WNOHANG);
+		if (ended == pid)
+			return true;
+		if (monotonic_ms() >= end)
+			return false;
+		poll(NULL, 0, LOOK_MS);
+	}
+}
+
 static int judge(int status, const struct output *output, const char *name, struct why *why)
 {
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
@@ -84,7 +100,16 @@ static int judge(int status, const struct output *output, const char *name, stru
 		       (int)strcspn(output->text, "\n"), output->text);
 }
 
-static int run(char *const *words, const char *name, struct output *output, struct why *why)
+/* All of it. One that hangs in the kernel is left behind even so. */
+static void end_it(pid_t pid)
+{
+	int status;
+	kill(-pid, SIGKILL);
+	await_end(pid, monotonic_ms() + KILLED_MS, &status);
+}
+
+static int run(char *const *words, uint64_t end, const char *name, struct output *output,
+	       struct why *why)
 {
 	static char locale[] = "LC_ALL=C", path[sizeof(system_path) + 5];
 	char *const environment[] = {locale, path, NULL};
@@ -100,18 +125,20 @@ static int run(char *const *words, const char *name, struct output *output, stru
 		close(ends[0]);
 		return why_set(why, "%s: %s", name, strerror(error));
 	}
-	int result = gather(ends[0], output, name, why);
+	int result = gather(ends[0], output, end, name, why);
 	close(ends[0]);
-	if (result != 0)
-		kill(-pid, SIGKILL);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	return result != 0 ? result : judge(status, output, name, why);
+	if (result == 0 && !await_end(pid, end, &status))
+		result = why_set(why, "%s has not ended in time, and was killed", name);
+	if (result == 0)
+		return judge(status, output, name, why);
+	end_it(pid);
+	return result;
 }
 
-enum doctor_command_answer doctor_command_run(const char *const *words, char **output,
+enum doctor_command_answer doctor_command_run(const char *const *words, unsigned ms, char **output,
 					      struct why *why)
 {
+	uint64_t end = monotonic_ms() + ms;
 	enum { WORDS = 16 };
 	char path[PATH_ROOM], *copies[WORDS + 1] = {path};
 	struct output got = {0};
@@ -121,7 +148,7 @@ enum doctor_command_answer doctor_command_run(const char *const *words, char **o
 		return DOCTOR_COMMAND_MISSING;
 	for (size_t i = 1; words[i] && i < WORDS; i++)
 		copies[i] = (char *)words[i]; /* execve changes nothing in them */
-	if (run(copies, words[0], &got, why) != 0) {
+	if (run(copies, end, words[0], &got, why) != 0) {
 		free(got.text);
 		return DOCTOR_COMMAND_FAILED;
 	}

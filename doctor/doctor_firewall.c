@@ -25,7 +25,7 @@ enum kind {
 	KINDS
 };
 
-enum { TOLD_MAX = 256 };
+enum { TOLD_MAX = 256, COMMAND_MS = 10000 };
 
 struct firewall {
 	struct doctor_report *report;
@@ -37,7 +37,8 @@ struct firewall {
 	} told[TOLD_MAX];
 	size_t told_count;
 	unsigned found;
-	bool tracked; /* a GRE packet goes by connection tracking */
+	char *gre_out; /* of DOCTOR_MEND_TEXT octets; "": not yet */
+	bool tracked;  /* a GRE packet goes by connection tracking */
 };
 
 /* ---- words ---- */
@@ -104,71 +105,6 @@ static const char *consequence(enum kind kind)
 	}
 }
 
-/* ---- mending ---- */
-
-static void nft_condition(enum kind kind, const struct doctor_packet *packet, char *out,
-			  size_t size)
-{
-	char addr[DOCTOR_ADDR_TEXT];
-	if (kind == CLIENT_CONNECTS)
-		snprintf(out, size, "tcp dport %u", packet->local_port);
-	else if (kind == SERVER_CALLED)
-		snprintf(out, size, "ip daddr %s tcp dport %u",
-			 doctor_addr_text(packet->addr, addr), packet->port);
-	else if (kind == GRE_IN || kind == GRE_OUT)
-		snprintf(out, size, "ip protocol gre");
-	else
-		snprintf(out, size, "ct state established,related");
-}
-
-static void iptables_condition(enum kind kind, const struct doctor_packet *packet, char *out,
-			       size_t size)
-{
-	char addr[DOCTOR_ADDR_TEXT];
-	if (kind == CLIENT_CONNECTS)
-		snprintf(out, size, "-p tcp --dport %u", packet->local_port);
-	else if (kind == SERVER_CALLED)
-		snprintf(out, size, "-p tcp -d %s --dport %u", doctor_addr_text(packet->addr, addr),
-			 packet->port);
-	else if (kind == GRE_IN || kind == GRE_OUT)
-		snprintf(out, size, "-p gre");
-	else
-		snprintf(out, size, "-m conntrack --ctstate ESTABLISHED,RELATED");
-}
-
-static bool is_nft(const struct firewall *firewall)
-{
-	return strcmp(firewall->rules->program, "nft") == 0;
-}
-
-static void mend(const struct firewall *firewall, enum kind kind,
-		 const struct doctor_packet *packet, const struct doctor_chain *chain)
-{
-	char condition[96];
-	if (is_nft(firewall)) {
-		nft_condition(kind, packet, condition, sizeof(condition));
-		doctor_report_mend(firewall->report, "nft insert rule %s %s %s accept",
-				   chain->table, chain->name, condition);
-	} else {
-		iptables_condition(kind, packet, condition, sizeof(condition));
-		doctor_report_mend(firewall->report, "%s -t %s -I %s %s -j ACCEPT",
-				   firewall->rules->program, chain->table, chain->name, condition);
-	}
-}
-
-/* iptables has no handles: the rule's own words with another letter. */
-static void mend_by_deletion(const struct firewall *firewall, const struct doctor_chain *chain,
-			     const char *rule)
-{
-	unsigned long handle = doctor_nft_handle(rule);
-	if (is_nft(firewall) && handle != 0)
-		doctor_report_mend(firewall->report, "nft delete rule %s %s handle %lu",
-				   chain->table, chain->name, handle);
-	else if (!is_nft(firewall))
-		doctor_report_mend(firewall->report, "%s -t %s -D %s", firewall->rules->program,
-				   chain->table, rule + strlen("-A "));
-}
-
 /* ---- findings ---- */
 
 static bool is_told(struct firewall *firewall, const struct doctor_chain *chain, enum kind kind,
@@ -199,12 +135,13 @@ static void tell(struct firewall *firewall, enum kind kind, const struct doctor_
 		 const struct doctor_judgement *judgement)
 {
 	struct doctor_report *report = firewall->report;
-	char chain[192], rule[256], what[96];
+	char chain[192], rule[256], what[96], mend[DOCTOR_MEND_TEXT];
 	uint16_t port = kind == CLIENT_CONNECTS ? packet->local_port : packet->port;
 
 	if (kind != CLIENT_CONNECTS && kind != SERVER_CALLED)
 		port = 0;
-	if (is_told(firewall, judgement->chain, same_mending(kind), port))
+	if (is_told(firewall, doctor_mend_scope(firewall->rules, judgement), same_mending(kind),
+		    port))
 		return;
 	firewall->found++;
 	name_chain(firewall, judgement->chain, chain, sizeof(chain));
@@ -215,15 +152,19 @@ static void tell(struct firewall *firewall, enum kind kind, const struct doctor_
 		doctor_report_why(report,
 				  "not all of its conditions are understood here; --doctor-call "
 				  "shows whether calls pass");
+		doctor_mend_show(firewall->rules, judgement->holder, mend);
 	} else if (judgement->fate == DOCTOR_STOLEN) {
 		doctor_report_error(report, "%s sends elsewhere %s: %s", chain, what, rule);
 		doctor_report_why(report, "they never come to pptpproxy");
-		mend_by_deletion(firewall, judgement->chain, judgement->rule);
+		doctor_mend_delete(firewall->rules, judgement->holder, judgement->rule, mend);
 	} else {
 		doctor_report_error(report, "%s drops %s: %s", chain, what, rule);
 		doctor_report_why(report, "%s", consequence(kind));
-		mend(firewall, kind, packet, judgement->chain);
+		doctor_mend_pass(firewall->rules, judgement, packet, mend);
 	}
+	doctor_report_mend(report, "%s", mend);
+	if (kind == GRE_OUT && judgement->fate != DOCTOR_STOLEN && !firewall->gre_out[0])
+		doctor_mend_pass(firewall->rules, judgement, packet, firewall->gre_out);
 }
 
 static void ask(struct firewall *firewall, enum kind kind, const struct doctor_packet *packet)
@@ -323,8 +264,9 @@ static const char *find_helper(const struct doctor_rules *rules, const struct do
 
 static void look_for_helper(struct firewall *firewall, const struct doctor_packet *packet)
 {
-	char chain[192];
-	if (is_nft(firewall) && !firewall->rules->pptp_helper)
+	char chain[192], mend[DOCTOR_MEND_TEXT];
+	/* In nft a rule names the helper by an object, which says what it helps. */
+	if (strcmp(firewall->rules->program, "nft") == 0 && !firewall->rules->pptp_helper)
 		return;
 	for (size_t i = 0; i < firewall->rules->chain_count; i++) {
 		const struct doctor_chain *at = &firewall->rules->chains[i];
@@ -339,7 +281,8 @@ static void look_for_helper(struct firewall *firewall, const struct doctor_packe
 		doctor_report_why(
 		    firewall->report,
 		    "with NAT it rewrites call IDs a second time, and packets go astray");
-		mend_by_deletion(firewall, at, rule);
+		doctor_mend_delete(firewall->rules, at, rule, mend);
+		doctor_report_mend(firewall->report, "%s", mend);
 	}
 }
 
@@ -358,19 +301,24 @@ static void look_for_helpers(struct firewall *firewall, const struct doctor_pair
 
 static void tell_tracked(const struct firewall *firewall)
 {
+	char mend[DOCTOR_MEND_TEXT];
+	doctor_mend_untrack(firewall->rules, mend);
 	doctor_report_note(firewall->report, "connection tracking follows GRE packets");
 	doctor_report_why(
 	    firewall->report,
 	    "it costs time for each packet, and its table can fill; the manual's HOST "
 	    "FIREWALL has the rules that keep it away");
+	doctor_report_mend(firewall->report, "%s", mend);
 }
 
 /* ---- all programs ---- */
 
-static void tell_unseen(struct doctor_report *report, const char *reason)
+/* mend: shows the rules, or has them be seen. */
+static void tell_unseen(struct doctor_report *report, const char *reason, const char *mend)
 {
 	doctor_report_note(report, "firewall rules could not be looked at: %s", reason);
 	doctor_report_why(report, "there may be some that drop calls");
+	doctor_report_mend(report, "%s", mend);
 }
 
 /* Rules that were parsed; cleared here. */
@@ -381,7 +329,7 @@ static void judge(struct firewall *firewall, struct doctor_rules *rules, bool go
 	firewall->told_count = 0; /* it has addresses of chains */
 	firewall->tracked = false;
 	if (!good) {
-		tell_unseen(firewall->report, "no memory");
+		tell_unseen(firewall->report, "no memory", "free -h");
 	} else {
 		ask_all(firewall, pairs, count);
 		look_for_helpers(firewall, pairs, count);
@@ -400,10 +348,12 @@ static void judge_iptables(struct firewall *firewall, const char *program, const
 }
 
 void doctor_firewall_judge(struct doctor_report *report, const struct doctor_firewall_texts *texts,
-			   const struct doctor_pair *pairs, size_t count)
+			   const struct doctor_pair *pairs, size_t count,
+			   char gre_out[static DOCTOR_MEND_TEXT])
 {
-	struct firewall firewall = {.report = report};
+	struct firewall firewall = {.report = report, .gre_out = gre_out};
 	struct doctor_rules rules = {0};
+	gre_out[0] = '\0';
 	bool in_nft = texts->iptables && doctor_iptables_is_nft(texts->iptables);
 
 	if (texts->nft) {
@@ -422,22 +372,26 @@ void doctor_firewall_judge(struct doctor_report *report, const struct doctor_fir
 static char *ask_program(struct doctor_report *report, const char *const *words)
 {
 	struct why why;
-	char *text;
-	if (doctor_command_run(words, &text, &why) == DOCTOR_COMMAND_FAILED)
-		tell_unseen(report, why.text);
+	char *text, line[128] = "";
+	for (size_t i = 0; words[i]; i++)
+		snprintf(line + strlen(line), sizeof(line) - strlen(line), "%s%s", i ? " " : "",
+			 words[i]);
+	if (doctor_command_run(words, COMMAND_MS, &text, &why) == DOCTOR_COMMAND_FAILED)
+		tell_unseen(report, why.text, line);
 	return text;
 }
 
 void doctor_firewall_look(struct doctor_report *report, const struct doctor_pair *pairs,
-			  size_t count)
+			  size_t count, char gre_out[static DOCTOR_MEND_TEXT])
 {
 	static const char *const nft[] = {"nft", "-a", "-s", "list", "ruleset", NULL};
 	static const char *const iptables[] = {"iptables-save", NULL};
 	static const char *const legacy[] = {"iptables-legacy-save", NULL};
 
 	doctor_report_section(report, "Firewall of this host");
+	gre_out[0] = '\0';
 	if (geteuid() != 0) {
-		tell_unseen(report, "it needs root");
+		tell_unseen(report, "it needs root", "sudo pptpproxy --doctor");
 		return;
 	}
 	struct doctor_firewall_texts texts = {
@@ -445,9 +399,10 @@ void doctor_firewall_look(struct doctor_report *report, const struct doctor_pair
 	    .iptables = ask_program(report, iptables),
 	    .iptables_legacy = ask_program(report, legacy),
 	};
-	doctor_firewall_judge(report, &texts, pairs, count);
+	doctor_firewall_judge(report, &texts, pairs, count, gre_out);
 	if (!texts.nft && !texts.iptables && !texts.iptables_legacy)
-		tell_unseen(report, "neither nft nor iptables-save is here");
+		tell_unseen(report, "neither nft nor iptables-save is here",
+			    "on Debian: apt-get install nftables");
 	free(texts.nft);
 	free(texts.iptables);
 	free(texts.iptables_legacy);

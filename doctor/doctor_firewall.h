@@ -6,11 +6,14 @@
 #ifndef DOCTOR_DOCTOR_FIREWALL_H
 #define DOCTOR_DOCTOR_FIREWALL_H
 
+#include "doctor/doctor_mend.h"
 #include "doctor/doctor_net.h"
 #include "doctor/doctor_report.h"
 
+/* gre_out: the command that has protocol 47 leave by the first chain that drops it, or may; "": by
+ * what can be seen, none does. */
 void doctor_firewall_look(struct doctor_report *report, const struct doctor_pair *pairs,
-			  size_t count);
+			  size_t count, char gre_out[static DOCTOR_MEND_TEXT]);
 
 /* What the programs print; NULL: not to be had. */
 struct doctor_firewall_texts {
@@ -20,6 +23,7 @@ struct doctor_firewall_texts {
 
 /* The same of texts that the caller has. */
 void doctor_firewall_judge(struct doctor_report *report, const struct doctor_firewall_texts *texts,
-			   const struct doctor_pair *pairs, size_t count);
+			   const struct doctor_pair *pairs, size_t count,
+			   char gre_out[static DOCTOR_MEND_TEXT]);
 
 #endif

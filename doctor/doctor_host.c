@@ -24,6 +24,7 @@ enum { DESCRIPTORS_ELSE = 64, DESCRIPTORS_FEW = 1024 };
 
 pid_t doctor_host_instance(struct doctor_report *report, const struct options *options)
 {
+	static char word[DOCTOR_REPORT_WORD];
 	pid_t pid;
 	if (!instance_find(options->control, &pid))
 		return 0;
@@ -31,6 +32,8 @@ pid_t doctor_host_instance(struct doctor_report *report, const struct options *o
 			   (long)pid, options->control);
 	doctor_report_why(report,
 			  "it is left alone; a second one with this control socket does not start");
+	doctor_report_mend(report, "pptpproxy --control %s --show pairs",
+			   doctor_report_word(options->control, word));
 	return pid;
 }
 
@@ -77,15 +80,20 @@ static void look_at_buffer(struct doctor_report *report, const struct gre_socket
 	doctor_report_mend(report, "sysctl -w net.core.rmem_max=%d", GRE_RECEIVE_BUFFER);
 }
 
-static void tell_no_socket(struct doctor_report *report, const struct why *why)
+void doctor_host_mend_rights(struct doctor_report *report, bool root)
 {
-	doctor_report_error(report, "packets cannot come and go: %s", why->text);
-	doctor_report_why(report, "calls' packets come and go by raw sockets: it does not start");
-	if (geteuid() != 0)
+	if (!root)
 		doctor_report_mend(report, "sudo pptpproxy --doctor");
 	else
 		doctor_report_mend(report,
 				   "on the container's host: podman run --cap-add NET_RAW IMAGE");
+}
+
+static void tell_no_socket(struct doctor_report *report, const struct why *why)
+{
+	doctor_report_error(report, "packets cannot come and go: %s", why->text);
+	doctor_report_why(report, "calls' packets come and go by raw sockets: it does not start");
+	doctor_host_mend_rights(report, geteuid() == 0);
 }
 
 bool doctor_host_rights(struct doctor_report *report, const struct options *options)
@@ -224,6 +232,23 @@ static void on_interface(void *arg, const char *interface, bool ethernet, bool n
 					       : "generic");
 }
 
+/* Where it is only wished for, what the interfaces are shows why. */
+static void mend_fastpath(struct doctor_report *report, const struct options *options)
+{
+	static char word[DOCTOR_REPORT_WORD];
+	char text[PAIR_TEXT_MAX];
+	if (geteuid() != 0)
+		doctor_report_mend(report, "sudo pptpproxy --doctor");
+	else if (options->fastpath == FASTPATH_AUTO || options->pair_count == 0)
+		doctor_report_mend(report, "ip -details link show");
+	else if (options->config)
+		doctor_report_mend(report, "pptpproxy --doctor --fastpath auto -c %s",
+				   doctor_report_word(options->config, word));
+	else
+		doctor_report_mend(report, "pptpproxy --doctor --fastpath auto -p %s",
+				   pair_endpoint_text(&options->pairs[0].peer, text));
+}
+
 static void tell_none(struct doctor_report *report, const struct options *options,
 		      const char *reason)
 {
@@ -239,6 +264,7 @@ static void tell_none(struct doctor_report *report, const struct options *option
 	doctor_report_why(report, options->fastpath == FASTPATH_AUTO
 				      ? "calls work all the same, by the raw sockets"
 				      : "it does not start");
+	mend_fastpath(report, options);
 }
 
 static void tell_fastpath(struct doctor_report *report, const struct options *options,

@@ -16,6 +16,9 @@ pid_t doctor_host_instance(struct doctor_report *report, const struct options *o
 /* Rights and what they lead to. Whether raw GRE sockets can be had. */
 bool doctor_host_rights(struct doctor_report *report, const struct options *options);
 
+/* Of the finding before it: how to come by raw GRE sockets; root: who started this is. */
+void doctor_host_mend_rights(struct doctor_report *report, bool root);
+
 void doctor_host_limits(struct doctor_report *report, const struct options *options);
 void doctor_host_files(struct doctor_report *report, const struct options *options);
 void doctor_host_fastpath(struct doctor_report *report, const struct options *options,

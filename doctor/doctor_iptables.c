@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RULE_MAX = 4096 };
-
 /* ---- the text ---- */
 
 static enum doctor_hook find_hook(const char *chain)
@@ -37,12 +35,18 @@ static struct doctor_chain *find_chain(struct doctor_rules *rules, const char *t
 	return NULL;
 }
 
-static bool add_chain(struct doctor_rules *rules, const char *table, const char *line)
+struct reader {
+	struct doctor_rules *rules;
+	char table[DOCTOR_TARGET_MAX]; /* "" before the first one */
+};
+
+static bool add_chain(const struct reader *reader, const char *line)
 {
+	const char *table = reader->table;
 	char name[DOCTOR_TARGET_MAX], policy[16];
 	if (sscanf(line, ":%63s %15s", name, policy) != 2)
 		return true;
-	struct doctor_chain *chain = doctor_rules_add_chain(rules, table, name);
+	struct doctor_chain *chain = doctor_rules_add_chain(reader->rules, table, name);
 	if (!chain)
 		return false;
 	chain->hook = find_hook(name);
@@ -51,8 +55,10 @@ static bool add_chain(struct doctor_rules *rules, const char *table, const char 
 	return true;
 }
 
-static bool add_rule(struct doctor_rules *rules, const char *table, const char *line)
+static bool add_rule(const struct reader *reader, const char *line)
 {
+	struct doctor_rules *rules = reader->rules;
+	const char *table = reader->table;
 	char name[DOCTOR_TARGET_MAX];
 	if (sscanf(line, "-A %63s", name) != 1)
 		return true;
@@ -62,29 +68,25 @@ static bool add_rule(struct doctor_rules *rules, const char *table, const char *
 	return !chain || doctor_rules_add(chain, line);
 }
 
+static bool read_line(void *arg, const char *line)
+{
+	struct reader *reader = arg;
+	if (line[0] == ':')
+		return add_chain(reader, line);
+	if (line[0] != '*')
+		return add_rule(reader, line);
+	snprintf(reader->table, sizeof(reader->table), "%s", line + 1);
+	return true;
+}
+
 static void read_rule(const char *rule, const struct doctor_packet *packet, bool notrack,
 		      struct doctor_effect *effect);
 
 bool doctor_iptables_parse(struct doctor_rules *rules, const char *text)
 {
-	char table[DOCTOR_TARGET_MAX] = "";
+	struct reader reader = {.rules = rules};
 	rules->read = read_rule;
-	while (*text) {
-		size_t length = strcspn(text, "\n");
-		char *line = strndup(text, length);
-		bool good = line != NULL;
-		if (good && line[0] == '*')
-			snprintf(table, sizeof(table), "%s", line + 1);
-		else if (good && line[0] == ':')
-			good = add_chain(rules, table, line);
-		else if (good)
-			good = add_rule(rules, table, line);
-		free(line);
-		if (!good)
-			return false;
-		text += length + (text[length] == '\n');
-	}
-	return true;
+	return doctor_rules_lines(text, read_line, &reader);
 }
 
 bool doctor_iptables_is_nft(const char *text)
@@ -262,35 +264,21 @@ static void take_option(struct cursor *cursor)
 		take_unknown(cursor);
 }
 
-/* As in doctor_nft.c. */
-static void favour(struct cursor *cursor)
-{
-	struct doctor_effect *effect = cursor->effect;
-	if (!cursor->some)
-		return;
-	if (effect->verdict == DOCTOR_DROP || effect->verdict == DOCTOR_STEAL ||
-	    effect->verdict == DOCTOR_RETURN)
-		effect->matches = false;
-	else if (effect->verdict != DOCTOR_ACCEPT)
-		effect->certain = false;
-}
-
 static void read_rule(const char *rule, const struct doctor_packet *packet, bool notrack,
 		      struct doctor_effect *effect)
 {
 	struct cursor cursor = {.packet = packet, .notrack = notrack, .effect = effect};
-	char copy[RULE_MAX];
+	char copy[DOCTOR_RULE_MAX];
 
 	*effect = (struct doctor_effect){.matches = true, .certain = true};
 	if (strlen(rule) < sizeof(copy))
 		cursor.count = doctor_rules_split(rule, copy, cursor.words, cursor.kinds);
-	/* Too long: the verdict may be in what is not seen. */
 	if (strlen(rule) >= sizeof(copy) || cursor.count == DOCTOR_WORDS_MAX) {
-		effect->certain = false;
-		effect->verdict = DOCTOR_ANYTHING;
+		doctor_rules_give_up(effect);
 		return;
 	}
 	while (cursor.at < cursor.count && effect->matches)
 		take_option(&cursor);
-	favour(&cursor);
+	if (cursor.some)
+		doctor_rules_favour(effect);
 }

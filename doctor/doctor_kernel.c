@@ -110,6 +110,21 @@ static bool has_module(const char *modules, const char *name)
 	return false;
 }
 
+/* Loaded, it touches nothing yet: rules give it connections, or, up to Linux 5.19, a setting
+ * (look_at_helper), which was on by default up to 4.6. nf_nat_pptp has nf_conntrack_pptp loaded,
+ * and takes it along when it goes. */
+static void note_helper(struct doctor_report *report, const char *modules)
+{
+	const char *name = has_module(modules, "nf_nat_pptp") ? "nf_nat_pptp" : "nf_conntrack_pptp";
+	if (!has_module(modules, name))
+		return;
+	doctor_report_note(report, "the kernel's PPTP helper is loaded: %s", name);
+	doctor_report_why(
+	    report, "it does nothing until a rule, or before Linux 6.0 a setting, gives it our "
+		    "control connections: with NAT it then rewrites call IDs a second time");
+	doctor_report_mend(report, "modprobe -r %s", name);
+}
+
 void doctor_kernel_modules(struct doctor_report *report, const char *modules)
 {
 	if (has_module(modules, "pptp")) {
@@ -117,13 +132,7 @@ void doctor_kernel_modules(struct doctor_report *report, const char *modules)
 		doctor_report_why(report, "another program ends PPTP calls on this host");
 		doctor_report_mend(report, "modprobe -r pptp");
 	}
-	if (has_module(modules, "nf_nat_pptp")) {
-		doctor_report_note(report, "the kernel module nf_nat_pptp is loaded");
-		doctor_report_why(report,
-				  "where a rule gives it our control connections, it rewrites call "
-				  "IDs a second time");
-		doctor_report_mend(report, "modprobe -r nf_nat_pptp");
-	}
+	note_helper(report, modules);
 }
 
 /* A kernel without modules has no list. */

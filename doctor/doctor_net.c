@@ -112,6 +112,7 @@ static void tell_unasked(struct doctor_report *report)
 {
 	doctor_report_error(report, "names cannot be asked for: no memory");
 	doctor_report_why(report, "without their addresses it does not start");
+	doctor_report_mend(report, "free -h");
 }
 
 static void resolve(struct doctor_report *report, struct doctor_pair *pairs, size_t count)
@@ -236,6 +237,7 @@ static void look_at_place(struct doctor_report *report, const struct place *plac
 		doctor_report_error(report, "%s: cannot be bound: %s", place->name,
 				    strerror(error));
 		doctor_report_why(report, "it does not start");
+		doctor_report_mend(report, "journalctl -k -n 20");
 	}
 }
 
@@ -283,7 +285,11 @@ void doctor_net_ports(struct doctor_report *report, const struct options *option
 			doctor_report_warning(report,
 					      "%s: ignored, as an earlier pair listens at %s", name,
 					      pair_endpoint_text(&before->listen, other));
-			doctor_report_why(report, "all its clients are led to that pair's server");
+			doctor_report_why(
+			    report,
+			    "all its clients are led to that pair's server: it needs an address "
+			    "or a port of its own");
+			doctor_report_mend(report, "ip -4 -brief address");
 		} else if (pairs[i].listens) {
 			look_at_port(report, &pairs[i], instance);
 		}
@@ -292,6 +298,7 @@ void doctor_net_ports(struct doctor_report *report, const struct options *option
 	if (control_listen_check(options->pairs, options->pair_count, &why) != 0) {
 		doctor_report_error(report, "a circle of pairs: %s", why.text);
 		doctor_report_why(report, "it would dial itself, so it does not start");
+		doctor_report_mend(report, "ip -4 -brief address");
 	}
 }
 

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RULE_MAX = 4096 };
-
 /* ---- the text ---- */
 
 static bool is_ours(const char *family)
@@ -85,8 +83,9 @@ static void read_warning(struct reader *reader, const char *line)
 		snprintf(reader->foreign, sizeof(reader->foreign), "%s %s", family, name);
 }
 
-static bool read_line(struct reader *reader, const char *line)
+static bool read_line(void *arg, const char *line)
 {
+	struct reader *reader = arg;
 	if (line[0] == '#') {
 		read_warning(reader, line);
 		return true;
@@ -129,17 +128,7 @@ bool doctor_nft_parse(struct doctor_rules *rules, const char *text, bool without
 	struct reader reader = {.rules = rules, .without_iptables = without_iptables};
 	rules->program = "nft";
 	rules->read = read_rule;
-	while (*text) {
-		text += strspn(text, " \t\n");
-		size_t length = strcspn(text, "\n");
-		char *line = strndup(text, length);
-		bool good = line && read_line(&reader, line);
-		free(line);
-		if (!good)
-			return false;
-		text += length;
-	}
-	return true;
+	return doctor_rules_lines(text, read_line, &reader);
 }
 
 unsigned long doctor_nft_handle(const char *rule)
@@ -222,7 +211,7 @@ static bool take_verdict(struct cursor *cursor)
 /* "established : accept, 22 : jump x": the verdict of the element that the packet has. */
 static void take_map(struct cursor *cursor, compare *is)
 {
-	char copy[RULE_MAX];
+	char copy[DOCTOR_RULE_MAX];
 	bool literal = cursor->at < cursor->count && cursor->kinds[cursor->at] == '{';
 	char *save = NULL;
 
@@ -542,41 +531,22 @@ static void take_any(struct cursor *cursor)
 	}
 }
 
-/* Who lets in some means to; who keeps out some keeps out others than ours. */
-static void favour(struct cursor *cursor)
-{
-	struct doctor_effect *effect = cursor->effect;
-	if (!cursor->some)
-		return;
-	if (effect->verdict == DOCTOR_DROP || effect->verdict == DOCTOR_STEAL ||
-	    effect->verdict == DOCTOR_RETURN)
-		effect->matches = false;
-	else if (effect->verdict != DOCTOR_ACCEPT)
-		effect->certain = false;
-}
-
-/* Too long: the verdict may be in what is not seen. */
-static void give_up(struct doctor_effect *effect)
-{
-	effect->certain = false;
-	effect->verdict = DOCTOR_ANYTHING;
-}
-
 static void read_rule(const char *rule, const struct doctor_packet *packet, bool notrack,
 		      struct doctor_effect *effect)
 {
 	struct cursor cursor = {.packet = packet, .notrack = notrack, .effect = effect};
-	char copy[RULE_MAX];
+	char copy[DOCTOR_RULE_MAX];
 
 	*effect = (struct doctor_effect){.matches = true, .certain = true};
 	if (strlen(rule) >= sizeof(copy)) {
-		give_up(effect);
+		doctor_rules_give_up(effect);
 		return;
 	}
 	cursor.count = doctor_rules_split(rule, copy, cursor.words, cursor.kinds);
 	while (cursor.at < cursor.count && effect->matches)
 		take_any(&cursor);
 	if (cursor.count == DOCTOR_WORDS_MAX)
-		give_up(effect);
-	favour(&cursor);
+		doctor_rules_give_up(effect);
+	if (cursor.some)
+		doctor_rules_favour(effect);
 }

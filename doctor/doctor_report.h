@@ -41,7 +41,8 @@ void doctor_report_warning(struct doctor_report *report, const char *format, ...
 void doctor_report_error(struct doctor_report *report, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* Of the finding before it: why it matters, and a command that mends it; both may be missing. */
+/* Of the finding before it, unless all is right: why it matters, and a command that mends it or
+ * shows more. */
 void doctor_report_why(struct doctor_report *report, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void doctor_report_mend(struct doctor_report *report, const char *format, ...)

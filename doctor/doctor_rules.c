@@ -56,6 +56,20 @@ void doctor_rules_clear(struct doctor_rules *rules)
 	*rules = (struct doctor_rules){0};
 }
 
+bool doctor_rules_lines(const char *text, doctor_rules_line *take, void *reader)
+{
+	while (*(text += strspn(text, " \t\n"))) {
+		size_t length = strcspn(text, "\n");
+		char *line = strndup(text, length);
+		bool good = line && take(reader, line);
+		free(line);
+		if (!good)
+			return false;
+		text += length;
+	}
+	return true;
+}
+
 /* ---- a packet's way ---- */
 
 struct walk {
@@ -189,6 +203,18 @@ bool doctor_rules_concerns(const struct doctor_chain *chain, const struct doctor
 	return false;
 }
 
+const struct doctor_chain *doctor_rules_holder(const struct doctor_rules *rules, const char *rule)
+{
+	for (size_t i = 0; i < rules->chain_count; i++) {
+		const struct doctor_chain *chain = &rules->chains[i];
+		for (size_t k = 0; k < chain->rule_count; k++) {
+			if (chain->rules[k] == rule)
+				return chain;
+		}
+	}
+	return NULL;
+}
+
 struct doctor_judgement doctor_rules_judge(const struct doctor_rules *rules,
 					   const struct doctor_chain *chain,
 					   const struct doctor_packet *packet, bool notrack)
@@ -205,6 +231,7 @@ struct doctor_judgement doctor_rules_judge(const struct doctor_rules *rules,
 		end = DOCTOR_DROP;
 	}
 	judgement.rule = walk.rule;
+	judgement.holder = walk.rule ? doctor_rules_holder(rules, walk.rule) : chain;
 	judgement.notrack = walk.notrack;
 	if (end == DOCTOR_STEAL && certain)
 		judgement.fate = DOCTOR_STOLEN;
@@ -213,6 +240,24 @@ struct doctor_judgement doctor_rules_judge(const struct doctor_rules *rules,
 	else
 		judgement.fate = walk.maybe_dropped ? DOCTOR_MAY_DROP : DOCTOR_PASSES;
 	return judgement;
+}
+
+/* ---- what a rule does ---- */
+
+/* Who lets in some means to; who keeps out some keeps out others than ours. */
+void doctor_rules_favour(struct doctor_effect *effect)
+{
+	if (effect->verdict == DOCTOR_DROP || effect->verdict == DOCTOR_STEAL ||
+	    effect->verdict == DOCTOR_RETURN)
+		effect->matches = false;
+	else if (effect->verdict != DOCTOR_ACCEPT)
+		effect->certain = false;
+}
+
+void doctor_rules_give_up(struct doctor_effect *effect)
+{
+	effect->certain = false;
+	effect->verdict = DOCTOR_ANYTHING;
 }
 
 /* ---- words ---- */

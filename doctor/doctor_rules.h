@@ -89,19 +89,28 @@ struct doctor_chain *doctor_rules_add_chain(struct doctor_rules *rules, const ch
 bool doctor_rules_add(struct doctor_chain *chain, const char *rule);
 void doctor_rules_clear(struct doctor_rules *rules);
 
+/* Hands out each line that is not empty, without its end and the blanks before it. False: no
+ * memory, or the reader said so. */
+typedef bool doctor_rules_line(void *reader, const char *line);
+bool doctor_rules_lines(const char *text, doctor_rules_line *take, void *reader);
+
 /* ---- asked ---- */
 
 enum doctor_fate { DOCTOR_PASSES, DOCTOR_MAY_DROP, DOCTOR_DROPS, DOCTOR_STOLEN };
 
 struct doctor_judgement {
 	enum doctor_fate fate;
-	const struct doctor_chain *chain; /* a base chain, the one that begins it */
-	const char *rule;		  /* that decides it, NULL: the policy */
-	bool notrack;			  /* the packet is not tracked from here on */
+	const struct doctor_chain *chain;  /* a base chain, the one that begins it */
+	const struct doctor_chain *holder; /* the one that has the rule that decides it */
+	const char *rule;		   /* that decides it, NULL: the base chain's policy */
+	bool notrack;			   /* the packet is not tracked from here on */
 };
 
 /* Whether packets of this direction come by the chain. */
 bool doctor_rules_concerns(const struct doctor_chain *chain, const struct doctor_packet *packet);
+
+/* The chain that has this very rule, or NULL. */
+const struct doctor_chain *doctor_rules_holder(const struct doctor_rules *rules, const char *rule);
 
 /* What becomes of the packet in a base chain. */
 struct doctor_judgement doctor_rules_judge(const struct doctor_rules *rules,
@@ -110,7 +119,12 @@ struct doctor_judgement doctor_rules_judge(const struct doctor_rules *rules,
 
 /* ---- for the readers: words of rules ---- */
 
-enum { DOCTOR_WORDS_MAX = 128 };
+enum { DOCTOR_WORDS_MAX = 128, DOCTOR_RULE_MAX = 4096 };
+
+/* What a rule does of which a condition was taken in the packet's favour. */
+void doctor_rules_favour(struct doctor_effect *effect);
+/* What is to be thought of one that is too long: its verdict may be in what is not seen. */
+void doctor_rules_give_up(struct doctor_effect *effect);
 
 /* Splits a rule: at blanks, but "..." and { ... } are one word, without quotes or braces. kinds has
  * '"', '{' or 0. What does not fit is left out: the count is then DOCTOR_WORDS_MAX. words point

@@ -13,10 +13,13 @@
 
 enum { STOP_MS = 2000, NAME_ROOM = 4 * PROBE_NAME + 1 };
 
+static const char server_log[] = "on the server: journalctl -t pptpd -e";
+
 struct server {
 	struct doctor_report *report;
 	const struct doctor_server_config *config;
 	const struct doctor_way *way;
+	uint16_t port;
 	char name[DOCTOR_ADDR_TEXT + 8]; /* "203.0.113.10:1723" */
 	struct doctor_talk talk;
 };
@@ -66,6 +69,7 @@ static void tell_unanswered(const struct server *server, enum doctor_talk_answer
 		doctor_report_error(report, "%s: what comes is not PPTP: %s", server->name,
 				    talk->why);
 		doctor_report_why(report, "another service has that port");
+		doctor_report_mend(report, "on the server: ss -ltnp sport = :%u", server->port);
 	} else if (answer == DOCTOR_TALK_ENDED) {
 		doctor_report_error(report, "%s: closed after our %s%s%s", server->name, question,
 				    talk->error ? ": " : "",
@@ -73,19 +77,22 @@ static void tell_unanswered(const struct server *server, enum doctor_talk_answer
 		doctor_report_why(report,
 				  "the server does not want this address: its list of who may "
 				  "connect, or another service has that port");
+		doctor_report_mend(report, "%s", server_log);
 	} else {
 		doctor_report_error(report, "%s: our %s is not answered within %u s", server->name,
 				    question, server->config->timeout_s);
 		doctor_report_why(report, "the server hangs, or another service has that port");
+		doctor_report_mend(report, "on the server: systemctl restart pptpd");
 	}
 }
 
 /* ---- steps; each false: there is no use in going on ---- */
 
-static bool reach(struct server *server, uint16_t port)
+static bool reach(struct server *server)
 {
 	uint64_t began = monotonic_ns();
-	int error = doctor_talk_open(&server->talk, server->way->addr, port, step_ms(server));
+	int error =
+	    doctor_talk_open(&server->talk, server->way->addr, server->port, step_ms(server));
 	if (error != 0) {
 		tell_unreached(server, error);
 		return false;
@@ -108,6 +115,7 @@ static bool judge_started(const struct server *server, const struct probe_starte
 				    started->error ? ", " : "",
 				    started->error ? probe_wire_error_text(started->error) : "");
 		doctor_report_why(report, "it will refuse clients that come by this host as well");
+		doctor_report_mend(report, "%s", server_log);
 		return false;
 	}
 	doctor_report_ok(report,
@@ -143,6 +151,7 @@ static bool echo(struct server *server)
 {
 	uint8_t request[PROBE_MESSAGE_MAX];
 	const uint8_t *message = NULL;
+	char addr[DOCTOR_ADDR_TEXT];
 	uint32_t identifier = 0;
 	uint64_t began = monotonic_ns();
 
@@ -160,6 +169,10 @@ static bool echo(struct server *server)
 		doctor_report_warning(server->report, "%s: its Echo-Reply is for another request",
 				      server->name);
 		doctor_report_why(server->report, "clients that keep count end their calls");
+		doctor_report_mend(server->report,
+				   "tcpdump -ni %s -c 20 -w echo.pcap host %s and tcp port %u",
+				   server->way->interface[0] ? server->way->interface : "any",
+				   doctor_addr_text(server->way->addr, addr), server->port);
 		return true;
 	}
 	doctor_report_ok(server->report, "%s: Echo-Reply in %.1f ms", server->name,
@@ -182,22 +195,26 @@ static void stop(struct server *server)
 	doctor_report_note(server->report,
 			   "%s: our Stop-Control-Connection-Request is not answered", server->name);
 	doctor_report_why(server->report, "it may take the connection for one that is up");
+	doctor_report_mend(server->report, "on the server: ss -tnp state established sport = :%u",
+			   server->port);
 }
 
 void doctor_server_call(struct doctor_report *report, const struct doctor_way *way, uint16_t port,
 			const struct doctor_server_config *config)
 {
-	struct server server = {.report = report, .config = config, .way = way, .talk = {.fd = -1}};
+	struct server server = {
+	    .report = report, .config = config, .way = way, .port = port, .talk = {.fd = -1}};
 	char addr[DOCTOR_ADDR_TEXT];
 
 	snprintf(server.name, sizeof(server.name), "%s:%u", doctor_addr_text(way->addr, addr),
 		 port);
-	if (reach(&server, port) && start(&server) && echo(&server)) {
+	if (reach(&server) && start(&server) && echo(&server)) {
 		bool goes_on = true;
 		if (config->sockets) {
 			const struct doctor_call_config call = {.name = server.name,
 								.addr = way->addr,
 								.timeout_s = config->timeout_s,
+								.gre_out = config->gre_out,
 								.sockets = config->sockets};
 			goes_on = doctor_call_make(report, &server.talk, &call);
 		}

@@ -12,6 +12,7 @@
 struct doctor_server_config {
 	unsigned timeout_s;	    /* of each step; --connect-timeout */
 	struct gre_socket *sockets; /* for a call; NULL: none is made */
+	const char *gre_out;	    /* as for doctor_call */
 };
 
 void doctor_server_call(struct doctor_report *report, const struct doctor_way *way, uint16_t port,

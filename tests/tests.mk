@@ -92,8 +92,10 @@ unit_status_view  := status/status_view.o status/status_table.o status/status_li
 unit_probe_wire   := wire/probe_wire.o wire/pptp_wire.o wire/gre_wire.o
 unit_doctor_kernel := doctor/doctor_kernel.o doctor/doctor_sockets.o doctor/doctor_report.o
 unit_doctor_report := doctor/doctor_report.o
+unit_doctor_call := doctor/doctor_call.o doctor/doctor_report.o $(unit_probe_wire)
 unit_doctor_command := doctor/doctor_command.o host/command.o host/user.o host/why.o
-unit_doctor_firewall := $(addprefix doctor/doctor_,firewall.o rules.o nft.o iptables.o) $(unit_doctor_report) $(unit_doctor_command)
+unit_doctor_mend := $(addprefix doctor/doctor_,mend.o rules.o nft.o iptables.o)
+unit_doctor_firewall := doctor/doctor_firewall.o $(unit_doctor_mend) $(unit_doctor_report) $(unit_doctor_command)
 ifeq ($(WITH_FASTPATH),yes)
 unit_fastpath_golden  := fastpath/fastpath_maps.o fastpath/fastpath_memory.o $(log)
 unit_fastpath_maps    := fastpath/fastpath_maps.o $(log)
@@ -116,7 +118,7 @@ fuzz_letter        := keeper/letter.c host/why.c
 fuzz_explain       := $(explain) wire/pptp_wire.c wire/gre_wire.c host/why.c
 fuzz_status_view   := $(addprefix status/status_,view.c table.c call.c)
 fuzz_probe         := wire/probe_wire.c wire/pptp_wire.c wire/gre_wire.c
-fuzz_rules         := doctor/doctor_rules.c doctor/doctor_nft.c doctor/doctor_iptables.c
+fuzz_rules         := doctor/doctor_rules.c doctor/doctor_nft.c doctor/doctor_iptables.c doctor/doctor_mend.c
 fuzzers := $(sort $(patsubst fuzz_%,%,$(filter fuzz_%,$(.VARIABLES))))
 
 $(B)/tests/unit/test_gre_relay.o: CPPFLAGS += $(LIBNET)
@@ -127,6 +129,7 @@ $(addprefix $(B)/tests/unit/test_,acl acl_cmd callid_index callid_space explain_
 $(addprefix $(B)/tests/unit/test_,control_relay control_restore keeper_worker status_http worker_status): LDLIBS += \
 	-Wl,--wrap=clock_gettime
 $(B)/tests/unit/test_control_kept: LDLIBS += $(steps:%=-Wl,--wrap=%)
+$(B)/tests/unit/test_doctor_call: LDLIBS += -Wl,--wrap=recvfrom
 $(B)/tests/unit/test_link: LDLIBS += -Wl,--wrap=sendmsg,--wrap=recvmsg
 $(B)/tests/unit/test_call_model: LDLIBS += -Wl,--wrap=getrandom
 $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $$(addprefix $(B)/,$$(unit_$$*))

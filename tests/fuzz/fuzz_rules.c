@@ -1,8 +1,9 @@
 /*
- * Any text, taken for what nft or iptables-save prints: it is read, and packets go through the
- * chains to an end. The first octet says whose text it is.
+ * Any text, taken for what nft or iptables-save prints: it is read, packets go through the chains
+ * to an end, and commands come of it. The first octet says whose text it is.
  */
 #include "doctor/doctor_iptables.h"
+#include "doctor/doctor_mend.h"
 #include "doctor/doctor_nft.h"
 
 #include <assert.h>
@@ -20,6 +21,7 @@ static void judge_one(const struct doctor_rules *rules, unsigned which)
 	    {.protocol = DOCTOR_TCP, .port = 1723, .addr = 0x0A02000A, .established = true},
 	};
 	const struct doctor_packet *packet = &packets[which % 3];
+	char command[DOCTOR_MEND_TEXT];
 	for (size_t i = 0; i < rules->chain_count; i++) {
 		const struct doctor_chain *chain = &rules->chains[i];
 		if (!doctor_rules_concerns(chain, packet))
@@ -27,6 +29,10 @@ static void judge_one(const struct doctor_rules *rules, unsigned which)
 		struct doctor_judgement judgement = doctor_rules_judge(rules, chain, packet, false);
 		assert(judgement.chain == chain);
 		assert(judgement.fate != DOCTOR_STOLEN || judgement.rule);
+		assert(judgement.holder && (judgement.rule || judgement.holder == chain));
+		doctor_mend_pass(rules, &judgement, packet, command);
+		if (judgement.rule)
+			doctor_mend_delete(rules, judgement.holder, judgement.rule, command);
 		return;
 	}
 }

@@ -43,6 +43,8 @@ class Report:
         assert end, f"no report: {self.text}"
         for line in lines[:-1]:
             self._take(line)
+        for found in self.findings:
+            assert found.severity == "ok" or found.why and found.mend, f"no reason, or no command: {found}\n{self.text}"
         counts = [len(self.all(severity)) for severity in ("error", "warning", "note")]
         assert counts == [int(count or 0) for count in end.groups()[1:]], self.text
         assert int(end[1] or 0) == counts[0] + counts[1], self.text
@@ -66,7 +68,6 @@ class Report:
     def one(self, severity, pattern):
         found = self.all(severity, pattern)
         assert len(found) == 1, f"{len(found)} of {severity} /{pattern}/:\n{self.text}"
-        assert severity == "ok" or found[0].why, f"it does not say why:\n{self.text}"
         return found[0]
 
     def only(self, severity, pattern):

@@ -7,7 +7,9 @@ import shutil
 import socket
 import sys
 import tempfile
-from contextlib import closing, contextmanager
+import threading
+import time
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -16,7 +18,7 @@ from lab.dns import Dns, Etc
 from lab.doctor import Examination, examine
 from lab.errors import Skip
 from lab.fake import FakeServer, World
-from lab.messages import (CCRQ, CDN, ECHO_RP, ECHO_RQ, OCRP, OCRQ, SCCRP, SCCRQ, STOP_RP, STOP_RQ, build)
+from lab.messages import (CCRQ, CDN, ECHO_RP, ECHO_RQ, OCRP, OCRQ, SCCRP, SCCRQ, STOP_RP, STOP_RQ, WEN, build)
 from lab.netns import RUN_PREFIX, ip, need, private_mounts
 from lab.proc import Proc, wait_until
 from lab.proxy import ROOT, Proxy, program
@@ -108,7 +110,9 @@ def test_beside_an_instance():
         started = Examination(world.net.firewall, ["-p", world.server.ip, "--stats", "127.0.0.1:8723"])
         answer(world.server)
         report = started.report().good()
-        report.one("note", rf"an instance runs already, pid {world.proxy.pid} \(control socket @pptpproxy\)")
+        found = report.one("note", rf"an instance runs already, pid {world.proxy.pid} \(control socket @pptpproxy\)")
+        found.mend = found.mend.replace("pptpproxy", str(program()), 1)
+        found.run(world.net.firewall)
         report.one("ok", rf"0\.0\.0\.0:1723: taken by the running instance \(pid {world.proxy.pid}\)")
         report.one("ok", rf"status page, 127\.0\.0\.1:8723: taken by the running instance \(pid {world.proxy.pid}\)")
         report.none("takes GRE packets.*pptpproxy")
@@ -146,7 +150,7 @@ def test_without_the_right_to_raw_sockets():
         found = report.only("error", r"raw GRE socket: Operation not permitted \(it needs root or CAP_NET_RAW\)")
         assert "--cap-add NET_RAW" in found.mend
         report.one("ok", "Echo-Reply")
-        report.one("note", "no call is made")
+        assert report.one("note", "no call is made").mend == found.mend
 
 
 def test_without_root():
@@ -299,7 +303,7 @@ def test_pairs_among_each_other():
     "a pair whose place another has; a pair that dials itself"
     with host() as (firewall, words):
         report = examine(firewall, [*words, "-p", "10.1.0.1,10.2.0.10"])
-        report.only("warning", r"10\.1\.0\.1:1723: ignored, as an earlier pair listens at 0\.0\.0\.0:1723")
+        report.only("warning", r"10\.1\.0\.1:1723: ignored, as an earlier pair listens at 0\.0\.0\.0:1723").run(firewall)
         assert len(report.all("ok", "connected in")) == 1, "a server is called once for each pair"
         report.one("ok", r"^10\.2\.0\.10: from")
         examine(firewall, ["-p", "127.0.0.1", *SOON]).one("error", "a circle of pairs: ")
@@ -399,7 +403,8 @@ def test_fastpath():
         report.one("ok", r"fast path: off; --fastpath auto would have it \((inside|outside): ")
         examine(firewall, [*words, "--fastpath", "generic"]).good().one("ok", r"fast path: can be had \(")
         found = examine(firewall, [*words, "--fastpath", "generic", "--fastpath-interface", "none"])
-        found.only("error", "the fast path that is asked for is not to be had: .*none: No such device")
+        found = found.only("error", "the fast path that is asked for is not to be had: .*none: No such device")
+        assert found.mend == "pptpproxy --doctor --fastpath auto -p 10.2.0.10:1723", found.mend
         assert "xdp" not in ip("-n", firewall.name, "link")
 
 
@@ -477,6 +482,10 @@ def test_nft_redirection():
         found = examine(firewall, words).only("error", "nft table ip nat, chain pre: sends elsewhere TCP connections of clients")
         found.run(firewall)
         examine(firewall, words).good()
+        firewall.run(["nft", "-f", "-"], input="table ip nat {\n\tchain vpn {\n\t\ttcp dport 1723 redirect to :99\n\t}\n"
+                                               "\tchain pre {\n\t\tjump vpn\n\t}\n}\n")
+        examine(firewall, words).only("error", "sends elsewhere TCP connections of clients").run(firewall)
+        examine(firewall, words).good()
 
 
 def test_rules_that_are_not_understood():
@@ -484,19 +493,26 @@ def test_rules_that_are_not_understood():
     need("nft")
     with host() as (firewall, words):
         nft(firewall, "limit rate over 1000/second drop")
-        assert examine(firewall, words).good().all("note", "may drop .*limit rate over 1000/second")
+        for found in examine(firewall, words).good().all("note", "may drop .*limit rate over 1000/second"):
+            assert found.mend == "nft -a list chain inet filter input"
+            found.run(firewall)
+            break
+        else:
+            raise AssertionError("it is not noted")
 
 
 def test_tracked_packets():
-    "nft: connection tracking of GRE is noted; with the manual's rules it is not"
+    "nft, iptables: connection tracking of GRE is noted; a command keeps it away"
     need("nft")
     with host() as (firewall, words):
         nft(firewall, "ct state invalid drop")
-        examine(firewall, words).good().one("note", "connection tracking follows GRE packets")
-        for hook in ("prerouting", "output"):
-            firewall.run(["nft", "-f", "-"], input=f"table ip raw {{\n\tchain {hook} {{\n\t\ttype filter hook {hook} priority raw;\n"
-                                                   "\t\tip protocol gre notrack\n\t}\n}\n")
-        examine(firewall, words).good().none("tracking")
+        examine(firewall, words).good().one("note", "connection tracking follows GRE packets").run(firewall)
+        examine(firewall, words, call=True).good().none("tracking")
+    need("iptables-legacy", "iptables-legacy-save")
+    with host() as (firewall, words):
+        firewall.run("iptables-legacy -A INPUT -m conntrack --ctstate INVALID -j DROP".split())
+        examine(firewall, words).good().one("note", "connection tracking follows GRE packets").run(firewall)
+        examine(firewall, words, call=True).good().none("tracking")
 
 
 def test_rules_of_the_manual():
@@ -520,6 +536,90 @@ def test_iptables():
             firewall.run([kind, "-P", "INPUT", "DROP"])
             firewall.run([kind, "-A", "OUTPUT", "-p", "gre", "-j", "REJECT"])
             mend_all(firewall, words, rf"^{name} table filter, chain (INPUT|OUTPUT): drops")
+
+
+UFW = """*filter
+:INPUT DROP
+:OUTPUT DROP
+:ufw-before-input -
+:ufw-before-output -
+:ufw-user-input -
+:ufw-user-output -
+-A INPUT -j ufw-before-input
+-A OUTPUT -j ufw-before-output
+-A ufw-before-input -i lo -j ACCEPT
+-A ufw-before-output -o lo -j ACCEPT
+-A ufw-before-input -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A ufw-before-output -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A ufw-before-input -j ufw-user-input
+-A ufw-before-output -j ufw-user-output
+-A ufw-user-input -p gre -j DROP
+COMMIT
+"""
+FIREWALLD = """table inet firewalld {
+	chain filter_INPUT {
+		type filter hook input priority filter + 10; policy accept;
+		ct state { established, related } accept
+		iifname "lo" accept
+		ct state invalid drop
+		jump filter_INPUT_ZONES
+		reject with icmpx admin-prohibited
+	}
+	chain filter_INPUT_ZONES {
+		iifname "outside" goto filter_IN_external
+		goto filter_IN_public
+	}
+	chain filter_IN_external {
+		jump filter_IN_external_allow
+		reject with icmpx admin-prohibited
+	}
+	chain filter_IN_external_allow {
+	}
+	chain filter_IN_public {
+		jump filter_IN_public_allow
+		reject with icmpx admin-prohibited
+	}
+	chain filter_IN_public_allow {
+	}
+}
+"""
+
+
+def mend_as(ns, words, meaning):
+    """Each finding's command is one of these; what it has its program do is done, and a call passes."""
+    wrong = [found.mend for found in examine(ns, [*words, *SOON]).all("error") if "chain" in found.text]
+    assert sorted(wrong) == sorted(meaning), wrong
+    for command in wrong:
+        ns.run(meaning[command].split())
+    examine(ns, words, call=True).good().one("ok", "GRE goes both ways")
+
+
+def test_rules_of_ufw():
+    "rules as ufw makes them: the commands are ufw's; with what these do to its chains calls pass"
+    need("iptables-nft", "iptables-nft-restore")
+    with host() as (firewall, words):
+        firewall.run(["iptables-nft-restore"], input=UFW)
+        mend_as(firewall, words, {
+            "ufw allow 1723/tcp": "iptables-nft -A ufw-user-input -p tcp --dport 1723 -j ACCEPT",
+            "ufw allow out proto tcp to 10.2.0.10 port 1723":
+                "iptables-nft -A ufw-user-output -p tcp -d 10.2.0.10 --dport 1723 -j ACCEPT",
+            "ufw prepend allow in proto gre from any to any": "iptables-nft -I ufw-user-input -p gre -j ACCEPT",
+            "ufw allow out proto gre from any to any": "iptables-nft -A ufw-user-output -p gre -j ACCEPT",
+        })
+
+
+def test_rules_of_firewalld():
+    "rules as firewalld makes them: the commands are its own, for each zone; with what these do calls pass"
+    need("nft")
+    with host() as (firewall, words):
+        firewall.run(["nft", "-f", "-"], input=FIREWALLD)
+        command = "firewall-cmd --permanent --zone={} --add-{} && firewall-cmd --reload".format
+        rule = "nft add rule inet firewalld filter_IN_{}_allow {} accept".format
+        mend_as(firewall, words, {
+            command("public", "port=1723/tcp"): rule("public", "tcp dport 1723"),
+            command("public", "protocol=gre"): rule("public", "meta l4proto gre"),
+            command("external", "protocol=gre"): rule("external", "meta l4proto gre"),
+        })
 
 
 def test_helper():
@@ -547,6 +647,7 @@ def routed(*rules):
 
 
 FORTH, BACK = ("ip daddr 10.2.0.10 ip protocol gre drop", "ip saddr 10.2.0.10 ip protocol gre drop")
+ON_THE_SERVER = "on the server: "
 IN_BETWEEN = "on each firewall in between: "
 
 
@@ -583,7 +684,8 @@ def test_gre_does_not_leave():
     "GRE that the host's own firewall does not let out, by a rule that cannot be read beforehand"
     need("nft")
     with host() as (firewall, words):
-        nft(firewall, "meta length < 100 ip protocol gre drop", hook="output")
+        firewall.run(["nft", "-f", "-"], input="table ip own {\n\tchain leaving {\n\t\ttype filter hook output priority 0;\n"
+                                               "\t\tmeta length < 100 ip protocol gre drop\n\t}\n}\n")
         found = examine(firewall, words, call=True).only("error", "this host does not let our GRE out: Operation not permitted")
         found.run(firewall)
         examine(firewall, words, call=True).good()
@@ -641,7 +743,8 @@ def test_server_that_lies():
     with fake() as (firewall, words, server):
         started = Examination(firewall, words)
         server.accept().send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-        started.report().only("error", "what comes is not PPTP: length above 1024")
+        found = started.report().only("error", "what comes is not PPTP: length above 1024")
+        found.run(server.ns, where=ON_THE_SERVER)
 
 
 def test_server_that_refuses():
@@ -649,7 +752,8 @@ def test_server_that_refuses():
     with fake() as (firewall, words, server):
         started = Examination(firewall, words)
         answer(server, {"result": 4})
-        started.report().only("error", "refuses the control connection: result 4, not authorized")
+        found = started.report().only("error", "refuses the control connection: result 4, not authorized")
+        assert found.mend == ON_THE_SERVER + "journalctl -t pptpd -e"
 
 
 def test_server_with_a_strange_name():
@@ -692,7 +796,8 @@ def test_server_without_echo():
         stream = answer(server, echo=False)
         stream.send(build(ECHO_RP, identifier=1))
         finish(stream)
-        started.report().only("warning", "its Echo-Reply is for another request")
+        found = started.report().only("warning", "its Echo-Reply is for another request")
+        assert found.mend == "tcpdump -ni outside -c 20 -w echo.pcap host 10.2.0.10 and tcp port 1723"
 
 
 def test_server_that_does_not_stop():
@@ -701,7 +806,8 @@ def test_server_that_does_not_stop():
         started = Examination(firewall, words)
         stream = answer(server)
         stream.expect(STOP_RQ, reason=1)
-        started.report().good().one("note", "our Stop-Control-Connection-Request is not answered")
+        found = started.report().good().one("note", "our Stop-Control-Connection-Request is not answered")
+        found.run(server.ns, where=ON_THE_SERVER)
 
 
 def call(server, **reply):
@@ -724,7 +830,8 @@ def test_call_refused():
         started = Examination(firewall, words, call=True)
         stream, _ = call(server, result=4, error=0)
         finish(stream)
-        started.report().only("error", "refuses the call: result 4, busy, none")
+        found = started.report().only("error", "refuses the call: result 4, busy, none")
+        assert found.mend == ON_THE_SERVER + "journalctl -t pptpd -t pppd -e"
 
 
 def test_call_not_answered():
@@ -764,6 +871,49 @@ def test_call_that_stays():
         stream.expect(CCRQ)
         finish(stream)
         started.report().good().one("note", "our Call-Clear-Request is not answered")
+
+
+class Flood:
+    """Sends these octets on a stream as fast as they go, until it is closed; the kernel's buffers are never empty."""
+
+    def __init__(self, stream, octets):
+        self.stream, self.octets = stream, octets * 10000
+        self.thread = threading.Thread(target=self._run)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def _run(self):
+        try:
+            self.stream.sock.settimeout(60)
+            while True:
+                self.stream.sock.sendall(self.octets)
+        except OSError:
+            pass
+
+    def __exit__(self, *_):
+        with suppress(OSError):
+            self.stream.sock.shutdown(socket.SHUT_RDWR)
+        self.thread.join(30)
+
+
+def test_server_that_floods():
+    "a server that sends messages without end keeps nobody: not while an answer is waited for, not during the call"
+    step = int(SOON[1])
+    with fake() as (firewall, words, server):
+        for request, said in ((SCCRQ, "our Start-Control-Connection-Request is not answered within"),
+                              (OCRQ, "no GRE comes from it within")):
+            began = time.monotonic()
+            started = Examination(firewall, [*words, *SOON], call=True)
+            if request == OCRQ:
+                stream, call_id = call(server)
+            else:
+                stream = server.accept()
+                stream.expect(SCCRQ)
+            with Flood(stream, build(WEN, peer_id=call_id) if request == OCRQ else build(ECHO_RQ, identifier=1)):
+                started.report().only("error", said)
+            assert time.monotonic() - began < 3 * step + 4 + 10
 
 
 def test_own_request_proves_one_way_only():

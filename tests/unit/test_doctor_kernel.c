@@ -33,9 +33,18 @@ static void modules_are_found_by_their_whole_names(void **state)
 	(void)state;
 	assert_int_equal(noted("", NULL), 0);
 	assert_int_equal(
-	    noted("ip_gre 1 0 - Live 0\npptpx 1 0 - Live 0\nnf_conntrack_pptp 1 0\n", NULL), 0);
+	    noted("ip_gre 1 0 - Live 0\npptpx 1 0 - Live 0\nnf_conntrack_pptpx 1 0\n", NULL), 0);
 	assert_int_equal(noted("a 1 0 - Live 0\npptp 1 0 - Live 0\nb 1 0\n", "module pptp is"), 1);
-	assert_int_equal(noted("nf_nat_pptp 1 0", "module nf_nat_pptp is"), 1);
+	assert_int_equal(noted("nf_nat_pptp 1 0", "helper is loaded: nf_nat_pptp\n"), 1);
+	assert_int_equal(noted("nf_nat_pptp 1 0", "mend: modprobe -r nf_nat_pptp\n"), 1);
+	assert_int_equal(noted("nf_conntrack_pptp 1 0", "helper is loaded: nf_conntrack_pptp\n"),
+			 1);
+	assert_int_equal(noted("nf_conntrack_pptp 1 0", "mend: modprobe -r nf_conntrack_pptp\n"),
+			 1);
+	/* One loads the other: one thing. */
+	assert_int_equal(
+	    noted("nf_conntrack_pptp 1 1 nf_nat_pptp\nnf_nat_pptp 1 0\n", "loaded: nf_nat_pptp\n"),
+	    1);
 	assert_int_equal(noted("pptp 1 0\nnf_nat_pptp 1 0\n", "modprobe -r pptp"), 2);
 }
 
