@@ -44,6 +44,8 @@ explain := $(addprefix explain/explain,.c _blame_ppp.c _blame_ways.c _case.c _co
 doctor := $(addprefix doctor/doctor,.c _call.c _command.c _firewall.c _host.c _iptables.c _kernel.c _net.c _nft.c _report.c _rules.c \
 	_server.c _sockets.c _talk.c)
 
+callid := $(addprefix callid/callid_,index.c restore.c slots.c space.c ways.c)
+
 control := control_relay.c $(addprefix control/control,_conn.c _dial.c _graves.c _kept.c _leg.c _listen.c _pairs.c \
 	_pump.c _rules.c _silence.c _sources.c)
 
@@ -57,7 +59,7 @@ host := $(addprefix host/,background.c capture_file.c command.c file.c instance.
 	log_queue.c names.c process.c readiness.c sandbox.c sandbox_calls.c sandbox_files.c tcp_progress.c user.c why.c)
 
 sources := pptpproxy.c options.c options_file.c options_help.c pair.c acl.c acl_ask.c acl_cmd.c acl_cmd_words.c \
-	call_snoop.c callid_db.c callid/callid_index.c callid/callid_space.c gre_relay.c gre/gre_hold.c gre/gre_socket.c reason.c \
+	call_snoop.c callid_db.c $(callid) gre_relay.c gre/gre_hold.c gre/gre_socket.c reason.c \
 	$(addprefix wire/,gre_wire.c pptp_wire.c probe_wire.c) $(addprefix capture/capture,.c _queue.c _tap.c _wire.c) \
 	$(addprefix worker/worker,.c _ask.c _capture.c _drops.c _status.c _tap.c) \
 	$(control) $(doctor) $(explain) $(fastpath) $(host) $(keeper) $(status)

@@ -2,7 +2,7 @@
 
 # A unit test links its module and what that stands on, nothing else.
 log   := host/why.o host/log.o host/log_queue.o
-table := callid_db.o callid/callid_index.o callid/callid_space.o host/kept.o host/why.o
+table := callid_db.o $(callid:.c=.o) host/kept.o host/why.o
 capture := $(addprefix capture/capture,.o _queue.o _wire.o) host/capture_file.o host/file.o
 leg   := control/control_leg.o control/control_graves.o host/tcp_progress.o host/kept.o host/why.o
 far   := tests/unit/loopback.o
@@ -107,7 +107,7 @@ fuzz_pair          := pair.c host/why.c
 fuzz_acl           := acl.c host/why.c
 fuzz_acl_cmd_split := acl_cmd_words.c host/why.c
 fuzz_options       := options.c options_file.c pair.c acl.c acl_cmd_words.c status/status_call.c host/why.c
-fuzz_stream        := call_snoop.c reason.c callid_db.c callid/callid_index.c callid/callid_space.c host/kept.c host/why.c wire/pptp_wire.c
+fuzz_stream        := call_snoop.c reason.c callid_db.c $(callid) host/kept.c host/why.c wire/pptp_wire.c
 fuzz_gre           := wire/gre_wire.c
 fuzz_letter        := keeper/letter.c host/why.c
 fuzz_explain       := $(explain) wire/pptp_wire.c wire/gre_wire.c host/why.c
