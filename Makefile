@@ -36,7 +36,7 @@ B ?= build/no-fastpath
 fastpath := fastpath/fastpath_none.c
 endif
 
-rooms := host wire callid capture control gre fastpath keeper status explain doctor worker
+rooms := host wire callid snoop capture control gre fastpath keeper status explain doctor worker
 
 explain := $(addprefix explain/explain,.c _blame_ppp.c _blame_ways.c _case.c _control.c _events.c _findings.c _fragments.c \
 	_index.c _legs.c _link.c _message.c _ppp.c _story.c _stream.c _way.c _words.c)
@@ -45,6 +45,8 @@ doctor := $(addprefix doctor/doctor,.c _call.c _command.c _firewall.c _host.c _i
 	_server.c _sockets.c _talk.c)
 
 callid := $(addprefix callid/callid_,index.c restore.c slots.c space.c ways.c)
+
+snoop := call_snoop.c $(addprefix snoop/snoop_,calls.c cleared.c)
 
 control := control_relay.c $(addprefix control/control,_conn.c _dial.c _graves.c _kept.c _leg.c _listen.c _pairs.c \
 	_pump.c _rules.c _silence.c _sources.c)
@@ -59,7 +61,7 @@ host := $(addprefix host/,background.c capture_file.c command.c file.c instance.
 	log_queue.c names.c process.c readiness.c sandbox.c sandbox_calls.c sandbox_files.c tcp_progress.c user.c why.c)
 
 sources := pptpproxy.c options.c options_file.c options_help.c pair.c acl.c acl_ask.c acl_cmd.c acl_cmd_words.c \
-	call_snoop.c callid_db.c $(callid) gre_relay.c gre/gre_hold.c gre/gre_socket.c reason.c \
+	$(snoop) callid_db.c $(callid) gre_relay.c gre/gre_hold.c gre/gre_socket.c reason.c \
 	$(addprefix wire/,gre_wire.c pptp_wire.c probe_wire.c) $(addprefix capture/capture,.c _queue.c _tap.c _wire.c) \
 	$(addprefix worker/worker,.c _ask.c _capture.c _drops.c _status.c _tap.c) \
 	$(control) $(doctor) $(explain) $(fastpath) $(host) $(keeper) $(status)

@@ -7,7 +7,7 @@ capture := $(addprefix capture/capture,.o _queue.o _wire.o) host/capture_file.o 
 leg   := control/control_leg.o control/control_graves.o host/tcp_progress.o host/kept.o host/why.o
 far   := tests/unit/loopback.o
 stage := tests/unit/stage.o $(far) host/names.o $(log)
-conn  := control/control_conn.o acl_cmd_words.o control/control_sources.o control/control_pairs.o control/control_rules.o reason.o host/log_limit.o control/control_dial.o control/control_pump.o $(leg) control/control_kept.o call_snoop.o $(table) \
+conn  := control/control_conn.o acl_cmd_words.o control/control_sources.o control/control_pairs.o control/control_rules.o reason.o host/log_limit.o control/control_dial.o control/control_pump.o $(leg) control/control_kept.o $(snoop:.c=.o) $(table) \
 	$(capture) wire/pptp_wire.o acl_ask.o acl.o pair.o tests/unit/asker.o tests/unit/talk.o $(stage)
 unit_why          := host/why.o
 unit_kept         := host/kept.o host/why.o tests/unit/stepping.o
@@ -29,12 +29,12 @@ unit_gre_wire     := wire/gre_wire.o
 unit_callid_index := callid/callid_index.o tests/unit/no_memory.o
 unit_callid_space := callid/callid_space.o callid/callid_index.o tests/unit/no_memory.o
 unit_callid_db    := $(table)
-unit_call_snoop   := call_snoop.o reason.o $(table) wire/pptp_wire.o
+unit_call_snoop   := $(snoop:.c=.o) reason.o $(table) wire/pptp_wire.o
 unit_tcp_progress := host/tcp_progress.o $(far)
 unit_control_sources := control/control_sources.o callid/callid_index.o host/log_limit.o $(stage)
 unit_call_model   := $(unit_call_snoop)
 unit_control_leg  := $(leg) $(far)
-unit_control_pump := control/control_pump.o reason.o host/log_limit.o $(leg) call_snoop.o $(table) $(capture) wire/pptp_wire.o $(log) $(far)
+unit_control_pump := control/control_pump.o reason.o host/log_limit.o $(leg) $(snoop:.c=.o) $(table) $(capture) wire/pptp_wire.o $(log) $(far)
 unit_control_dial := control/control_dial.o host/log_limit.o $(leg) pair.o $(stage)
 unit_control_conn := $(conn)
 unit_control_relay := control_relay.o control/control_silence.o control/control_listen.o $(conn)
@@ -107,7 +107,7 @@ fuzz_pair          := pair.c host/why.c
 fuzz_acl           := acl.c host/why.c
 fuzz_acl_cmd_split := acl_cmd_words.c host/why.c
 fuzz_options       := options.c options_file.c pair.c acl.c acl_cmd_words.c status/status_call.c host/why.c
-fuzz_stream        := call_snoop.c reason.c callid_db.c $(callid) host/kept.c host/why.c wire/pptp_wire.c
+fuzz_stream        := $(snoop) reason.c callid_db.c $(callid) host/kept.c host/why.c wire/pptp_wire.c
 fuzz_gre           := wire/gre_wire.c
 fuzz_letter        := keeper/letter.c host/why.c
 fuzz_explain       := $(explain) wire/pptp_wire.c wire/gre_wire.c host/why.c
