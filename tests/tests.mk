@@ -3,7 +3,7 @@
 # A unit test links its module and what that stands on, nothing else.
 log   := host/why.o host/log.o host/log_queue.o
 table := callid_db.o $(callid:.c=.o) host/kept.o host/why.o
-capture := $(addprefix capture/capture,.o _queue.o _wire.o) host/capture_file.o host/file.o
+capture := $(addprefix capture/capture,.o _conn.o _gre.o _queue.o _sink.o _wire.o) host/capture_file.o host/file.o
 leg   := control/control_leg.o control/control_graves.o host/tcp_progress.o host/kept.o host/why.o
 far   := tests/unit/loopback.o
 stage := tests/unit/stage.o $(far) host/names.o $(log)
