@@ -36,7 +36,7 @@ B ?= build/no-fastpath
 fastpath := fastpath/fastpath_none.c
 endif
 
-rooms := host wire callid snoop capture control gre fastpath keeper status explain doctor worker
+rooms := host wire callid snoop capture control gre fastpath options keeper status explain doctor worker
 
 explain := $(addprefix explain/explain,.c _blame_ppp.c _blame_ways.c _case.c _control.c _events.c _findings.c _fragments.c \
 	_index.c _legs.c _link.c _message.c _ppp.c _story.c _stream.c _way.c _words.c)
@@ -51,6 +51,8 @@ snoop := call_snoop.c $(addprefix snoop/snoop_,calls.c cleared.c)
 control := control_relay.c $(addprefix control/control,_conn.c _dial.c _graves.c _kept.c _leg.c _listen.c _pairs.c \
 	_pump.c _rules.c _silence.c _sources.c)
 
+options := options.c $(addprefix options/options_,file.c help.c)
+
 keeper := $(addprefix keeper/keeper,.c _capture.c _commands.c _fastpath.c _hold.c _spawn.c _trial.c _worker.c) \
 	$(addprefix keeper/,configuration.c letter.c link.c)
 
@@ -60,7 +62,7 @@ status := status/snapshot.c $(addprefix status/status_,ask.c call.c http.c json.
 host := $(addprefix host/,background.c capture_file.c command.c file.c instance.c kept.c limits.c log.c log_limit.c \
 	log_queue.c names.c process.c readiness.c sandbox.c sandbox_calls.c sandbox_files.c tcp_progress.c user.c why.c)
 
-sources := pptpproxy.c options.c options_file.c options_help.c pair.c acl.c acl_ask.c acl_cmd.c acl_cmd_words.c \
+sources := pptpproxy.c $(options) pair.c acl.c acl_ask.c acl_cmd.c acl_cmd_words.c \
 	$(snoop) callid_db.c $(callid) gre_relay.c gre/gre_hold.c gre/gre_socket.c reason.c \
 	$(addprefix wire/,gre_wire.c pptp_wire.c probe_wire.c) $(addprefix capture/capture,.c _conn.c _gre.c _queue.c _sink.c _tap.c _wire.c) \
 	$(addprefix worker/worker,.c _ask.c _capture.c _drops.c _status.c _tap.c) \

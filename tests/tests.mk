@@ -20,10 +20,10 @@ unit_readiness    := host/readiness.o host/why.o
 unit_pair         := pair.o host/why.o
 unit_acl_ask      := acl_ask.o
 unit_file         := host/file.o host/why.o
-unit_options_file := options_file.o host/why.o
+unit_options_file := options/options_file.o host/why.o
 unit_acl          := acl.o tests/unit/no_memory.o host/why.o
 unit_acl_cmd      := acl_cmd.o acl_cmd_words.o acl.o host/command.o host/user.o tests/unit/no_memory.o $(log)
-unit_options      := options.o options_help.o options_file.o pair.o acl.o acl_cmd_words.o status/status_call.o host/why.o
+unit_options      := $(options:.c=.o) pair.o acl.o acl_cmd_words.o status/status_call.o host/why.o
 unit_pptp_wire    := wire/pptp_wire.o
 unit_gre_wire     := wire/gre_wire.o
 unit_callid_index := callid/callid_index.o tests/unit/no_memory.o
@@ -62,7 +62,7 @@ unit_keeper_worker := $(addprefix keeper/,keeper_worker.o keeper_spawn.o letter.
 unit_keeper_trial := $(addprefix keeper/,keeper_trial.o keeper_spawn.o letter.o) $(log)
 unit_keeper_commands := keeper/keeper_commands.o pair.o acl_cmd.o acl_cmd_words.o acl.o host/command.o host/user.o $(log)
 unit_worker_status := worker/worker_status.o status/snapshot.o fastpath/fastpath_none.o gre_relay.o gre/gre_hold.o gre/gre_socket.o wire/gre_wire.o \
-	options.o options_help.o options_file.o acl_cmd_words.o status/status_call.o $(unit_control_relay)
+	$(options:.c=.o) acl_cmd_words.o status/status_call.o $(unit_control_relay)
 unit_worker_drops := worker/worker_drops.o reason.o $(stage)
 unit_configuration := keeper/configuration.o keeper/letter.o host/file.o $(unit_options)
 unit_explain      := $(explain:.c=.o) tests/unit/frames.o wire/pptp_wire.o wire/gre_wire.o host/why.o
@@ -106,7 +106,7 @@ units := $(sort $(patsubst unit_%,%,$(filter unit_%,$(.VARIABLES))))
 fuzz_pair          := pair.c host/why.c
 fuzz_acl           := acl.c host/why.c
 fuzz_acl_cmd_split := acl_cmd_words.c host/why.c
-fuzz_options       := options.c options_file.c pair.c acl.c acl_cmd_words.c status/status_call.c host/why.c
+fuzz_options       := $(options) pair.c acl.c acl_cmd_words.c status/status_call.c host/why.c
 fuzz_stream        := $(snoop) reason.c callid_db.c $(callid) host/kept.c host/why.c wire/pptp_wire.c
 fuzz_gre           := wire/gre_wire.c
 fuzz_letter        := keeper/letter.c host/why.c
