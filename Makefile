@@ -51,7 +51,7 @@ snoop := call_snoop.c $(addprefix snoop/snoop_,calls.c cleared.c)
 control := control_relay.c $(addprefix control/control,_conn.c _dial.c _graves.c _kept.c _leg.c _listen.c _pairs.c \
 	_pump.c _rules.c _silence.c _sources.c)
 
-options := options.c $(addprefix options/options_,file.c help.c)
+options := options.c $(addprefix options/options_,check.c file.c help.c take.c)
 
 keeper := $(addprefix keeper/keeper,.c _capture.c _commands.c _fastpath.c _hold.c _spawn.c _trial.c _worker.c) \
 	$(addprefix keeper/,configuration.c letter.c link.c)
