@@ -39,7 +39,7 @@ endif
 rooms := host wire callid snoop capture control gre fastpath options keeper status explain doctor worker
 
 explain := $(addprefix explain/explain,.c _blame_ppp.c _blame_ways.c _case.c _control.c _events.c _findings.c _fragments.c \
-	_index.c _legs.c _link.c _message.c _ppp.c _story.c _stream.c _way.c _words.c)
+	_index.c _legs.c _link.c _message.c _ppp.c _ppp_auth.c _ppp_layer.c _story.c _stream.c _way.c _words.c)
 
 doctor := $(addprefix doctor/doctor,.c _call.c _command.c _firewall.c _host.c _iptables.c _kernel.c _net.c _nft.c _report.c _rules.c \
 	_server.c _sockets.c _talk.c)
