@@ -28,11 +28,11 @@ unit_pptp_wire    := wire/pptp_wire.o
 unit_gre_wire     := wire/gre_wire.o
 unit_callid_index := callid/callid_index.o tests/unit/no_memory.o
 unit_callid_space := callid/callid_space.o callid/callid_index.o tests/unit/no_memory.o
-unit_callid_db    := $(table)
-unit_call_snoop   := $(snoop:.c=.o) reason.o $(table) wire/pptp_wire.o
+unit_callid_db    := $(table) tests/unit/no_memory.o
+unit_call_model   := $(snoop:.c=.o) reason.o $(table) wire/pptp_wire.o
+unit_call_snoop   := $(unit_call_model) tests/unit/no_memory.o
 unit_tcp_progress := host/tcp_progress.o $(far)
 unit_control_sources := control/control_sources.o callid/callid_index.o host/log_limit.o $(stage)
-unit_call_model   := $(unit_call_snoop)
 unit_control_leg  := $(leg) $(far)
 unit_control_pump := control/control_pump.o reason.o host/log_limit.o $(leg) $(snoop:.c=.o) $(table) $(capture) wire/pptp_wire.o $(log) $(far)
 unit_control_dial := control/control_dial.o host/log_limit.o $(leg) pair.o $(stage)
@@ -119,8 +119,8 @@ fuzzers := $(sort $(patsubst fuzz_%,%,$(filter fuzz_%,$(.VARIABLES))))
 $(B)/tests/unit/test_gre_relay.o: CPPFLAGS += $(LIBNET)
 $(B)/tests/unit/test_gre_relay: LDLIBS += $(LIBNET_LIBS) -Wl,--wrap=sendmmsg
 steps := send recv shutdown close kept_begin kept_save kept_commit control_leg_take control_leg_write callid_db_release
-no_memory := malloc calloc realloc strdup strndup asprintf
-$(addprefix $(B)/tests/unit/test_,acl acl_cmd callid_index callid_space explain_memory): LDLIBS += $(no_memory:%=-Wl,--wrap=%)
+no_memory := malloc calloc realloc aligned_alloc tsearch strdup strndup asprintf
+$(addprefix $(B)/tests/unit/test_,acl acl_cmd call_snoop callid_db callid_index callid_space explain_memory): LDLIBS += $(no_memory:%=-Wl,--wrap=%)
 $(addprefix $(B)/tests/unit/test_,control_relay control_restore keeper_worker status_http worker_status): LDLIBS += \
 	-Wl,--wrap=clock_gettime
 $(B)/tests/unit/test_control_kept: LDLIBS += $(steps:%=-Wl,--wrap=%)
