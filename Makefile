@@ -36,17 +36,25 @@ B ?= build/no-fastpath
 fastpath := fastpath/fastpath_none.c
 endif
 
-rooms := host wire callid capture control gre fastpath keeper status explain doctor worker
+rooms := host wire callid snoop capture control gre fastpath options keeper status explain doctor worker
 
 explain := $(addprefix explain/explain,.c _blame_ppp.c _blame_ways.c _case.c _control.c _events.c _findings.c _fragments.c \
-	_index.c _legs.c _link.c _message.c _ppp.c _story.c _stream.c _way.c _words.c)
+	_index.c _legs.c _link.c _message.c _ppp.c _ppp_auth.c _ppp_layer.c _story.c _stream.c _way.c _words.c)
 
 doctor := $(addprefix doctor/doctor,.c _call.c _command.c _firewall.c _host.c _iptables.c _kernel.c _mend.c _net.c _nft.c _report.c _rules.c \
 	_server.c _sockets.c _talk.c)
 
+callid := callid_db.c $(addprefix callid/callid_,index.c restore.c slots.c space.c ways.c)
+
+snoop := call_snoop.c $(addprefix snoop/snoop_,calls.c cleared.c)
+
 control := control_relay.c $(addprefix control/control,_conn.c _conn_access.c _conn_calls.c _conn_end.c _conn_kept.c \
 	_conn_log.c _conn_pass.c _conn_request.c _dial.c _graves.c _kept.c _leg.c _listen.c _pairs.c _pump.c _restore.c \
 	_rules.c _silence.c _sources.c)
+
+gre := gre_relay.c gre/gre_hold.c gre/gre_socket.c
+
+options := options.c $(addprefix options/options_,check.c file.c help.c take.c)
 
 keeper := $(addprefix keeper/keeper,.c _capture.c _change.c _commands.c _fastpath.c _hold.c _life.c _log.c \
 	_spawn.c _trial.c _upgrade.c _wishes.c _worker.c) \
@@ -58,12 +66,11 @@ status := status/snapshot.c $(addprefix status/status_,ask.c call.c http.c json.
 host := $(addprefix host/,background.c capture_file.c command.c file.c instance.c kept.c limits.c log.c log_limit.c \
 	log_line.c log_queue.c log_sink.c names.c process.c readiness.c sandbox.c sandbox_calls.c sandbox_files.c tcp_progress.c user.c why.c)
 
-sources := pptpproxy.c options.c options_file.c options_help.c pair.c acl.c acl_ask.c acl_cmd.c acl_cmd_process.c \
-	acl_cmd_words.c call_snoop.c callid_db.c callid/callid_index.c callid/callid_space.c gre_relay.c gre/gre_hold.c gre/gre_socket.c reason.c \
-	$(addprefix wire/,gre_wire.c pptp_wire.c probe_wire.c) $(addprefix capture/capture,.c _queue.c _tap.c _wire.c) \
+sources := pptpproxy.c pair.c acl.c acl_ask.c acl_cmd.c acl_cmd_process.c acl_cmd_words.c reason.c \
+	$(addprefix wire/,gre_wire.c pptp_wire.c probe_wire.c) $(addprefix capture/capture,.c _conn.c _gre.c _queue.c _sink.c _tap.c _wire.c) \
 	$(addprefix worker/worker,.c _ask.c _capture.c _change.c _drops.c _fastpath.c _legs.c _listen.c _page.c _rooms.c \
 	_status.c _tap.c _totals.c _wishes.c) \
-	$(control) $(doctor) $(explain) $(fastpath) $(host) $(keeper) $(status)
+	$(callid) $(control) $(doctor) $(explain) $(fastpath) $(gre) $(host) $(keeper) $(options) $(snoop) $(status)
 
 quiet = @echo '  $(1)	$@';
 ifdef V

@@ -1,62 +1,20 @@
 /*
- * One control connection's calls, found by what the connection's messages show: the ID that a side
- * assigned ("own"), or the one that it was shown for the other's ("peer's"). Translation stays
- * within this connection and goes by direction; a lookup in anybody else's calls would let one
- * client end another's.
+ * What each message means for one control connection's calls, which snoop/snoop_calls.h finds.
+ * Translation stays within this connection and goes by direction; a lookup in anybody else's calls
+ * would let one client end another's.
  *
  * Either side may be the PNS: an Outgoing-Call comes from it, an Incoming-Call goes to it. Caller
  * is whoever sends the Request.
  */
 #include "call_snoop.h"
 
+#include "snoop/snoop_calls.h"
+#include "snoop/snoop_cleared.h"
+
 #include <assert.h>
 #include <errno.h>
-#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/queue.h>
-
-enum { NOTE_OUTGOING, NOTE_INCOMING }; /* in the table, of the Request */
-enum { CLEAR_MS = 30000 };	       /* for a PAC to answer our Call-Clear-Request */
-
-struct snoop_id {
-	uint16_t value;
-	struct snoop_call *call;
-};
-
-struct snoop_call {
-	callid_ref ref;
-	bool incoming, open;
-	enum callid_side caller;
-	struct snoop_id own[2]; /* assigned by that side; the callee's once open */
-	/* what that side is shown for the other's; the caller's once open */
-	struct snoop_id shown[2];
-	TAILQ_ENTRY(snoop_call) in_calls;
-};
-
-/* How far the farewell to one side has come. */
-struct snoop_farewell {
-	const struct snoop_call *last; /* that has been said */
-	bool stop_said;
-};
-
-struct call_snoop {
-	struct callid_db *db;
-	struct callid_leg legs[2];
-	uint64_t connection;
-	const struct call_snoop_events *events;
-	void *arg;
-	TAILQ_HEAD(, snoop_call) calls;
-	size_t count, max;	 /* calls; max 0: none */
-	char too_many[64];	 /* says so */
-	void *own[2], *shown[2]; /* search trees of snoop_id */
-	callid_ref replied[2];	 /* by the callee's side: opened, its Reply not written on yet */
-	struct kept *kept;	 /* where *record is; NULL: nowhere */
-	struct call_snoop_record *record; /* &heap_record, or in kept */
-	struct call_snoop_record heap_record;
-	struct snoop_farewell farewell[2];
-};
 
 struct call_snoop *call_snoop_new(struct callid_db *db, const struct callid_leg legs[2],
 				  uint64_t connection, const struct call_snoop_events *events,
@@ -103,171 +61,16 @@ size_t call_snoop_calls(const struct call_snoop *snoop)
 	return snoop->count;
 }
 
-/* ---- finding calls ---- */
-
-static int compare_ids(const void *a, const void *b)
+int call_snoop_adopt(struct call_snoop *snoop, callid_ref ref, const struct callid_info *info)
 {
-	return ((const struct snoop_id *)a)->value - ((const struct snoop_id *)b)->value;
-}
-
-static struct snoop_call *find(void *const *tree, uint16_t value)
-{
-	struct snoop_id key = {.value = value};
-	struct snoop_id *const *found = tfind(&key, tree, compare_ids);
-	return found ? (*found)->call : NULL;
-}
-
-static struct snoop_call *find_own(const struct call_snoop *snoop, enum callid_side side,
-				   uint16_t id)
-{
-	return find(&snoop->own[side], id);
-}
-
-static struct snoop_call *find_shown(const struct call_snoop *snoop, enum callid_side side,
-				     uint16_t id)
-{
-	return find(&snoop->shown[side], id);
-}
-
-static int enter(void **tree, struct snoop_id *id, struct snoop_call *call, uint16_t value)
-{
-	*id = (struct snoop_id){value, call};
-	if (tsearch(id, tree, compare_ids))
-		return 0;
-	id->call = NULL;
-	errno = ENOMEM;
-	return -1;
-}
-
-static void leave(void **tree, struct snoop_id *id)
-{
-	if (id->call)
-		tdelete(id, tree, compare_ids);
-}
-
-/* ---- a call's life ---- */
-
-static void remember_ended(struct call_snoop *snoop, int side, const struct snoop_id *id)
-{
-	uint32_t *count = &snoop->record->ended[side].count;
-	if (!id->call)
-		return;
-	kept_save(snoop->kept, &snoop->record->ended[side], sizeof(snoop->record->ended[side]));
-	snoop->record->ended[side].ids[*count % CALL_SNOOP_ENDED_KEPT] = id->value;
-	++*count;
-}
-
-static bool names_ended(const struct call_snoop *snoop, enum callid_side side, uint16_t id)
-{
-	uint32_t count = snoop->record->ended[side].count;
-	for (uint32_t i = 0; i < count && i < CALL_SNOOP_ENDED_KEPT; i++) {
-		if (snoop->record->ended[side].ids[i] == id)
-			return true;
-	}
-	return false;
-}
-
-/* ---- calls that we have cleared ourselves ---- */
-
-typedef bool is_wanted(const struct call_snoop_cleared *cleared, uint16_t id);
-
-static bool is_own(const struct call_snoop_cleared *cleared, uint16_t id)
-{
-	return cleared->own_known && cleared->own == id;
-}
-
-static bool is_shown(const struct call_snoop_cleared *cleared, uint16_t id)
-{
-	return cleared->shown == id;
-}
-
-static bool is_any(const struct call_snoop_cleared *cleared, uint16_t id)
-{
-	(void)cleared, (void)id;
-	return true;
-}
-
-/* The oldest one that is still waited for, or NULL. */
-static struct call_snoop_cleared *find_cleared(const struct call_snoop *snoop, enum callid_side pac,
-					       uint64_t now, is_wanted *wanted, uint16_t id)
-{
-	struct call_snoop_record *record = snoop->record;
-	for (uint32_t i = 0; i < CALL_SNOOP_CLEARED_KEPT; i++) {
-		struct call_snoop_cleared *cleared =
-		    &record->cleared[(record->cleared_count + i) % CALL_SNOOP_CLEARED_KEPT];
-		if (cleared->until > now && cleared->side == pac && wanted(cleared, id))
-			return cleared;
-	}
-	return NULL;
-}
-
-static void set_cleared(struct call_snoop *snoop, struct call_snoop_cleared *cleared,
-			struct call_snoop_cleared value)
-{
-	kept_save(snoop->kept, cleared, sizeof(*cleared));
-	*cleared = value;
-}
-
-static void remember_cleared(struct call_snoop *snoop, const struct snoop_call *call,
-			     enum callid_side pac, uint64_t now)
-{
-	uint32_t *count = &snoop->record->cleared_count;
-	set_cleared(snoop, &snoop->record->cleared[*count % CALL_SNOOP_CLEARED_KEPT],
-		    (struct call_snoop_cleared){
-			.until = now + CLEAR_MS,
-			.own = call->own[pac].value,
-			.own_known = call->own[pac].call != NULL,
-			.shown = call->shown[pac].value,
-			.side = (uint8_t)pac,
-		    });
-	kept_save(snoop->kept, count, sizeof(*count));
-	++*count;
-}
-
-/* It has assigned the ID anew, so it has done with the call that had it before. */
-static void forget_cleared(struct call_snoop *snoop, enum callid_side pac, uint16_t own,
-			   uint64_t now)
-{
-	struct call_snoop_cleared *cleared = find_cleared(snoop, pac, now, is_own, own);
-	if (cleared)
-		set_cleared(snoop, cleared, (struct call_snoop_cleared){0});
-}
-
-/* ---- an end ---- */
-
-static void forget_call(struct call_snoop *snoop, struct snoop_call *call)
-{
-	for (int side = 0; side < 2; side++) {
-		leave(&snoop->own[side], &call->own[side]);
-		leave(&snoop->shown[side], &call->shown[side]);
-		if (snoop->replied[side] == call->ref)
-			snoop->replied[side] = 0;
-	}
-	TAILQ_REMOVE(&snoop->calls, call, in_calls);
-	snoop->count--;
-	free(call);
-}
-
-static void end_call(struct call_snoop *snoop, struct snoop_call *call, uint64_t now,
-		     const char *reason)
-{
-	struct callid_info info;
-	bool known = callid_db_end(snoop->db, call->ref, now, &info);
-
-	for (int side = 0; side < 2; side++) {
-		remember_ended(snoop, side, &call->own[side]);
-		remember_ended(snoop, side, &call->shown[side]);
-	}
-	forget_call(snoop, call);
-	if (known)
-		snoop->events->ended(snoop->arg, &info, reason);
+	return snoop_calls_adopt(snoop, ref, info);
 }
 
 void call_snoop_leave(struct call_snoop *snoop)
 {
 	struct snoop_call *call;
 	while ((call = TAILQ_FIRST(&snoop->calls)))
-		forget_call(snoop, call);
+		snoop_calls_forget(snoop, call);
 	call_snoop_free(snoop);
 }
 
@@ -275,86 +78,7 @@ void call_snoop_end(struct call_snoop *snoop, uint64_t now, const char *reason)
 {
 	struct snoop_call *call;
 	while ((call = TAILQ_FIRST(&snoop->calls)))
-		end_call(snoop, call, now, reason);
-}
-
-static void add_call(struct call_snoop *snoop, struct snoop_call *call)
-{
-	TAILQ_INSERT_TAIL(&snoop->calls, call, in_calls);
-	snoop->count++;
-}
-
-int call_snoop_adopt(struct call_snoop *snoop, callid_ref ref, const struct callid_info *info)
-{
-	struct snoop_call *call = calloc(1, sizeof(*call));
-	enum callid_side caller = info->caller, callee = callid_other(caller);
-
-	if (!call)
-		return -1;
-	call->ref = ref;
-	call->incoming = info->note == NOTE_INCOMING;
-	call->open = info->open;
-	call->caller = caller;
-	add_call(snoop, call);
-	if (enter(&snoop->own[caller], &call->own[caller], call, info->id[caller]) != 0 ||
-	    enter(&snoop->shown[callee], &call->shown[callee], call, info->shown[callee]) != 0)
-		return -1;
-	if (info->open &&
-	    (enter(&snoop->own[callee], &call->own[callee], call, info->id[callee]) != 0 ||
-	     enter(&snoop->shown[caller], &call->shown[caller], call, info->shown[caller]) != 0))
-		return -1;
-	if (info->open && !info->released)
-		snoop->replied[callee] = ref;
-	return 0;
-}
-
-static struct snoop_call *reserve(struct call_snoop *snoop, enum callid_side caller,
-				  uint16_t caller_id, bool incoming, uint64_t now)
-{
-	struct snoop_call *call = calloc(1, sizeof(*call));
-	struct callid_request request = {
-	    .legs = {snoop->legs[0], snoop->legs[1]},
-	    .caller = caller,
-	    .caller_id = caller_id,
-	    .connection = snoop->connection,
-	    .note = incoming ? NOTE_INCOMING : NOTE_OUTGOING,
-	};
-	enum callid_side callee = callid_other(caller);
-	uint16_t shown;
-
-	if (!call)
-		return NULL;
-	call->ref = callid_db_reserve(snoop->db, &request, now, &shown);
-	if (!call->ref) {
-		free(call);
-		return NULL;
-	}
-	call->caller = caller;
-	call->incoming = incoming;
-	add_call(snoop, call);
-	forget_cleared(snoop, caller, caller_id, now);
-	if (enter(&snoop->own[caller], &call->own[caller], call, caller_id) != 0 ||
-	    enter(&snoop->shown[callee], &call->shown[callee], call, shown) != 0) {
-		end_call(snoop, call, now, reason_message_name(REASON_MESSAGE_MEMORY));
-		errno = ENOMEM;
-		return NULL;
-	}
-	return call;
-}
-
-static int open_call(struct call_snoop *snoop, struct snoop_call *call, uint16_t callee_id,
-		     uint64_t now)
-{
-	enum callid_side caller = call->caller, callee = callid_other(caller);
-	uint16_t shown;
-
-	if (callid_db_open(snoop->db, call->ref, callee_id, now, &shown) != 0 ||
-	    enter(&snoop->own[callee], &call->own[callee], call, callee_id) != 0 ||
-	    enter(&snoop->shown[caller], &call->shown[caller], call, shown) != 0)
-		return -1;
-	call->open = true;
-	forget_cleared(snoop, callee, callee_id, now);
-	return 0;
+		snoop_calls_end(snoop, call, now, reason);
 }
 
 /* ---- messages ---- */
@@ -388,7 +112,7 @@ static void end_with_result(struct snooped *m, struct snoop_call *call, const ch
 {
 	char reason[64];
 	snprintf(reason, sizeof(reason), "%s: result %u", what, pptp_wire_result(m->message));
-	end_call(m->snoop, call, m->now, reason);
+	snoop_calls_end(m->snoop, call, m->now, reason);
 }
 
 static void on_request(struct snooped *m)
@@ -396,13 +120,14 @@ static void on_request(struct snooped *m)
 	uint16_t caller_id = pptp_wire_at12(m->message);
 	enum callid_side callee = callid_other(m->from);
 
-	struct snoop_call *dead = find_own(m->snoop, m->from, caller_id);
+	struct snoop_call *dead = snoop_calls_find_own(m->snoop, m->from, caller_id);
 	if (dead)
-		end_call(m->snoop, dead, m->now, "replaced: its call ID came in a new request");
+		snoop_calls_end(m->snoop, dead, m->now,
+				"replaced: its call ID came in a new request");
 	bool too_many = m->snoop->max > 0 && m->snoop->count >= m->snoop->max;
 	bool incoming = m->type == PPTP_INCOMING_CALL_REQUEST;
 	struct snoop_call *call =
-	    too_many ? NULL : reserve(m->snoop, m->from, caller_id, incoming, m->now);
+	    too_many ? NULL : snoop_calls_reserve(m->snoop, m->from, caller_id, incoming, m->now);
 	if (!call) {
 		int error = errno;
 		struct snoop_answer *answer = &m->step->answer[m->from];
@@ -436,9 +161,9 @@ static void refuse_opened(struct snooped *m, struct snoop_call *call)
 	to_callee->length = call->incoming
 				? pptp_wire_make_call_disconnect(to_callee->octets, shown)
 				: pptp_wire_make_call_clear(to_callee->octets, shown);
-	end_call(m->snoop, call, m->now,
-		 error == ENOSPC ? reason_message_name(REASON_NO_ID)
-				 : reason_message_name(REASON_MESSAGE_MEMORY));
+	snoop_calls_end(m->snoop, call, m->now,
+			error == ENOSPC ? reason_message_name(REASON_NO_ID)
+					: reason_message_name(REASON_MESSAGE_MEMORY));
 	drop_for_want(m, error);
 }
 
@@ -451,11 +176,11 @@ static void on_accepting_reply(struct snooped *m, struct snoop_call *call)
 		return;
 	}
 	if (!call->open) {
-		struct snoop_call *dead = find_own(m->snoop, m->from, callee_id);
+		struct snoop_call *dead = snoop_calls_find_own(m->snoop, m->from, callee_id);
 		if (dead)
-			end_call(m->snoop, dead, m->now,
-				 "replaced: its call ID came in a new reply");
-		if (open_call(m->snoop, call, callee_id, m->now) != 0) {
+			snoop_calls_end(m->snoop, dead, m->now,
+					"replaced: its call ID came in a new reply");
+		if (snoop_calls_open(m->snoop, call, callee_id, m->now) != 0) {
 			refuse_opened(m, call);
 			return;
 		}
@@ -469,19 +194,20 @@ static void on_accepting_reply(struct snooped *m, struct snoop_call *call)
 /* It was on its way while we ended its call: now the PAC's own ID is known. */
 static void learn_cleared(struct snooped *m)
 {
-	struct call_snoop_cleared *cleared =
-	    find_cleared(m->snoop, m->from, m->now, is_shown, pptp_wire_at14(m->message));
+	struct call_snoop_cleared *cleared = snoop_cleared_find(
+	    m->snoop, m->from, m->now, snoop_cleared_is_shown, pptp_wire_at14(m->message));
 	if (!cleared || cleared->own_known || pptp_wire_result(m->message) != PPTP_RESULT_OK)
 		return;
 	struct call_snoop_cleared learnt = *cleared;
 	learnt.own = pptp_wire_at12(m->message);
 	learnt.own_known = true;
-	set_cleared(m->snoop, cleared, learnt);
+	snoop_cleared_set(m->snoop, cleared, learnt);
 }
 
 static void on_reply(struct snooped *m)
 {
-	struct snoop_call *call = find_shown(m->snoop, m->from, pptp_wire_at14(m->message));
+	struct snoop_call *call =
+	    snoop_calls_find_shown(m->snoop, m->from, pptp_wire_at14(m->message));
 
 	if (!call) {
 		learn_cleared(m);
@@ -509,14 +235,14 @@ static uint16_t swap_octets(uint16_t value)
 static struct snoop_call *find_disconnected(const struct call_snoop *snoop, enum callid_side from,
 					    uint16_t id)
 {
-	struct snoop_call *call = find_own(snoop, from, id);
+	struct snoop_call *call = snoop_calls_find_own(snoop, from, id);
 	if (!call)
-		call = find_shown(snoop, from, id);
+		call = snoop_calls_find_shown(snoop, from, id);
 	/* A guess must not end a call that lives for one that has ended: some say it twice. */
-	if (!call && names_ended(snoop, from, id))
+	if (!call && snoop_calls_names_ended(snoop, from, id))
 		return NULL;
 	if (!call)
-		call = find_shown(snoop, from, swap_octets(id));
+		call = snoop_calls_find_shown(snoop, from, swap_octets(id));
 	if (!call && snoop->count == 1)
 		call = TAILQ_FIRST(&snoop->calls);
 	return call;
@@ -527,14 +253,16 @@ static struct snoop_call *find_disconnected(const struct call_snoop *snoop, enum
 static struct call_snoop_cleared *find_answered(const struct snooped *m, uint16_t id)
 {
 	const struct call_snoop *snoop = m->snoop;
-	struct call_snoop_cleared *cleared = find_cleared(snoop, m->from, m->now, is_own, id);
-	if (cleared || find_own(snoop, m->from, id) || find_shown(snoop, m->from, id))
+	struct call_snoop_cleared *cleared =
+	    snoop_cleared_find(snoop, m->from, m->now, snoop_cleared_is_own, id);
+	if (cleared || snoop_calls_find_own(snoop, m->from, id) ||
+	    snoop_calls_find_shown(snoop, m->from, id))
 		return cleared;
-	cleared = find_cleared(snoop, m->from, m->now, is_shown, id);
-	if (cleared || names_ended(snoop, m->from, id) ||
-	    find_shown(snoop, m->from, swap_octets(id)))
+	cleared = snoop_cleared_find(snoop, m->from, m->now, snoop_cleared_is_shown, id);
+	if (cleared || snoop_calls_names_ended(snoop, m->from, id) ||
+	    snoop_calls_find_shown(snoop, m->from, swap_octets(id)))
 		return cleared;
-	return find_cleared(snoop, m->from, m->now, is_any, id);
+	return snoop_cleared_find(snoop, m->from, m->now, snoop_cleared_is_any, id);
 }
 
 static void on_disconnect(struct snooped *m)
@@ -545,7 +273,7 @@ static void on_disconnect(struct snooped *m)
 	enum callid_side to = callid_other(m->from);
 
 	if (cleared) {
-		set_cleared(m->snoop, cleared, (struct call_snoop_cleared){0});
+		snoop_cleared_set(m->snoop, cleared, (struct call_snoop_cleared){0});
 		m->step->verdict = SNOOP_TAKE;
 	} else if (!call) {
 		drop(m, REASON_MISMATCHED_ID, "it names no call of this connection");
@@ -563,7 +291,8 @@ static void on_disconnect(struct snooped *m)
 
 static void on_clear(struct snooped *m)
 {
-	struct snoop_call *call = find_own(m->snoop, m->from, pptp_wire_at12(m->message));
+	struct snoop_call *call =
+	    snoop_calls_find_own(m->snoop, m->from, pptp_wire_at12(m->message));
 
 	if (!call)
 		drop(m, REASON_MISMATCHED_ID, "it names no call of this connection");
@@ -573,7 +302,8 @@ static void on_clear(struct snooped *m)
 
 static void on_peers_id(struct snooped *m)
 {
-	struct snoop_call *call = find_shown(m->snoop, m->from, pptp_wire_at12(m->message));
+	struct snoop_call *call =
+	    snoop_calls_find_shown(m->snoop, m->from, pptp_wire_at12(m->message));
 
 	if (!call)
 		drop(m, REASON_MISMATCHED_ID, "it names no call of this connection");
@@ -673,7 +403,7 @@ callid_ref call_snoop_find(const struct call_snoop *snoop, int32_t client_id)
 {
 	const struct snoop_call *call, *found = NULL;
 	if (client_id >= 0) {
-		found = find_own(snoop, CALLID_CLIENT, (uint16_t)client_id);
+		found = snoop_calls_find_own(snoop, CALLID_CLIENT, (uint16_t)client_id);
 		return found ? found->ref : 0;
 	}
 	TAILQ_FOREACH(call, &snoop->calls, in_calls)
@@ -702,7 +432,7 @@ void call_snoop_end_one(struct call_snoop *snoop, callid_ref ref, uint64_t now, 
 		    make_farewell(call, (enum callid_side)side, answer[side].octets);
 		/* A PAC that asked itself hears a refusal, to which there is no answer. */
 		if (!is_pns(call, (enum callid_side)side) && call->shown[side].call)
-			remember_cleared(snoop, call, (enum callid_side)side, now);
+			snoop_cleared_remember(snoop, call, (enum callid_side)side, now);
 	}
-	end_call(snoop, call, now, reason);
+	snoop_calls_end(snoop, call, now, reason);
 }

@@ -12,26 +12,10 @@
 
 #include "callid_db.h"
 #include "reason.h"
+#include "snoop/snoop_record.h"
 #include "wire/pptp_wire.h"
 
 struct call_snoop;
-
-/* Of the connection's own, what outlives the process, beside its calls: IDs by which a side knew
- * calls that have ended, as it may still say them. */
-enum { CALL_SNOOP_ENDED_KEPT = 16, CALL_SNOOP_CLEARED_KEPT = 8 };
-struct call_snoop_record {
-	struct {
-		uint16_t ids[CALL_SNOOP_ENDED_KEPT];
-		uint32_t count; /* of all that there were; the ring holds the last */
-	} ended[2];
-	/* PACs that have been sent a Call-Clear-Request of our own, and have not answered it. */
-	struct call_snoop_cleared {
-		uint64_t until;	     /* when the answer is not waited for any more; 0: it came */
-		uint16_t own, shown; /* IDs of that call, assigned by the PAC, and shown to it */
-		uint8_t side, own_known; /* the PAC's side; whether own is known */
-	} cleared[CALL_SNOOP_CLEARED_KEPT];
-	uint32_t cleared_count; /* as ended's count */
-};
 
 /* Told from within call_snoop's functions; must not call back into them. */
 struct call_snoop_events {

@@ -5,7 +5,7 @@
  */
 #include "gre_relay.h"
 
-#include "capture/capture.h"
+#include "capture/capture_gre.h"
 #include "gre/gre_hold.h"
 #include "gre/gre_socket.h"
 #include "host/log.h"

@@ -11,7 +11,7 @@
 #include "fastpath/fastpath.h"
 #include "host/log.h"
 #include "host/why.h"
-#include "options_file.h"
+#include "options/options_file.h"
 #include "pair.h"
 
 #include <stdbool.h>

@@ -8,8 +8,8 @@
 #ifndef CALLID_SPACE_H
 #define CALLID_SPACE_H
 
+#include "callid/callid_call.h"
 #include "callid/callid_index.h"
-#include "callid_db.h"
 
 #include <sys/queue.h>
 

@@ -101,58 +101,9 @@ void capture_finish(struct capture_sink *sink);
  * then: seen is what has left, and what could not be written is lost. */
 void capture_stop(struct capture_sink *sink, struct capture_figures *figures);
 
-/* ---- what is seen: any thread, but for one connection always the same ---- */
+/* ---- any thread ---- */
 
 /* Whether anybody wants anything: before a batch. capture NULL: no. */
 bool capture_is_on(const struct capture *capture);
-
-/* How a packet goes. */
-struct capture_gre {
-	callid_ref call;      /* 0: none */
-	uint32_t client_addr; /* the call's; where there is none, the packet's source */
-	/* of one that goes out */
-	uint32_t source, destination;
-	uint8_t tos;
-};
-
-/* As the raw socket gave it: length octets from the IP header on. Of a packet that has its new call
- * ID already, header is where its GRE header begins, and call_id the one it came with; header 0:
- * as it lies there. */
-struct capture_received {
-	const uint8_t *octets;
-	size_t length, header;
-	uint16_t call_id;
-};
-void capture_gre_in(struct capture *capture, const struct capture_gre *gre,
-		    const struct capture_received *received);
-
-/* length octets from the GRE header on. */
-void capture_gre_out(struct capture *capture, const struct capture_gre *gre, const uint8_t *octets,
-		     size_t length);
-
-/* One TCP leg; positions are octets since it was connected. */
-struct capture_leg {
-	uint32_t proxy_addr, peer_addr;
-	uint16_t proxy_port, peer_port; /* 0: not connected yet */
-	uint64_t in, out;
-	bool peer_closed; /* at its end: the peer was first */
-};
-
-/* A control connection; zero at first, with capture, number and legs filled in by its owner. */
-struct capture_conn {
-	struct capture *capture; /* NULL: nothing is to be seen of it */
-	uint64_t number;
-	struct capture_leg legs[2];
-	uint64_t begun[CAPTURE_SINKS_MAX]; /* the sinks, by number, that have seen it begin */
-};
-
-enum capture_direction { CAPTURE_IN, CAPTURE_OUT };
-
-/* A message, or what came in the place of one, of the leg of that side. */
-void capture_message(struct capture_conn *conn, enum callid_side side,
-		     enum capture_direction direction, const uint8_t *octets, size_t length);
-
-/* It has ended. */
-void capture_conn_end(struct capture_conn *conn);
 
 #endif

@@ -57,7 +57,7 @@ static void show(const struct control_pump *pump, enum callid_side side,
 		 enum capture_direction direction, const uint8_t *octets, size_t length)
 {
 	if (pump->captured)
-		capture_message(pump->captured, side, direction, octets, length);
+		capture_conn_message(pump->captured, side, direction, octets, length);
 }
 
 int control_pump_say(struct control_pump *pump, enum callid_side to, const uint8_t *message,

@@ -8,7 +8,7 @@
 #define CONTROL_PUMP_H
 
 #include "call_snoop.h"
-#include "capture/capture.h"
+#include "capture/capture_conn.h"
 #include "control/control_kept.h"
 #include "control/control_leg.h"
 #include "host/log_limit.h"

@@ -2,12 +2,13 @@
 
 # A unit test links its module and what that stands on, nothing else.
 log   := host/why.o $(addprefix host/log,.o _line.o _queue.o _sink.o)
-table := callid_db.o callid/callid_index.o callid/callid_space.o host/kept.o host/why.o
-capture := $(addprefix capture/capture,.o _queue.o _wire.o) host/capture_file.o host/file.o
+table := $(callid:.c=.o) host/kept.o host/why.o
+capture := $(addprefix capture/capture,.o _conn.o _gre.o _queue.o _sink.o _wire.o) host/capture_file.o host/file.o
 leg   := control/control_leg.o control/control_graves.o host/tcp_progress.o host/kept.o host/why.o
 far   := tests/unit/loopback.o
 stage := tests/unit/stage.o $(far) host/names.o $(log)
-conn  := $(addprefix control/control_conn,.o _access.o _calls.o _end.o _kept.o _log.o _pass.o _request.o) acl_cmd_words.o control/control_sources.o control/control_pairs.o control/control_rules.o reason.o host/log_limit.o control/control_dial.o control/control_pump.o $(leg) control/control_kept.o call_snoop.o $(table) \
+conn  := $(addprefix control/control,_conn.o _conn_access.o _conn_calls.o _conn_end.o _conn_kept.o _conn_log.o _conn_pass.o _conn_request.o \
+	_sources.o _pairs.o _rules.o _dial.o _pump.o _kept.o) acl_cmd_words.o reason.o host/log_limit.o $(leg) $(snoop:.c=.o) $(table) \
 	$(capture) wire/pptp_wire.o acl_ask.o acl.o pair.o tests/unit/asker.o tests/unit/talk.o $(stage)
 unit_why          := host/why.o
 unit_kept         := host/kept.o host/why.o tests/unit/stepping.o
@@ -20,21 +21,21 @@ unit_readiness    := host/readiness.o host/why.o
 unit_pair         := pair.o host/why.o
 unit_acl_ask      := acl_ask.o
 unit_file         := host/file.o host/why.o
-unit_options_file := options_file.o host/why.o
+unit_options_file := options/options_file.o host/why.o
 unit_acl          := acl.o tests/unit/no_memory.o host/why.o
 unit_acl_cmd      := acl_cmd.o acl_cmd_process.o acl_cmd_words.o acl.o host/command.o host/user.o tests/unit/no_memory.o $(log)
-unit_options      := options.o options_help.o options_file.o pair.o acl.o acl_cmd_words.o status/status_call.o host/why.o
+unit_options      := $(options:.c=.o) pair.o acl.o acl_cmd_words.o status/status_call.o host/why.o
 unit_pptp_wire    := wire/pptp_wire.o
 unit_gre_wire     := wire/gre_wire.o
 unit_callid_index := callid/callid_index.o tests/unit/no_memory.o
 unit_callid_space := callid/callid_space.o callid/callid_index.o tests/unit/no_memory.o
-unit_callid_db    := $(table)
-unit_call_snoop   := call_snoop.o reason.o $(table) wire/pptp_wire.o
+unit_callid_db    := $(table) tests/unit/no_memory.o
+unit_call_model   := $(snoop:.c=.o) reason.o $(table) wire/pptp_wire.o
+unit_call_snoop   := $(unit_call_model) tests/unit/no_memory.o
 unit_tcp_progress := host/tcp_progress.o $(far)
 unit_control_sources := control/control_sources.o callid/callid_index.o host/log_limit.o $(stage)
-unit_call_model   := $(unit_call_snoop)
 unit_control_leg  := $(leg) $(far)
-unit_control_pump := control/control_pump.o reason.o host/log_limit.o $(leg) call_snoop.o $(table) $(capture) wire/pptp_wire.o $(log) $(far)
+unit_control_pump := control/control_pump.o reason.o host/log_limit.o $(leg) $(snoop:.c=.o) $(table) $(capture) wire/pptp_wire.o $(log) $(far)
 unit_control_dial := control/control_dial.o host/log_limit.o $(leg) pair.o $(stage)
 unit_control_conn := $(conn)
 unit_control_relay := control_relay.o control/control_restore.o control/control_silence.o control/control_listen.o $(conn)
@@ -55,15 +56,15 @@ unit_capture_queue := capture/capture_queue.o
 unit_capture       := $(capture) $(table)
 unit_capture_file  := host/capture_file.o host/file.o host/why.o
 unit_gre_hold     := gre/gre_hold.o host/kept.o host/why.o
-unit_gre_relay    := gre_relay.o gre/gre_hold.o gre/gre_socket.o reason.o $(table) $(capture) wire/gre_wire.o $(log)
+unit_gre_relay    := $(gre:.c=.o) reason.o $(table) $(capture) wire/gre_wire.o $(log)
 unit_keeper_capture := keeper/keeper_capture.o host/capture_file.o host/file.o host/why.o
 unit_keeper_hold  := keeper/keeper_hold.o keeper/letter.o gre/gre_socket.o host/instance.o control/control_listen.o $(leg) pair.o $(stage)
 unit_keeper_log   := keeper/keeper_log.o $(log)
 unit_keeper_worker := $(addprefix keeper/,keeper_worker.o keeper_spawn.o letter.o link.o) host/why.o
 unit_keeper_trial := $(addprefix keeper/,keeper_trial.o keeper_spawn.o letter.o) $(log)
 unit_keeper_commands := keeper/keeper_commands.o pair.o acl_cmd.o acl_cmd_process.o acl_cmd_words.o acl.o host/command.o host/user.o $(log)
-unit_worker_status := worker/worker_status.o status/snapshot.o fastpath/fastpath_none.o gre_relay.o gre/gre_hold.o gre/gre_socket.o wire/gre_wire.o \
-	options.o options_help.o options_file.o acl_cmd_words.o status/status_call.o $(unit_control_relay)
+unit_worker_status := worker/worker_status.o status/snapshot.o fastpath/fastpath_none.o $(gre:.c=.o) wire/gre_wire.o \
+	$(options:.c=.o) acl_cmd_words.o status/status_call.o $(unit_control_relay)
 unit_worker_listen := $(addprefix worker/worker_,listen.o legs.o wishes.o) keeper/link.o host/why.o
 unit_worker_page  := $(addprefix worker/worker_,page.o listen.o wishes.o) keeper/link.o pair.o host/why.o
 unit_worker_drops := worker/worker_drops.o reason.o $(stage)
@@ -75,7 +76,7 @@ unit_explain_link := explain/explain_link.o
 unit_explain_fragments := explain/explain_fragments.o explain/explain_index.o
 unit_explain_stream := explain/explain_stream.o wire/pptp_wire.o
 unit_explain_way  := explain/explain_way.o
-unit_explain_words := $(addprefix explain/explain_,words.o events.o index.o ppp.o)
+unit_explain_words := $(addprefix explain/explain_,words.o events.o index.o ppp.o ppp_auth.o ppp_layer.o)
 unit_letter       := keeper/letter.o host/why.o
 unit_link         := keeper/link.o
 unit_status_ask   := status/status_ask.o host/instance.o host/why.o
@@ -111,8 +112,8 @@ units := $(sort $(patsubst unit_%,%,$(filter unit_%,$(.VARIABLES))))
 fuzz_pair          := pair.c host/why.c
 fuzz_acl           := acl.c host/why.c
 fuzz_acl_cmd_split := acl_cmd_words.c host/why.c
-fuzz_options       := options.c options_file.c pair.c acl.c acl_cmd_words.c status/status_call.c host/why.c
-fuzz_stream        := call_snoop.c reason.c callid_db.c callid/callid_index.c callid/callid_space.c host/kept.c host/why.c wire/pptp_wire.c
+fuzz_options       := $(options) pair.c acl.c acl_cmd_words.c status/status_call.c host/why.c
+fuzz_stream        := $(snoop) reason.c $(callid) host/kept.c host/why.c wire/pptp_wire.c
 fuzz_gre           := wire/gre_wire.c
 fuzz_letter        := keeper/letter.c host/why.c
 fuzz_explain       := $(explain) wire/pptp_wire.c wire/gre_wire.c host/why.c
@@ -124,8 +125,8 @@ fuzzers := $(sort $(patsubst fuzz_%,%,$(filter fuzz_%,$(.VARIABLES))))
 $(B)/tests/unit/test_gre_relay.o: CPPFLAGS += $(LIBNET)
 $(B)/tests/unit/test_gre_relay: LDLIBS += $(LIBNET_LIBS) -Wl,--wrap=sendmmsg
 steps := send recv shutdown close kept_begin kept_save kept_commit control_leg_take control_leg_write callid_db_release
-no_memory := malloc calloc realloc strdup strndup asprintf
-$(addprefix $(B)/tests/unit/test_,acl acl_cmd callid_index callid_space explain_memory): LDLIBS += $(no_memory:%=-Wl,--wrap=%)
+no_memory := malloc calloc realloc aligned_alloc tsearch strdup strndup asprintf
+$(addprefix $(B)/tests/unit/test_,acl acl_cmd call_snoop callid_db callid_index callid_space explain_memory): LDLIBS += $(no_memory:%=-Wl,--wrap=%)
 $(addprefix $(B)/tests/unit/test_,control_relay control_restore keeper_worker status_http worker_status): LDLIBS += \
 	-Wl,--wrap=clock_gettime
 $(B)/tests/unit/test_control_kept: LDLIBS += $(steps:%=-Wl,--wrap=%)

@@ -3,6 +3,7 @@
  * side gets to see. Messages are named by type and IDs here; their octets are test_pptp_wire's.
  */
 #include "call_snoop.h"
+#include "tests/unit/no_memory.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -1019,6 +1020,35 @@ static void a_reply_that_the_next_process_writes(void **state)
 	forget_kept();
 }
 
+/* Whichever allocation it is that fails: what is half there ends with the connection's calls. */
+static void a_call_that_there_is_no_memory_to_adopt(void **state)
+{
+	(void)state;
+	unsigned failed = 0;
+	uint16_t to_server = passed(CLIENT, (struct fields){.type = OUT_RQ, .at12 = 7}).at12;
+	passed(SERVER, (struct fields){OUT_RP, 9, to_server, PPTP_RESULT_OK});
+	callid_ref call = events.opened_call;
+	struct callid_info info;
+	assert_true(callid_db_get(db, call, &info));
+	for (int result = -1, tries = 0; result != 0; tries++) {
+		struct call_snoop *next = call_snoop_new(db, legs, 12, &event_functions, &events);
+		no_memory_in = tries;
+		result = call_snoop_adopt(next, call, &info);
+		no_memory_in = -1;
+		failed += result != 0;
+		call_snoop_leave(next);
+	}
+	assert_int_equal(failed, 5); /* the call, and its four IDs */
+	struct call_snoop *last = call_snoop_new(db, legs, 12, &event_functions, &events);
+	no_memory_in = 2;
+	assert_int_equal(call_snoop_adopt(last, call, &info), -1);
+	assert_int_equal(call_snoop_calls(last), 1);
+	call_snoop_end(last, 1, "no memory");
+	assert_int_equal(events.ended, 1);
+	assert_false(callid_db_get(db, call, &info));
+	call_snoop_free(last);
+}
+
 /* What it knew before it was kept is in its record. */
 static void a_connection_that_becomes_kept(void **state)
 {
@@ -1890,6 +1920,7 @@ int main(void)
 	    CASE(a_reply_written_after_its_call_has_ended),
 	    cmocka_unit_test(a_reply_that_the_next_process_writes),
 	    CASE(a_connection_that_becomes_kept),
+	    CASE(a_call_that_there_is_no_memory_to_adopt),
 	    CASE(another_connections_ids_name_no_call),
 	    CASE(the_end_is_told_with_the_counters),
 	    CASE(ending_the_connection_ends_each_call),

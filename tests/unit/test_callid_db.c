@@ -3,6 +3,7 @@
  * counted, and that a reader beside the writer never sees half a change.
  */
 #include "callid_db.h"
+#include "tests/unit/no_memory.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -1313,6 +1314,65 @@ static void what_was_not_committed_never_was(void **state)
 	reserve(7, 3, &shown);
 }
 
+/* ---- memory is short ---- */
+
+/* Whichever allocation it is that fails: there is no call, no ID is taken, and the next try
+ * succeeds. */
+static void without_memory_there_is_no_call(void **state)
+{
+	(void)state;
+	int tries = 0;
+	uint16_t shown;
+	callid_ref call;
+	for (;; tries++) {
+		no_memory_in = tries;
+		call = try_reserve(CLIENT, client_leg, server_leg, 7, 1);
+		if (call)
+			break;
+		assert_int_equal(errno, ENOMEM);
+		assert_true(no_memory_in < 0);
+		check_totals(0, 0);
+	}
+	assert_true(tries > 2);
+	assert_int_equal(shown_to(call, SERVER), 7);
+	no_memory_in = 0;
+	assert_int_equal(callid_db_open(db, call, 9, 2, &shown), -1);
+	assert_int_equal(errno, ENOMEM);
+	assert_int_equal(answer_to(client_leg, 9), CALLID_NONE);
+	assert_int_equal(callid_db_open(db, call, 9, 2, &shown), 0);
+	assert_int_equal(shown, 9);
+	assert_int_equal(answer_to(client_leg, 9), CALLID_ROUTE);
+	no_memory_in = -1;
+}
+
+/* Whichever allocation it is that fails: there is no table, and all is there for the next one. */
+static void without_memory_what_is_kept_stays(void **state)
+{
+	(void)state;
+	bool short_of_it = true;
+	unsigned failed = 0;
+	callid_ref dead = full_call(8, 10, 1);
+	full_call(7, 9, 1);
+	callid_db_end(db, dead, 2, NULL);
+	for (int tries = 0; short_of_it; tries++) {
+		callid_db_free(db);
+		no_memory_in = tries;
+		db = callid_db_new(kept);
+		short_of_it = no_memory_in < 0;
+		no_memory_in = -1;
+		if (short_of_it) {
+			assert_null(db);
+			assert_int_equal(errno, ENOMEM);
+			failed++;
+		}
+	}
+	assert_true(failed > 4);
+	check_totals(1, 2);
+	assert_int_equal(answer_to(client_leg, 9), CALLID_ROUTE);
+	assert_int_equal(answer_to(server_leg, 7), CALLID_ROUTE);
+	assert_int_equal(answer_to(client_leg, 10), CALLID_NONE);
+}
+
 #define CASE(name)	cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 #define KEPT_CASE(name) cmocka_unit_test_setup_teardown(name, set_up_kept, tear_down_kept)
 
@@ -1358,6 +1418,8 @@ int main(void)
 	    KEPT_CASE(an_id_is_shown_by_our_address),
 	    KEPT_CASE(a_part_of_the_table_is_told),
 	    KEPT_CASE(what_was_not_committed_never_was),
+	    CASE(without_memory_there_is_no_call),
+	    KEPT_CASE(without_memory_what_is_kept_stays),
 	};
 	return cmocka_run_group_tests_name("callid_db", tests, NULL, NULL) != 0;
 }

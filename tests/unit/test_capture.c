@@ -2,7 +2,8 @@
  * Who sees what: filters, streams of messages and their positions, packets before and after, files
  * one after the other, slow writers, and calls that are watched meanwhile.
  */
-#include "capture/capture.h"
+#include "capture/capture_conn.h"
+#include "capture/capture_gre.h"
 
 #include "host/capture_file.h"
 #include "wire/bytes.h"
@@ -205,7 +206,7 @@ static void read_file(int fd)
 static void say(int which, enum callid_side side, enum capture_direction direction,
 		const char *text)
 {
-	capture_message(&conns[which], side, direction, (const uint8_t *)text, strlen(text));
+	capture_conn_message(&conns[which], side, direction, (const uint8_t *)text, strlen(text));
 }
 
 static void expect_segment(size_t at, uint32_t source, uint32_t destination, unsigned flags,
