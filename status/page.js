@@ -18,7 +18,7 @@ const LINE = {width: 96, height: 24};
 
 const byId = (id) => document.getElementById(id);
 
-/* ---- figures; status_page.c has the same ---- */
+/* ---- figures; status_figure.c has the same ---- */
 
 const count = (number) => String(number).replace(/\B(?=(\d{3})+$)/g, ",");
 
