@@ -3,6 +3,7 @@
  */
 #include "status/status_figure.h"
 
+#include <stddef.h>
 #include <stdio.h>
 
 char *status_figure_count(uint64_t number, char out[static STATUS_FIGURE])
@@ -19,24 +20,38 @@ char *status_figure_count(uint64_t number, char out[static STATUS_FIGURE])
 	return out;
 }
 
-char *status_figure_octets(uint64_t octets, char out[static STATUS_FIGURE])
+/* Three digits: of what is below ten units two decimals, of what is below a hundred one. */
+static char *scaled(uint64_t number, uint64_t base, const char *const *units, size_t last,
+		    char *out)
 {
-	static const char *const units[] = {"B", "kB", "MB", "GB", "TB", "PB", "EB"};
 	uint64_t unit = 1;
-	unsigned which = 0;
-	while (octets / unit >= 1000 && which < sizeof(units) / sizeof(*units) - 1) {
-		unit *= 1000;
+	size_t which = 0;
+	while (number / unit >= base && which < last) {
+		unit *= base;
 		which++;
 	}
-	unsigned whole = (unsigned)(octets / unit);
-	unsigned thousandths = which > 0 ? (unsigned)(octets % unit / (unit / 1000)) : 0;
+	unsigned long long whole = number / unit;
+	unsigned hundredths = (unsigned)(number % unit * 100 / unit);
 	if (which == 0 || whole >= 100)
-		snprintf(out, STATUS_FIGURE, "%u %s", whole, units[which]);
+		snprintf(out, STATUS_FIGURE, "%llu %s", whole, units[which]);
 	else if (whole >= 10)
-		snprintf(out, STATUS_FIGURE, "%u.%u %s", whole, thousandths / 100, units[which]);
+		snprintf(out, STATUS_FIGURE, "%llu.%u %s", whole, hundredths / 10, units[which]);
 	else
-		snprintf(out, STATUS_FIGURE, "%u.%02u %s", whole, thousandths / 10, units[which]);
+		snprintf(out, STATUS_FIGURE, "%llu.%02u %s", whole, hundredths, units[which]);
 	return out;
+}
+
+/* The last unit's hundredfold is still a number of 64 bits. */
+char *status_figure_octets(uint64_t octets, char out[static STATUS_FIGURE])
+{
+	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+	return scaled(octets, 1024, units, sizeof(units) / sizeof(*units) - 1, out);
+}
+
+char *status_figure_rate(uint64_t bits, char out[static STATUS_FIGURE])
+{
+	static const char *const units[] = {"bit/s", "kbit/s", "Mbit/s", "Gbit/s", "Tbit/s"};
+	return scaled(bits, 1000, units, sizeof(units) / sizeof(*units) - 1, out);
 }
 
 char *status_figure_time(uint64_t ms, char out[static STATUS_FIGURE])

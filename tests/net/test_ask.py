@@ -117,8 +117,8 @@ def test_calls():
             assert row["CLIENT ID"] == as_shown(call.client_id, call.server_sees), (row, vars(call))
             assert row["SERVER ID"] == as_shown(call.server_id, call.client_sees), (row, vars(call))
         assert found[3]["CLIENT ID"] == as_shown(99, waiting) and found[3]["SERVER ID"] == "-"
-        assert found[3]["NOTE"] == "waits for its Reply"
-        assert found[1]["CLIENT SENT"] == "2.0 KiB"
+        assert found[3]["NOTE"] == "being set up"
+        assert found[1]["CLIENT SENT"] == "1.98 KiB"
         plain = lines_of(world, "calls")
         octets = 20 + 12 + 5  # IP, GRE with a sequence number, what was in it
         assert [(row["client_packets"], row["client_octets"]) for row in plain[:2]] == [
@@ -215,7 +215,7 @@ def test_watch():
         session = world.session()
         call = session.call(5, 7)
         for keys in ("q", "\x03"):
-            with Terminal([program(), "--show", "calls", "--watch"], world.net.firewall, 100, 10) as terminal:
+            with Terminal([program(), "--show", "calls", "--watch"], world.net.firewall, 120, 10) as terminal:
                 terminal.wait(lambda screen: "1:5 " in screen)
                 assert "?1049" in terminal.modes and "?25" not in terminal.modes
                 more = session.call(6, 8)
@@ -223,15 +223,15 @@ def test_watch():
 
                 def busy(screen):
                     call.up(b"x" * 1000)
-                    return re.search(r"^1:5 .* [1-9][\d.]* (B|KiB)/s", screen, re.M)
+                    return re.search(r"^1:5 .* [1-9][\d.]* k?bit/s", screen, re.M)
 
                 terminal.wait(busy)
-                assert re.match(r"up \d+ s; 1 connection, 2 calls; \d+ packets? came, 0 dropped\n"
-                                r"clients send [\d.]+ (B|KiB)/s, servers 0 B/s; \d+ packets/s, 0 dropped/s\n", terminal.screen)
+                assert re.match(r"up [\d.]+ s; 1 connection, 2 calls; \d+ packets? came, 0 dropped\n"
+                                r"clients send [\d.]+ k?bit/s, servers 0 bit/s; \d+ packets/s, 0 dropped/s\n", terminal.screen)
                 terminal.resize(30, 4)
                 small = terminal.wait(lambda screen: len(screen.splitlines()) == 4 and screen)
                 assert max(map(len, small.splitlines())) <= 30 and "more lines" in small, small
-                terminal.resize(100, 24)
+                terminal.resize(120, 24)
                 terminal.wait(lambda screen: "SERVER SENT" in screen and "more lines" not in screen)
                 more.clear()
                 terminal.wait(lambda screen: "1:6 " not in screen)
