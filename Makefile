@@ -50,7 +50,7 @@ control := control_relay.c $(addprefix control/control,_conn.c _dial.c _graves.c
 keeper := $(addprefix keeper/keeper,.c _capture.c _commands.c _fastpath.c _hold.c _spawn.c _trial.c _worker.c) \
 	$(addprefix keeper/,configuration.c letter.c link.c)
 
-status := status/snapshot.c $(addprefix status/status_,ask.c call.c figure.c http.c json.c lines.c metrics.c page.c \
+status := status/snapshot.c $(addprefix status/status_,ask.c call.c figure.c http.c json.c lines.c maker.c metrics.c page.c \
 	query.c show.c table.c text.c view.c watch.c)
 
 host := $(addprefix host/,background.c capture_file.c command.c file.c instance.c kept.c limits.c log.c log_limit.c \

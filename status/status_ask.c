@@ -27,6 +27,8 @@ struct status_caller {
 	bool owner; /* root, or who started us */
 	struct event event, deadline;
 	struct evbuffer *answer; /* NULL: not yet */
+	void (*gone)(void *arg); /* NULL: nobody makes an answer */
+	void *gone_arg;
 	char request[STATUS_ASK_REQUEST_MAX];
 	size_t length;
 };
@@ -43,6 +45,8 @@ struct status_ask {
 
 static void forget(struct status_caller *caller)
 {
+	if (caller->gone)
+		caller->gone(caller->gone_arg);
 	event_del(&caller->event);
 	event_del(&caller->deadline);
 	if (caller->answer)
@@ -61,6 +65,14 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 }
 
 /* ---- the answer ---- */
+
+/* That he has gone is found out when he is answered, or at his deadline. */
+void status_ask_wait(struct status_caller *caller, void (*gone)(void *arg), void *arg)
+{
+	event_del(&caller->event);
+	caller->gone = gone;
+	caller->gone_arg = arg;
+}
 
 static void on_writable(evutil_socket_t fd, short what, void *arg)
 {
@@ -88,6 +100,7 @@ static void send_answer(struct status_caller *caller)
 void status_ask_answer(struct status_caller *caller, struct evbuffer *answer)
 {
 	assert(!caller->answer);
+	caller->gone = NULL;
 	caller->answer = evbuffer_new();
 	if (!caller->answer ||
 	    evbuffer_add_printf(caller->answer, STATUS_ASK_OK "%zu\n",
@@ -119,6 +132,7 @@ void status_ask_refuse(struct status_caller *caller, const char *format, ...)
 	vsnprintf(line, sizeof(line), format, values);
 	va_end(values);
 	tell(caller->fd, line);
+	caller->gone = NULL;
 	forget(caller);
 }
 
