@@ -18,6 +18,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 struct event_base;
 struct evbuffer;
@@ -57,6 +58,9 @@ void status_ask_close(struct status_ask *ask); /* lets go of all callers; NULL i
 
 /* Root, or who started us: not only whoever else runs as the worker's user. */
 bool status_ask_is_owner(const struct status_caller *caller);
+
+/* Who he was when he connected, in our user name space. */
+uid_t status_ask_uid(const struct status_caller *caller);
 
 /* In place of an answer, which comes later: the caller lives until then, or until gone, from within
  * which he is not touched any more. */

@@ -97,7 +97,8 @@ static void on_end(void *arg, struct status_caller *caller, char *const *words, 
 	answer = evbuffer_new();
 	if (!answer || evbuffer_expand(answer, sizeof(told.text) + 1) != 0)
 		status_ask_refuse(caller, "no memory");
-	else if (control_relay_end_call(ask->config.control, connection, client_id, &told) != 0)
+	else if (control_relay_end_call(ask->config.control, connection, client_id,
+					status_ask_uid(caller), &told) != 0)
 		status_ask_refuse(caller, "%s: %s", words[1], told.text);
 	else if (evbuffer_add_printf(answer, "%s\n", told.text) >= 0)
 		status_ask_answer(caller, answer);

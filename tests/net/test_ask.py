@@ -311,7 +311,7 @@ def test_watch_in_the_background():
 
 
 def test_others_are_not_allowed():
-    "another user is told so, ends nothing and sees nothing; root, the worker's user and who started it are answered"
+    "another user is told so, ends nothing and sees nothing; root, the worker's user and who started it are answered, and named"
     with World() as world:
         session = world.session()
         call = session.call(5, 7)
@@ -325,6 +325,8 @@ def test_others_are_not_allowed():
         assert uid != 0
         text, status = ask(world, "--show", "calls", before=["setpriv", f"--reuid={uid}", "--regid=54321", "--clear-groups"])
         assert status == 0 and "1:5" in text
+        assert ask(world, "--end", "1:5", before=["setpriv", f"--reuid={uid}", "--regid=54321", "--clear-groups"])[1] == 0
+        world.wait_line(session.client, f"{CALL_ENDED}: client ID 5, server ID 7: {ENDED_BY_US}, user {uid}: ")
     # By a path, its mode keeps others out already.
     with World(proxy=False) as world, Directory() as directory:
         path = directory / "socket"
@@ -546,7 +548,7 @@ def test_end_of_an_open_call():
         assert text == f"call ended: #{number} {address} -> 10.2.0.10:1723: client ID 5, server ID 7\n", text
         session.client.expect(CDN, call_id=call.client_sees, result=3)
         session.server.expect(CCRQ, call_id=call.server_sees)
-        world.wait_line(session.client, f"{CALL_ENDED}: client ID 5, server ID 7: {ENDED_BY_US}: ")
+        world.wait_line(session.client, f"{CALL_ENDED}: client ID 5, server ID 7: {ENDED_BY_US}, user 0: ")
         call.up()
         call.down()
         other.check()  # nothing of the ended call came before
