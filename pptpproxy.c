@@ -50,7 +50,7 @@ static int check_files(const struct options *options, struct why *why)
 	if (options->pid_file && file_check_new(options->pid_file) != 0)
 		return why_set(why, "cannot write pid file %.200s: %s", options->pid_file,
 			       strerror(errno));
-	return keeper_capture_check(options, why);
+	return keeper_capture_check(NULL, options, why);
 }
 
 /* What a start would find wrong, but for what only binding and asking for names can tell. */

@@ -599,7 +599,7 @@ static void begin_change(struct keeper *keeper)
 	keeper->changing = true;
 	if (read_wanted(keeper, &why) != 0 ||
 	    open_workers_log(&keeper->wanted_log_file, wanted, &why) != 0 ||
-	    keeper_capture_check(wanted, &why) != 0 ||
+	    keeper_capture_check(&keeper->capture, wanted, &why) != 0 ||
 	    keeper_commands_prepare(keeper->commands, wanted, &why) != 0 ||
 	    send_wanted(keeper, &why) != 0)
 		refuse_change(keeper, why.text);
@@ -914,7 +914,7 @@ static int open_all(struct keeper *keeper, const struct letter *letter, struct w
 		return -1;
 	find_path(keeper);
 	if (open_logs(keeper, letter, why) != 0 ||
-	    (!letter && keeper_capture_check(options, why) != 0))
+	    (!letter && keeper_capture_check(&keeper->capture, options, why) != 0))
 		return -1;
 	if (open_base(keeper, why) != 0 || open_hold(keeper, letter, why) != 0)
 		return -1;
