@@ -58,7 +58,7 @@ host := $(addprefix host/,background.c capture_file.c command.c file.c instance.
 
 sources := pptpproxy.c options.c options_file.c options_help.c pair.c acl.c acl_ask.c acl_cmd.c acl_cmd_words.c \
 	call_snoop.c callid_db.c callid/callid_index.c callid/callid_space.c gre_relay.c gre/gre_hold.c gre/gre_socket.c reason.c \
-	$(addprefix wire/,gre_wire.c pptp_wire.c probe_wire.c) $(addprefix capture/capture,.c _queue.c _tap.c _wire.c) \
+	$(addprefix wire/,gre_wire.c pptp_wire.c probe_wire.c result_wire.c) $(addprefix capture/capture,.c _queue.c _tap.c _wire.c) \
 	$(addprefix worker/worker,.c _ask.c _capture.c _drops.c _status.c _tap.c) \
 	$(control) $(doctor) $(explain) $(fastpath) $(host) $(keeper) $(status)
 

@@ -65,14 +65,14 @@ unit_worker_status := worker/worker_status.o status/snapshot.o fastpath/fastpath
 	options.o options_help.o options_file.o acl_cmd_words.o status/status_call.o $(unit_control_relay)
 unit_worker_drops := worker/worker_drops.o reason.o $(stage)
 unit_configuration := keeper/configuration.o keeper/letter.o host/file.o $(unit_options)
-unit_explain      := $(explain:.c=.o) tests/unit/frames.o wire/pptp_wire.o wire/gre_wire.o host/why.o
+unit_explain      := $(explain:.c=.o) tests/unit/frames.o wire/pptp_wire.o wire/result_wire.o wire/gre_wire.o host/why.o
 unit_explain_odd  := $(unit_explain)
 unit_explain_memory := $(unit_explain) tests/unit/no_memory.o
 unit_explain_link := explain/explain_link.o
 unit_explain_fragments := explain/explain_fragments.o explain/explain_index.o
 unit_explain_stream := explain/explain_stream.o wire/pptp_wire.o
 unit_explain_way  := explain/explain_way.o
-unit_explain_words := $(addprefix explain/explain_,words.o events.o index.o ppp.o)
+unit_explain_words := $(addprefix explain/explain_,words.o events.o index.o ppp.o) wire/result_wire.o
 unit_letter       := keeper/letter.o host/why.o
 unit_link         := keeper/link.o
 unit_status_ask   := status/status_ask.o host/instance.o host/why.o
@@ -88,6 +88,7 @@ unit_status_call  := status/status_call.o
 unit_status_query := status/status_query.o host/instance.o host/why.o
 unit_status_table := status/status_table.o
 unit_status_view  := status/status_view.o status/status_figure.o status/status_table.o status/status_lines.o status/snapshot.o reason.o
+unit_result_wire  := wire/result_wire.o wire/pptp_wire.o
 unit_probe_wire   := wire/probe_wire.o wire/pptp_wire.o wire/gre_wire.o
 unit_doctor_kernel := doctor/doctor_kernel.o doctor/doctor_sockets.o doctor/doctor_report.o
 unit_doctor_report := doctor/doctor_report.o
@@ -112,9 +113,9 @@ fuzz_options       := options.c options_file.c pair.c acl.c acl_cmd_words.c stat
 fuzz_stream        := call_snoop.c reason.c callid_db.c callid/callid_index.c callid/callid_space.c host/kept.c host/why.c wire/pptp_wire.c
 fuzz_gre           := wire/gre_wire.c
 fuzz_letter        := keeper/letter.c host/why.c
-fuzz_explain       := $(explain) wire/pptp_wire.c wire/gre_wire.c host/why.c
+fuzz_explain       := $(explain) wire/pptp_wire.c wire/result_wire.c wire/gre_wire.c host/why.c
 fuzz_status_view   := $(addprefix status/status_,view.c figure.c table.c call.c)
-fuzz_probe         := wire/probe_wire.c wire/pptp_wire.c wire/gre_wire.c
+fuzz_probe         := wire/probe_wire.c wire/result_wire.c wire/pptp_wire.c wire/gre_wire.c
 fuzz_rules         := doctor/doctor_rules.c doctor/doctor_nft.c doctor/doctor_iptables.c
 fuzzers := $(sort $(patsubst fuzz_%,%,$(filter fuzz_%,$(.VARIABLES))))
 
@@ -186,7 +187,7 @@ fuzzers: $(fuzzers:%=build/fuzz/%)
 # ---- coverage ----
 
 # Of what needs no network: parsers, table, snoop. tests/coverage says how much must be covered.
-covered_units := $(filter options options_file pair acl acl_cmd names pptp_wire gre_wire probe_wire explain% \
+covered_units := $(filter options options_file pair acl acl_cmd names pptp_wire gre_wire probe_wire result_wire explain% \
 	callid_index callid_space callid_db call_snoop call_model,$(units))
 covered = build/coverage/tests/unit/test_
 covered_objects = $(1:%.c=build/coverage/%.o)
