@@ -15,6 +15,7 @@ const char options_version[] = "pptpproxy " VERSION;
 
 /* Values of options that have no letter. */
 enum {
+	WORD = 1, /* getopt_long's, of what is no option */
 	OPT_ACL_MODE = 256,
 	OPT_ACL_TIMEOUT,
 	OPT_ACL_PARALLEL,
@@ -231,6 +232,22 @@ static int set_end(struct options *options, const struct given *given, struct wh
 	return set_text(&options->end_call, given, why);
 }
 
+/* One more capture, by a word of its own, too: so a shell's FILE* is all of them. */
+static int add_explained(struct options *options, const char *path, struct why *why)
+{
+	struct given given = {.option = OPT_EXPLAIN, .name = "--explain", .value = path};
+	char **paths =
+	    realloc(options->explain, (options->explain_count + 1) * sizeof(*options->explain));
+	if (!paths)
+		return no_memory(&given, why);
+	options->explain = paths;
+	paths[options->explain_count] = NULL;
+	if (set_text(&paths[options->explain_count], &given, why) < 0)
+		return -1;
+	options->explain_count++;
+	return 0;
+}
+
 static int add_interface(struct options *options, const struct given *given, struct why *why)
 {
 	const char **interfaces = realloc(options->interfaces, (options->interface_count + 1) *
@@ -305,7 +322,11 @@ static int take_text(struct options *options, const struct given *given, struct 
 	case OPT_USER:
 		return set_text(&options->user, given, why);
 	case OPT_EXPLAIN:
-		return set_text(&options->explain, given, why);
+		return add_explained(options, given->value, why);
+	case WORD:
+		if (options->explain_count > 0)
+			return add_explained(options, given->value, why);
+		return why_set(why, "unexpected word '%.100s'", given->value);
 	case OPT_TAP:
 		return set_text(&options->tap, given, why);
 	case OPT_CAPTURE:
@@ -527,7 +548,7 @@ static int check_alone(int alone, int argc, char **argv, struct why *why)
 	name_given(&own);
 	start_over();
 	while ((given.option = next_option(argc, argv, &at)) != -1) {
-		if (given.option == alone)
+		if (given.option == alone || given.option == WORD)
 			continue;
 		name_given(&given);
 		return why_set(why, "%s: %s cannot stand beside it", own.name, given.name);
@@ -751,7 +772,7 @@ enum options_answer options_parse(struct options *options, int argc, char **argv
 	use_files_capture(options, files_capture);
 	if (answer != OPTIONS_RUN)
 		return answer;
-	if (options->explain)
+	if (options->explain_count > 0)
 		return check_alone(OPT_EXPLAIN, argc, argv, why) < 0 ? OPTIONS_BAD
 								     : OPTIONS_EXPLAIN;
 	if (file_bad)
@@ -782,6 +803,8 @@ void options_clear(struct options *options)
 	free(options->user);
 	free(options->show);
 	free(options->end_call);
+	for (size_t i = 0; i < options->explain_count; i++)
+		free(options->explain[i]);
 	free(options->explain);
 	free(options->tap);
 	free(options->capture);

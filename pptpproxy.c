@@ -106,7 +106,7 @@ static int explain(const struct options *options)
 {
 	struct why why;
 	FILE *progress = isatty(STDERR_FILENO) ? stderr : NULL;
-	if (explain_file(options->explain, stdout, progress, &why) == 0)
+	if (explain_files(options->explain, options->explain_count, stdout, progress, &why) == 0)
 		return EXIT_SUCCESS;
 	fprintf(stderr, "pptpproxy: %s\n", why.text);
 	return EXIT_FAILURE;

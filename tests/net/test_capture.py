@@ -592,6 +592,13 @@ def test_tap_rotates():
         assert lost == 0 and packets == 4 * seq
         assert seqs(older, newer) == [number for number in range(1, seq + 1) for _ in range(2)]
         assert os.stat(older.path).st_size <= 1 << 20
+        # The newer one alone begins in the midst of the call; both are one story, in any order.
+        names = [place / "x.pcap", place / "x.pcap.1"]
+        story, alone = (subprocess.run([program(), "--explain", *words], capture_output=True, text=True, check=True).stdout
+                        for words in (names, names[:1]))
+        assert story.startswith(f"{', '.join(names)}: {4 * seq} packets "), story
+        assert re.search(rf"^ +10.1.0.10 sends +{seq:,} +[\d,]+ +0 +0 +0$", story, re.M), story
+        assert not re.search(rf"^ +10.1.0.10 sends +{seq:,} ", alone, re.M), alone
 
 
 def test_slow_reader():
