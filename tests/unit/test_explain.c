@@ -1137,8 +1137,7 @@ static void write_split(char paths[2][32], size_t each, size_t in_first)
 		fwrite(frames.octets, 1, FILE_HEADER, files[i]);
 	}
 	while (at < frames.length) {
-		uint32_t length;
-		memcpy(&length, frames.octets + at + 8, sizeof(length));
+		uint32_t length = bytes_get32(frames.octets + at + 8);
 		fwrite(frames.octets + at, 1, RECORD_HEADER + length,
 		       files[count++ % each >= in_first]);
 		at += RECORD_HEADER + length;
