@@ -60,14 +60,15 @@ keeper := $(addprefix keeper/keeper,.c _capture.c _change.c _commands.c _fastpat
 	_spawn.c _trial.c _upgrade.c _wishes.c _worker.c) \
 	$(addprefix keeper/,configuration.c letter.c link.c)
 
-status := status/snapshot.c $(addprefix status/status_,ask.c call.c http.c json.c lines.c metrics.c page.c query.c \
-	show.c table.c text.c view.c watch.c)
+status := status/snapshot.c $(addprefix status/status_,ask.c call.c figure.c http.c json.c lines.c maker.c metrics.c page.c \
+	query.c show.c table.c text.c view.c watch.c)
 
 host := $(addprefix host/,background.c capture_file.c command.c file.c instance.c kept.c limits.c log.c log_limit.c \
 	log_line.c log_queue.c log_sink.c names.c process.c readiness.c sandbox.c sandbox_calls.c sandbox_files.c tcp_progress.c user.c why.c)
 
 sources := pptpproxy.c pair.c acl.c acl_ask.c acl_cmd.c acl_cmd_process.c acl_cmd_words.c reason.c \
-	$(addprefix wire/,gre_wire.c pptp_wire.c probe_wire.c) $(addprefix capture/capture,.c _conn.c _gre.c _queue.c _sink.c _tap.c _wire.c) \
+	$(addprefix wire/,gre_wire.c pptp_wire.c probe_wire.c result_wire.c) \
+	$(addprefix capture/capture,.c _conn.c _gre.c _queue.c _sink.c _tap.c _wire.c) \
 	$(addprefix worker/worker,.c _ask.c _capture.c _change.c _drops.c _fastpath.c _legs.c _listen.c _page.c _rooms.c \
 	_status.c _tap.c _totals.c _wishes.c) \
 	$(callid) $(control) $(doctor) $(explain) $(fastpath) $(gre) $(host) $(keeper) $(options) $(snoop) $(status)

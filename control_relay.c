@@ -420,12 +420,13 @@ uint64_t control_relay_allowed(const struct control_relay *relay, size_t place)
 }
 
 int control_relay_end_call(struct control_relay *relay, uint64_t connection, int32_t client_id,
-			   struct why *told)
+			   uid_t who, struct why *told)
 {
 	struct control_conn *conn = LIST_FIRST(&relay->env.conns);
 	while (conn && control_conn_number(conn) != connection)
 		conn = control_conn_next(conn);
-	return conn ? control_conn_calls_end(conn, client_id, told) : why_set(told, "no such call");
+	return conn ? control_conn_calls_end(conn, client_id, who, told)
+		    : why_set(told, "no such call");
 }
 
 static void close_listeners(struct control_relay *relay)

@@ -18,6 +18,8 @@
 #include "host/why.h"
 #include "pair.h"
 
+#include <sys/types.h>
+
 struct capture;
 struct event_base;
 struct names;
@@ -109,9 +111,10 @@ uint64_t control_relay_refused(const struct control_relay *relay, size_t place);
 
 /* Ends one call of the connection with this number: each end is told what its peer would have told
  * it; the connection and its other calls go on. client_id: what the client assigned, or negative,
- * as in call_snoop_find. 0, and told says what was ended; or -1, and told says why nothing was. */
+ * as in call_snoop_find. who asks for it is for the log. 0, and told says what was ended; or -1,
+ * and told says why nothing was. */
 int control_relay_end_call(struct control_relay *relay, uint64_t connection, int32_t client_id,
-			   struct why *told);
+			   uid_t who, struct why *told);
 
 /* Takes nobody in any more, says farewell on every connection, and calls done when all have closed,
  * which may be before this returns, or after a second. */

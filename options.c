@@ -214,7 +214,7 @@ static int check_alone(int alone, int argc, char **argv, struct why *why)
 	name_given(&own);
 	start_over();
 	while ((given.option = next_option(argc, argv, &at)) != -1) {
-		if (given.option == alone)
+		if (given.option == alone || given.option == OPT_WORD)
 			continue;
 		name_given(&given);
 		return why_set(why, "%s: %s cannot stand beside it", own.name, given.name);
@@ -333,7 +333,7 @@ enum options_answer options_parse(struct options *options, int argc, char **argv
 	use_files_capture(options, files_capture);
 	if (answer != OPTIONS_RUN)
 		return answer;
-	if (options->explain)
+	if (options->explain_count > 0)
 		return check_alone(OPT_EXPLAIN, argc, argv, why) < 0 ? OPTIONS_BAD
 								     : OPTIONS_EXPLAIN;
 	if (file_bad)
@@ -364,6 +364,8 @@ void options_clear(struct options *options)
 	free(options->user);
 	free(options->show);
 	free(options->end_call);
+	for (size_t i = 0; i < options->explain_count; i++)
+		free(options->explain[i]);
 	free(options->explain);
 	free(options->tap);
 	free(options->capture);

@@ -53,7 +53,8 @@ struct options {
 	char *pid_file;		      /* or NULL */
 	int ready_fd;		      /* descriptor to write a newline to, 3 to 1023; -1: none */
 	char *control;		      /* "@NAME" or a path; default "@pptpproxy" */
-	char *explain;		      /* path of a capture to tell of, and nothing else; or NULL */
+	char **explain;		      /* paths of captures to tell of, and nothing else */
+	size_t explain_count;	      /* 0: there is nothing to tell of */
 	struct pair_endpoint stats;   /* where the status page is; port 0: nowhere */
 	char *user;		      /* whom to become; NULL: the default of whoever does it */
 	unsigned acl_timeout_s;	      /* 1 to 3600, default 10 */

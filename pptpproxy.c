@@ -51,7 +51,7 @@ static int check_files(const struct options *options, struct why *why)
 	if (options->pid_file && file_check_new(options->pid_file) != 0)
 		return why_set(why, "cannot write pid file %.200s: %s", options->pid_file,
 			       strerror(errno));
-	return keeper_capture_check(options, why);
+	return keeper_capture_check(NULL, options, why);
 }
 
 /* What a start would find wrong, but for what only binding and asking for names can tell. */
@@ -107,7 +107,7 @@ static int explain(const struct options *options)
 {
 	struct why why;
 	FILE *progress = isatty(STDERR_FILENO) ? stderr : NULL;
-	if (explain_file(options->explain, stdout, progress, &why) == 0)
+	if (explain_files(options->explain, options->explain_count, stdout, progress, &why) == 0)
 		return EXIT_SUCCESS;
 	fprintf(stderr, "pptpproxy: %s\n", why.text);
 	return EXIT_FAILURE;

@@ -121,7 +121,7 @@ static bool is_standard_output(const struct tap *tap)
 static int open_file(struct tap *tap, struct why *why)
 {
 	int fd = is_standard_output(tap) ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)
-					 : capture_file_create(tap->config->path, why);
+					 : capture_file_create(tap->config->path, NULL, why);
 	if (fd < 0)
 		return is_standard_output(tap)
 			   ? why_set(why, "standard output: %s", strerror(errno))

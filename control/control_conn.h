@@ -59,9 +59,10 @@ struct control_conn_info {
 };
 void control_conn_describe(const struct control_conn *conn, struct control_conn_info *info);
 
-/* Ends one of its calls in order, the connection goes on; client_id as in call_snoop_find. 0, and
- * told says what was ended; or -1, and told says why nothing was. */
-int control_conn_calls_end(struct control_conn *conn, int32_t client_id, struct why *told);
+/* Ends one of its calls in order, the connection goes on; client_id and who as in
+ * control_relay_end_call. 0, and told says what was ended; or -1, and told says why nothing was. */
+int control_conn_calls_end(struct control_conn *conn, int32_t client_id, uid_t who,
+			   struct why *told);
 
 uint64_t control_conn_number(const struct control_conn *conn);
 

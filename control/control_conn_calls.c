@@ -78,7 +78,8 @@ static const char *why_none(const struct control_conn *conn, int32_t client_id)
 	return "no such call";
 }
 
-int control_conn_calls_end(struct control_conn *conn, int32_t client_id, struct why *told)
+int control_conn_calls_end(struct control_conn *conn, int32_t client_id, uid_t who,
+			   struct why *told)
 {
 	struct control_pump_failure failure;
 	struct callid_info info;
@@ -90,8 +91,9 @@ int control_conn_calls_end(struct control_conn *conn, int32_t client_id, struct 
 	if (!control_pump_has_room(&conn->pump))
 		return why_set(told, "not ended: one end does not read what waits for it already");
 	int result = tell_ended(conn, &info, told);
-	if (control_pump_end_call(&conn->pump, call, "ended by the operator", &failure) ==
-	    CONTROL_PUMP_FAILED)
+	char reason[48];
+	snprintf(reason, sizeof(reason), "ended by the operator, user %u", (unsigned)who);
+	if (control_pump_end_call(&conn->pump, call, reason, &failure) == CONTROL_PUMP_FAILED)
 		control_conn_end_side(conn, &failure);
 	else
 		control_conn_kept_note(conn);

@@ -8,6 +8,7 @@
 #include "doctor/doctor_addr.h"
 #include "host/monotonic.h"
 #include "wire/probe_wire.h"
+#include "wire/result_wire.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -80,8 +81,8 @@ static bool request(struct call *call)
 		return true;
 	doctor_report_error(call->report, "%s: refuses the call: result %u, %s, %s",
 			    call->config->name, result,
-			    probe_wire_result_text(PPTP_OUTGOING_CALL_REPLY, result),
-			    probe_wire_error_text(probe_wire_error(message)));
+			    result_wire_text(PPTP_OUTGOING_CALL_REPLY, result, "unknown"),
+			    result_wire_error_text(probe_wire_error(message), "unknown"));
 	doctor_report_why(call->report, "it will refuse clients' calls as well: often all its "
 					"lines are taken");
 	doctor_report_mend(call->report, "%s", server_log);
@@ -263,7 +264,7 @@ static void tell_hung_up(struct call *call)
 		doctor_report_error(
 		    call->report, "%s: hangs up before a packet comes: result %u, %s", name,
 		    call->result,
-		    probe_wire_result_text(PPTP_CALL_DISCONNECT_NOTIFY, call->result));
+		    result_wire_text(PPTP_CALL_DISCONNECT_NOTIFY, call->result, "unknown"));
 	else
 		doctor_report_error(call->report,
 				    "%s: ends the control connection before a packet "

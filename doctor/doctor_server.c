@@ -6,6 +6,7 @@
 #include "host/log.h"
 #include "host/monotonic.h"
 #include "wire/probe_wire.h"
+#include "wire/result_wire.h"
 
 #include <errno.h>
 #include <string.h>
@@ -109,11 +110,11 @@ static bool judge_started(const struct server *server, const struct probe_starte
 	log_escape(host, sizeof(host), started->host, PROBE_NAME);
 	log_escape(vendor, sizeof(vendor), started->vendor, PROBE_NAME);
 	if (started->result != PPTP_RESULT_OK) {
-		doctor_report_error(report, "%s: refuses the control connection: result %u, %s%s%s",
-				    server->name, started->result,
-				    probe_wire_result_text(PPTP_START_REPLY, started->result),
-				    started->error ? ", " : "",
-				    started->error ? probe_wire_error_text(started->error) : "");
+		doctor_report_error(
+		    report, "%s: refuses the control connection: result %u, %s%s%s", server->name,
+		    started->result, result_wire_text(PPTP_START_REPLY, started->result, "unknown"),
+		    started->error ? ", " : "",
+		    started->error ? result_wire_error_text(started->error, "unknown") : "");
 		doctor_report_why(report, "it will refuse clients that come by this host as well");
 		doctor_report_mend(report, "%s", server_log);
 		return false;

@@ -1,11 +1,10 @@
 #include "explain/explain_words.h"
 
 #include "wire/pptp_wire.h"
+#include "wire/result_wire.h"
 
 #include <stdbool.h>
 #include <string.h>
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 const char *explain_words_address(uint32_t address, char out[static EXPLAIN_ADDRESS_MAX])
 {
@@ -28,52 +27,11 @@ const char *explain_words_count(uint64_t count, char out[static EXPLAIN_COUNT_MA
 	return out;
 }
 
-/* Results by message type; 0 is in none of them. RFC 2637 sections 2.2, 2.3, 2.4, 2.8, 2.10, 2.13.
- */
-static const char *const started[] = {NULL,
-				      "accepted",
-				      "general error",
-				      "there is already such a connection",
-				      "not authorized",
-				      "protocol version not supported"};
-static const char *const stopping[] = {NULL, "no reason given", "protocol version not supported",
-				       "it is shutting down"};
-static const char *const done[] = {NULL, "done", "general error"};
-static const char *const called[] = {
-    NULL,   "connected",    "general error", "no carrier",
-    "busy", "no dial tone", "timed out",     "prohibited by its administrator"};
-static const char *const accepted[] = {NULL, "accepted", "general error", "not accepted"};
-static const char *const hung_up[] = {NULL, "lost carrier", "general error",
-				      "shut down by its administrator", "as requested"};
-/* General Error Codes, section 2.16. */
-static const char *const errors[] = {NULL,	    "not connected", "bad format", "bad value",
-				     "no resource", "bad call ID",   "PAC's error"};
-
-static const struct {
-	const char *const *words;
-	size_t count;
-} results[] = {
-    [PPTP_START_REPLY] = {started, COUNT(started)},
-    [PPTP_STOP_REQUEST] = {stopping, COUNT(stopping)},
-    [PPTP_STOP_REPLY] = {done, COUNT(done)},
-    [PPTP_ECHO_REPLY] = {done, COUNT(done)},
-    [PPTP_OUTGOING_CALL_REPLY] = {called, COUNT(called)},
-    [PPTP_INCOMING_CALL_REPLY] = {accepted, COUNT(accepted)},
-    [PPTP_CALL_DISCONNECT_NOTIFY] = {hung_up, COUNT(hung_up)},
-};
-
-static const char *word(const char *const *words, size_t count, unsigned number)
-{
-	return number < count ? words[number] : NULL;
-}
-
 const char *explain_words_result(uint16_t type, uint8_t result, uint8_t error,
 				 char out[static EXPLAIN_RESULT_MAX])
 {
-	const char *text = NULL;
-	if (type < COUNT(results) && results[type].words)
-		text = word(results[type].words, results[type].count, result);
-	const char *cause = word(errors, COUNT(errors), error);
+	const char *text = result_wire_text(type, result, NULL);
+	const char *cause = error > 0 ? result_wire_error_text(error, NULL) : NULL;
 	if (!text)
 		snprintf(out, EXPLAIN_RESULT_MAX, "result %u, which means nothing", result);
 	else if (type == PPTP_STOP_REQUEST || result != PPTP_RESULT_GENERAL_ERROR)

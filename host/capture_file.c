@@ -15,6 +15,7 @@
 #include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -23,6 +24,8 @@ enum {
 	RECORD = 16, /* before each packet */
 	BUFFER = 256 * 1024,
 };
+
+#define TAKEN "another process writes a capture to it"
 
 _Static_assert(BUFFER > HEADER + CAPTURE_FILE_RECORD_MAX, "a record fits into the buffer");
 
@@ -242,6 +245,35 @@ int capture_file_check(const char *path, struct why *why)
 	return file_check_new(path) == 0 ? 0 : refuse(path, strerror(errno), why);
 }
 
+struct capture_file_id capture_file_id(int fd)
+{
+	struct stat status;
+	if (fstat(fd, &status) != 0)
+		return (struct capture_file_id){0};
+	return (struct capture_file_id){status.st_dev, status.st_ino};
+}
+
+/* Who writes a capture has its file locked, for as long as any process has that descriptor. Where
+ * the file system knows no locks nobody is found. */
+static bool is_taken(const char *path, const struct capture_file_id *mine)
+{
+	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	struct capture_file_id id = capture_file_id(fd);
+	bool ours = mine && id.device == mine->device && id.inode == mine->inode;
+	bool taken = !ours && flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+	close(fd);
+	return taken;
+}
+
+int capture_file_check_free(const char *path, const struct capture_file_id *mine, struct why *why)
+{
+	if (capture_file_check(path, why) != 0)
+		return -1;
+	return is_taken(path, mine) ? refuse(path, TAKEN, why) : 0;
+}
+
 static int make_room(const char *path, const char *older, off_t size, struct why *why)
 {
 	if (size > HEADER && rename(path, older) != 0)
@@ -251,12 +283,19 @@ static int make_room(const char *path, const char *older, off_t size, struct why
 	return 0;
 }
 
-int capture_file_create(const char *path, struct why *why)
+int capture_file_create(const char *path, const struct capture_file_id *mine, struct why *why)
 {
 	char older[PATH_MAX];
 	off_t size;
-	if (look_at_both(path, older, &size, why) != 0 || make_room(path, older, size, why) != 0)
+	if (look_at_both(path, older, &size, why) != 0)
+		return -1;
+	if (is_taken(path, mine))
+		return refuse(path, TAKEN, why);
+	if (make_room(path, older, size, why) != 0)
 		return -1;
 	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	return fd >= 0 ? fd : refuse(path, strerror(errno), why);
+	if (fd < 0)
+		return refuse(path, strerror(errno), why);
+	flock(fd, LOCK_EX | LOCK_NB);
+	return fd;
 }

@@ -13,6 +13,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 enum {
 	CAPTURE_FILE_PACKET_MAX = 65535, /* octets, from the IP header on */
@@ -49,16 +50,27 @@ uint64_t capture_file_size(const struct capture_file *file); /* octets, with tho
 /* Flushes what it can. NULL is fine. */
 void capture_file_close(struct capture_file *file);
 
+/* Which file it is, whatever its name. All zero: none. */
+struct capture_file_id {
+	dev_t device;
+	ino_t inode;
+};
+struct capture_file_id capture_file_id(int fd);
+
 /*
  * A new, empty file at path, of mode 0600, for nobody else's eyes. What is there becomes path.1,
  * and what was there as path.1 is gone; what is there and holds nothing is replaced. Where one of
  * the two is no file, or a file that is no capture, both are left as they are, and so is a link at
- * path; one at path.1 gives its name to the capture. The descriptor, closed on exec, or -1 with a
+ * path; one at path.1 gives its name to the capture. What is there and is still written by another
+ * process, one that has it from here, is left to it; but for *mine, the file before this one, which
+ * another process of ours may have yet (NULL: none). The descriptor, closed on exec, or -1 with a
  * sentence.
  */
-int capture_file_create(const char *path, struct why *why);
+int capture_file_create(const char *path, const struct capture_file_id *mine, struct why *why);
 
-/* Whether that could be done now: 0, or -1 with a sentence. */
+/* Whether that could be done now: 0, or -1 with a sentence. The first one does not ask whether
+ * another process writes there. */
 int capture_file_check(const char *path, struct why *why);
+int capture_file_check_free(const char *path, const struct capture_file_id *mine, struct why *why);
 
 #endif

@@ -156,7 +156,7 @@ static int open_all(struct keeper *keeper, const struct letter *letter, struct w
 	if (!letter && !options->foreground && background_begin(why) != 0)
 		return -1;
 	if (keeper_log_open(&keeper->log, options, why) != 0 ||
-	    (!letter && keeper_capture_check(options, why) != 0))
+	    (!letter && keeper_capture_check(&keeper->capture, options, why) != 0))
 		return -1;
 	if (open_base(keeper, why) != 0 || keeper_upgrade_open(keeper, why) != 0 ||
 	    open_hold(keeper, letter, why) != 0)

@@ -1,14 +1,16 @@
 #include "keeper/keeper_capture.h"
 
-#include "host/capture_file.h"
-
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-int keeper_capture_check(const struct options *options, struct why *why)
+int keeper_capture_check(const struct keeper_capture *capture, const struct options *options,
+			 struct why *why)
 {
-	return options->capture ? capture_file_check(options->capture, why) : 0;
+	if (!options->capture)
+		return 0;
+	return capture ? capture_file_check_free(options->capture, &capture->last, why)
+		       : capture_file_check(options->capture, why);
 }
 
 void keeper_capture_begin(struct keeper_capture *capture)
@@ -42,11 +44,12 @@ void keeper_capture_give(struct keeper_capture *capture, const struct options *o
 		return;
 	}
 	keeper_capture_close(capture);
-	capture->file = capture_file_create(options->capture, &why);
+	capture->file = capture_file_create(options->capture, &capture->last, &why);
 	if (capture->file < 0) {
 		snprintf(answer->text, sizeof(answer->text), "%s", why.text);
 		return;
 	}
+	capture->last = capture_file_id(capture->file);
 	answer->fds[answer->fd_count++] = capture->file;
 }
 
@@ -54,5 +57,6 @@ void keeper_capture_close(struct keeper_capture *capture)
 {
 	if (capture->file >= 0)
 		close(capture->file);
-	*capture = KEEPER_CAPTURE_NONE;
+	capture->file = -1;
+	capture->fresh = false;
 }

@@ -8,20 +8,24 @@
 #ifndef KEEPER_CAPTURE_H
 #define KEEPER_CAPTURE_H
 
+#include "host/capture_file.h"
 #include "keeper/link.h"
 #include "options.h"
 
 #include <stdbool.h>
 
 struct keeper_capture {
-	int file;   /* the one that the worker has; -1: none */
-	bool fresh; /* it may have another one, whatever the size of that */
+	int file;		     /* the one that the worker has; -1: none */
+	bool fresh;		     /* it may have another one, whatever the size of that */
+	struct capture_file_id last; /* the last one, which the worker may have longer than we */
 };
 
 #define KEEPER_CAPTURE_NONE ((struct keeper_capture){.file = -1})
 
-/* Whether there can be a file as these options say: 0, or -1 with a sentence. */
-int keeper_capture_check(const struct options *options, struct why *why);
+/* Whether there can be a file as these options say: 0, or -1 with a sentence. With capture also
+ * whether it is nobody else's; NULL: that is left out. */
+int keeper_capture_check(const struct keeper_capture *capture, const struct options *options,
+			 struct why *why);
 
 /* A worker starts, or a configuration with another file, or another limit, is in use. */
 void keeper_capture_begin(struct keeper_capture *capture);

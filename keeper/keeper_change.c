@@ -105,7 +105,7 @@ void keeper_change_begin(struct keeper *keeper)
 	keeper->change_again = false;
 	keeper->changing = true;
 	if (read_wanted(keeper, &why) != 0 || keeper_log_prepare(&keeper->log, wanted, &why) != 0 ||
-	    keeper_capture_check(wanted, &why) != 0 ||
+	    keeper_capture_check(&keeper->capture, wanted, &why) != 0 ||
 	    keeper_commands_prepare(keeper->commands, wanted, &why) != 0 ||
 	    send_wanted(keeper, &why) != 0)
 		refuse_change(keeper, why.text);

@@ -7,6 +7,7 @@
 
 /* Values of options that have no letter. */
 enum {
+	OPT_WORD = 1, /* getopt_long's, of what is no option */
 	OPT_ACL_MODE = 256,
 	OPT_ACL_TIMEOUT,
 	OPT_ACL_PARALLEL,

@@ -10,7 +10,7 @@ const char options_help[] =
     "      --check                  only say whether options and file are good\n"
     "      --doctor                 look for what would keep calls from passing\n"
     "      --doctor-call            the same, with a call to each server\n"
-    "      --explain FILE           tell what happened in a capture (pcap, pcapng)\n"
+    "      --explain FILE...        tell what happened in captures (pcap, pcapng)\n"
     "Access:\n"
     "  -a, --acl SUBNET/MASK        an allowed source; also 10.0.0.0/8, 10.1.2.3\n"
     "  -x, --aclCmd 'CMD [WORD]'    a command that allows a source by exit status 0\n"

@@ -144,6 +144,22 @@ static int set_end(struct options *options, const struct given *given, struct wh
 	return set_text(&options->end_call, given, why);
 }
 
+/* One more capture, by a word of its own, too: so a shell's FILE* is all of them. */
+static int add_explained(struct options *options, const char *path, struct why *why)
+{
+	struct given given = {.option = OPT_EXPLAIN, .name = "--explain", .value = path};
+	char **paths =
+	    realloc(options->explain, (options->explain_count + 1) * sizeof(*options->explain));
+	if (!paths)
+		return no_memory(&given, why);
+	options->explain = paths;
+	paths[options->explain_count] = NULL;
+	if (set_text(&paths[options->explain_count], &given, why) < 0)
+		return -1;
+	options->explain_count++;
+	return 0;
+}
+
 static int add_interface(struct options *options, const struct given *given, struct why *why)
 {
 	const char **interfaces = realloc(options->interfaces, (options->interface_count + 1) *
@@ -218,7 +234,11 @@ static int take_text(struct options *options, const struct given *given, struct 
 	case OPT_USER:
 		return set_text(&options->user, given, why);
 	case OPT_EXPLAIN:
-		return set_text(&options->explain, given, why);
+		return add_explained(options, given->value, why);
+	case OPT_WORD:
+		if (options->explain_count > 0)
+			return add_explained(options, given->value, why);
+		return why_set(why, "unexpected word '%.100s'", given->value);
 	case OPT_TAP:
 		return set_text(&options->tap, given, why);
 	case OPT_CAPTURE:

@@ -18,27 +18,26 @@ const LINE = {width: 96, height: 24};
 
 const byId = (id) => document.getElementById(id);
 
-/* ---- figures; status_page.c has the same ---- */
+/* ---- figures; status_figure.c has the same ---- */
 
 const count = (number) => String(number).replace(/\B(?=(\d{3})+$)/g, ",");
 
-function scaled(number, units) {
+function scaled(number, base, units) {
 	let unit = 1, which = 0;
-	while (number / unit >= 1000 && which < units.length - 1) {
-		unit *= 1000;
+	while (number / unit >= base && which < units.length - 1) {
+		unit *= base;
 		which++;
 	}
-	const whole = Math.floor(number / unit);
-	const thousandths = which > 0 ? Math.floor((number % unit) / (unit / 1000)) : 0;
+	const whole = Math.floor(number / unit), hundredths = Math.floor((number % unit) * 100 / unit);
 	if (which === 0 || whole >= 100)
 		return `${whole} ${units[which]}`;
 	if (whole >= 10)
-		return `${whole}.${Math.floor(thousandths / 100)} ${units[which]}`;
-	return `${whole}.${String(Math.floor(thousandths / 10)).padStart(2, "0")} ${units[which]}`;
+		return `${whole}.${Math.floor(hundredths / 10)} ${units[which]}`;
+	return `${whole}.${String(hundredths).padStart(2, "0")} ${units[which]}`;
 }
 
-const octets = (number) => scaled(number, ["B", "kB", "MB", "GB", "TB", "PB", "EB"]);
-const rate = (bits) => bits === null ? "" : scaled(Math.round(bits), ["bit/s", "kbit/s", "Mbit/s", "Gbit/s", "Tbit/s"]);
+const octets = (number) => scaled(number, 1024, ["B", "KiB", "MiB", "GiB", "TiB", "PiB"]);
+const rate = (bits) => bits === null ? "" : scaled(Math.round(bits), 1000, ["bit/s", "kbit/s", "Mbit/s", "Gbit/s", "Tbit/s"]);
 
 function time(ms) {
 	const s = Math.floor(ms / 1000), two = (number) => String(number).padStart(2, "0");

@@ -24,9 +24,12 @@ struct status_caller {
 	LIST_ENTRY(status_caller) in_callers;
 	struct status_ask *ask;
 	int fd;
+	uid_t uid;
 	bool owner; /* root, or who started us */
 	struct event event, deadline;
 	struct evbuffer *answer; /* NULL: not yet */
+	void (*gone)(void *arg); /* NULL: nobody makes an answer */
+	void *gone_arg;
 	char request[STATUS_ASK_REQUEST_MAX];
 	size_t length;
 };
@@ -43,6 +46,8 @@ struct status_ask {
 
 static void forget(struct status_caller *caller)
 {
+	if (caller->gone)
+		caller->gone(caller->gone_arg);
 	event_del(&caller->event);
 	event_del(&caller->deadline);
 	if (caller->answer)
@@ -61,6 +66,14 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 }
 
 /* ---- the answer ---- */
+
+/* That he has gone is found out when he is answered, or at his deadline. */
+void status_ask_wait(struct status_caller *caller, void (*gone)(void *arg), void *arg)
+{
+	event_del(&caller->event);
+	caller->gone = gone;
+	caller->gone_arg = arg;
+}
 
 static void on_writable(evutil_socket_t fd, short what, void *arg)
 {
@@ -88,6 +101,7 @@ static void send_answer(struct status_caller *caller)
 void status_ask_answer(struct status_caller *caller, struct evbuffer *answer)
 {
 	assert(!caller->answer);
+	caller->gone = NULL;
 	caller->answer = evbuffer_new();
 	if (!caller->answer ||
 	    evbuffer_add_printf(caller->answer, STATUS_ASK_OK "%zu\n",
@@ -119,6 +133,7 @@ void status_ask_refuse(struct status_caller *caller, const char *format, ...)
 	vsnprintf(line, sizeof(line), format, values);
 	va_end(values);
 	tell(caller->fd, line);
+	caller->gone = NULL;
 	forget(caller);
 }
 
@@ -202,14 +217,19 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
 /* ---- who asks ---- */
 
-static bool may_ask(const struct status_ask *ask, int fd, bool *owner)
+static bool is_owner(const struct status_ask *ask, uid_t uid)
+{
+	return uid == 0 || uid == ask->starter;
+}
+
+static bool may_ask(const struct status_ask *ask, int fd, uid_t *uid)
 {
 	struct ucred who;
 	socklen_t size = sizeof(who);
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) != 0)
 		return false;
-	*owner = who.uid == 0 || who.uid == ask->starter;
-	return *owner || who.uid == geteuid();
+	*uid = who.uid;
+	return is_owner(ask, who.uid) || who.uid == geteuid();
 }
 
 bool status_ask_is_owner(const struct status_caller *caller)
@@ -217,8 +237,13 @@ bool status_ask_is_owner(const struct status_caller *caller)
 	return caller->owner;
 }
 
+uid_t status_ask_uid(const struct status_caller *caller)
+{
+	return caller->uid;
+}
+
 /* -1: no memory. */
-static int take_in(struct status_ask *ask, int fd, bool owner)
+static int take_in(struct status_ask *ask, int fd, uid_t uid)
 {
 	const struct timeval deadline = {.tv_sec = DEADLINE_S};
 	struct status_caller *caller = calloc(1, sizeof(*caller));
@@ -226,7 +251,8 @@ static int take_in(struct status_ask *ask, int fd, bool owner)
 		return -1;
 	caller->ask = ask;
 	caller->fd = fd;
-	caller->owner = owner;
+	caller->uid = uid;
+	caller->owner = is_owner(ask, uid);
 	LIST_INSERT_HEAD(&ask->callers, caller, in_callers);
 	ask->count++;
 	event_assign(&caller->event, ask->config.base, fd, EV_READ | EV_PERSIST, on_readable,
@@ -239,12 +265,12 @@ static int take_in(struct status_ask *ask, int fd, bool owner)
 
 static void greet(struct status_ask *ask, int fd)
 {
-	bool owner;
-	if (!may_ask(ask, fd, &owner))
+	uid_t uid;
+	if (!may_ask(ask, fd, &uid))
 		tell(fd, STATUS_ASK_NOT_ALLOWED);
 	else if (ask->count >= STATUS_ASK_CALLERS_MAX)
 		tell(fd, "busy: too many ask at once");
-	else if (take_in(ask, fd, owner) == 0)
+	else if (take_in(ask, fd, uid) == 0)
 		return;
 	close(fd);
 }

@@ -18,6 +18,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 struct event_base;
 struct evbuffer;
@@ -36,7 +37,8 @@ enum {
 
 /*
  * words are the request's, words[0] is the verb; they are printable ASCII, and the caller's until
- * the handler returns. Before that it calls exactly one of the functions below that take a caller.
+ * the handler returns. Before that it calls exactly one of the functions below that take a caller;
+ * after status_ask_wait one more, later.
  */
 struct status_verb {
 	const char *name; /* NULL: the table's end */
@@ -56,6 +58,13 @@ void status_ask_close(struct status_ask *ask); /* lets go of all callers; NULL i
 
 /* Root, or who started us: not only whoever else runs as the worker's user. */
 bool status_ask_is_owner(const struct status_caller *caller);
+
+/* Who he was when he connected, in our user name space. */
+uid_t status_ask_uid(const struct status_caller *caller);
+
+/* In place of an answer, which comes later: the caller lives until then, or until gone, from within
+ * which he is not touched any more. */
+void status_ask_wait(struct status_caller *caller, void (*gone)(void *arg), void *arg);
 
 /* Sends what is in answer, which is empty then. */
 void status_ask_answer(struct status_caller *caller, struct evbuffer *answer);

@@ -36,9 +36,14 @@ enum {
 	PAUSE_MS = 1000, /* before accept is tried again */
 };
 
+#define NOT_TAKEN "others have not taken their answers yet"
+
 struct client {
 	struct bufferevent *bev; /* NULL: free */
 	uint64_t began;
+	struct evhttp_request *request; /* whose figures are being made; NULL: none is */
+	const char *type;		/* of them */
+	struct status_making making;
 };
 
 struct status_http {
@@ -46,6 +51,7 @@ struct status_http {
 	struct evhttp *evhttp;
 	struct evconnlistener *listener; /* evhttp's */
 	struct event *tick, *again;
+	struct status_maker *maker;
 	struct client clients[STATUS_HTTP_CLIENTS];
 };
 
@@ -60,8 +66,15 @@ static bool is_over(const struct client *client)
 	return !read && !event && bufferevent_getfd(client->bev) >= 0;
 }
 
+/* A request that has not been answered is ours, even where its connection has gone; an answer ends
+ * it. */
 static void let_go(struct client *client)
 {
+	struct evhttp_request *request = client->request;
+	status_maker_cancel(&client->making);
+	client->request = NULL;
+	if (request)
+		evhttp_send_reply(request, HTTP_SERVUNAVAIL, NULL, NULL);
 	bufferevent_decref(client->bev);
 	client->bev = NULL;
 }
@@ -150,7 +163,7 @@ static void on_accept_error(struct evconnlistener *listener, void *arg)
 
 static size_t octets_waiting(const struct status_http *http)
 {
-	size_t all = 0;
+	size_t all = status_maker_octets(http->maker);
 	for (int i = 0; i < STATUS_HTTP_CLIENTS; i++) {
 		struct bufferevent *bev = http->clients[i].bev;
 		if (bev)
@@ -215,49 +228,53 @@ static bool is_asked_of_us(struct evhttp_request *request)
 
 /* ---- what is asked ---- */
 
-static int write_page(struct evbuffer *out, const struct snapshot *snapshot)
+/* Others may have come to wait since it was asked. */
+static int look(void *arg, struct snapshot *snapshot, struct why *why)
 {
-	return status_page_write(out, snapshot);
+	const struct status_http *http = arg;
+	if (octets_waiting(http) > STATUS_HTTP_WAITING_MAX)
+		return why_set(why, NOT_TAKEN);
+	return http->config.look(http->config.arg, snapshot, why);
 }
 
-static int write_json(struct evbuffer *out, const struct snapshot *snapshot)
+static int write_json(struct evbuffer *out, const struct snapshot *snapshot, size_t *calls)
 {
-	return status_json_all(out, snapshot) == 0 ? evbuffer_add(out, "\n", 1) : -1;
+	if (status_json_all(out, snapshot, calls) != 0)
+		return -1;
+	return *calls == snapshot->call_count ? evbuffer_add(out, "\n", 1) : 0;
 }
 
-static int write_script(struct evbuffer *out, const struct snapshot *snapshot)
+static int add_script(struct evbuffer *out)
 {
 	size_t length;
 	const char *script = status_page_script(&length);
-	(void)snapshot;
 	return evbuffer_add_reference(out, script, length, NULL, NULL);
 }
 
-static int write_style(struct evbuffer *out, const struct snapshot *snapshot)
+static int add_style(struct evbuffer *out)
 {
 	size_t length;
 	const char *style = status_page_style(&length);
-	(void)snapshot;
 	return evbuffer_add_reference(out, style, length, NULL, NULL);
 }
 
-static int write_health(struct evbuffer *out, const struct snapshot *snapshot)
+static int add_health(struct evbuffer *out)
 {
-	(void)snapshot;
 	return evbuffer_add(out, "ok\n", 3);
 }
 
+/* Figures, or what is always the same. */
 static const struct place {
 	const char *path, *type;
-	bool figures; /* needs a snapshot */
-	int (*write)(struct evbuffer *, const struct snapshot *);
+	struct status_writer figures;
+	int (*add)(struct evbuffer *out);
 } places[] = {
-    {"/", "text/html; charset=utf-8", true, write_page},
-    {"/page.js", "text/javascript; charset=utf-8", false, write_script},
-    {"/page.css", "text/css; charset=utf-8", false, write_style},
-    {"/calls.json", "application/json", true, write_json},
-    {"/metrics", STATUS_METRICS_TYPE, true, status_metrics_all},
-    {"/healthz", "text/plain; charset=utf-8", false, write_health},
+    {"/", "text/html; charset=utf-8", {.whole = status_page_write}, NULL},
+    {"/page.js", "text/javascript; charset=utf-8", {0}, add_script},
+    {"/page.css", "text/css; charset=utf-8", {0}, add_style},
+    {"/calls.json", "application/json", {.piece = write_json}, NULL},
+    {"/metrics", STATUS_METRICS_TYPE, {.whole = status_metrics_all}, NULL},
+    {"/healthz", "text/plain; charset=utf-8", {0}, add_health},
 };
 
 static const struct place *find_place(struct evhttp_request *request)
@@ -269,17 +286,6 @@ static const struct place *find_place(struct evhttp_request *request)
 			return &places[i];
 	}
 	return NULL;
-}
-
-static int write_figures(const struct status_http *http, const struct place *place,
-			 struct evbuffer *out, struct why *why)
-{
-	struct snapshot snapshot = {0};
-	int result = place->figures ? http->config.look(http->config.arg, &snapshot, why) : 0;
-	if (result == 0 && place->write(out, &snapshot) != 0)
-		result = why_set(why, "no memory");
-	snapshot_clear(&snapshot);
-	return result;
 }
 
 /* ---- answers ---- */
@@ -354,15 +360,48 @@ static void refuse(struct evhttp_request *request, int code, const char *sentenc
 		evbuffer_free(body);
 }
 
-static void give(struct status_http *http, struct evhttp_request *request,
-		 const struct place *place)
+static void on_made(void *arg, struct evbuffer *text, const struct why *why)
+{
+	struct client *client = arg;
+	struct evhttp_request *request = client->request;
+	client->request = NULL;
+	if (text)
+		answer(request, HTTP_OK, client->type, text);
+	else
+		refuse(request, HTTP_SERVUNAVAIL, why->text);
+}
+
+static struct client *client_of(struct status_http *http, struct evhttp_request *request)
+{
+	struct evhttp_connection *connection = evhttp_request_get_connection(request);
+	const struct bufferevent *bev = evhttp_connection_get_bufferevent(connection);
+	for (int i = 0; i < STATUS_HTTP_CLIENTS; i++) {
+		if (http->clients[i].bev == bev)
+			return &http->clients[i];
+	}
+	return NULL;
+}
+
+static void give_figures(struct status_http *http, struct evhttp_request *request,
+			 const struct place *place)
+{
+	struct client *client = client_of(http, request);
+	if (!client || client->request) {
+		refuse(request, HTTP_SERVUNAVAIL, "others came later");
+		return;
+	}
+	client->request = request;
+	client->type = place->type;
+	status_maker_begin(http->maker, &client->making, &place->figures, on_made, client);
+}
+
+static void give_what_stands(struct evhttp_request *request, const struct place *place)
 {
 	struct evbuffer *body = evbuffer_new();
-	struct why why = {"no memory"};
-	if (body && write_figures(http, place, body, &why) == 0)
+	if (body && place->add(body) == 0)
 		answer(request, HTTP_OK, place->type, body);
 	else
-		refuse(request, HTTP_SERVUNAVAIL, why.text);
+		refuse(request, HTTP_SERVUNAVAIL, "no memory");
 	if (body)
 		evbuffer_free(body);
 }
@@ -381,9 +420,11 @@ static void on_request(struct evhttp_request *request, void *arg)
 		evhttp_add_header(evhttp_request_get_output_headers(request), "Allow", "GET, HEAD");
 		refuse(request, HTTP_BADMETHOD, "GET and HEAD only");
 	} else if (octets_waiting(http) > STATUS_HTTP_WAITING_MAX) {
-		refuse(request, HTTP_SERVUNAVAIL, "others have not taken their answers yet");
+		refuse(request, HTTP_SERVUNAVAIL, NOT_TAKEN);
+	} else if (place->add) {
+		give_what_stands(request, place);
 	} else {
-		give(http, request, place);
+		give_figures(http, request, place);
 	}
 }
 
@@ -409,7 +450,8 @@ static int open_evhttp(struct status_http *http)
 	http->evhttp = evhttp_new(http->config.base);
 	http->tick = evtimer_new(http->config.base, on_tick, http);
 	http->again = evtimer_new(http->config.base, on_again, http);
-	if (!http->evhttp || !http->tick || !http->again)
+	http->maker = status_maker_new(http->config.base, look, http);
+	if (!http->evhttp || !http->tick || !http->again || !http->maker)
 		return -1;
 	evhttp_set_timeout(http->evhttp, STATUS_HTTP_PATIENCE_MS / 1000);
 	evhttp_set_max_headers_size(http->evhttp, STATUS_HTTP_HEAD_MAX);
@@ -438,12 +480,13 @@ void status_http_close(struct status_http *http)
 {
 	if (!http)
 		return;
-	if (http->evhttp)
-		evhttp_free(http->evhttp);
 	for (int i = 0; i < STATUS_HTTP_CLIENTS; i++) {
 		if (http->clients[i].bev)
 			let_go(&http->clients[i]);
 	}
+	if (http->evhttp)
+		evhttp_free(http->evhttp);
+	status_maker_free(http->maker);
 	if (http->tick)
 		event_free(http->tick);
 	if (http->again)

@@ -6,9 +6,10 @@
  *   /page.js     its script        /metrics      for Prometheus
  *   /page.css    its style         /healthz      "ok", as long as the control thread answers
  *
- * GET and HEAD only, one request a connection. Figures are those of the moment of the request. What
- * is asked must be asked of an address or of localhost: a name that somebody else owns may be made
- * to mean us, and his page in an operator's browser would read along (DNS rebinding).
+ * GET and HEAD only, one request a connection. Figures are those of the moment of the request, or
+ * when those before it have been made. What is asked must be asked of an address or of localhost: a
+ * name that somebody else owns may be made to mean us, and his page in an operator's browser would
+ * read along (DNS rebinding).
  *
  * It reads what strangers send, and changes nothing. Thread: the one that runs the event base.
  */
@@ -16,9 +17,9 @@
 #define STATUS_STATUS_HTTP_H
 
 #include "host/why.h"
+#include "status/status_maker.h"
 
 struct event_base;
-struct snapshot;
 struct status_http;
 
 enum {
@@ -29,13 +30,10 @@ enum {
 	STATUS_HTTP_WAITING_MAX = 64 << 20, /* octets that clients have not taken yet; more: 503 */
 };
 
-/* Fills the snapshot, which is empty; the server clears it. 0, or -1 with a sentence. */
-typedef int status_http_look(void *arg, struct snapshot *snapshot, struct why *why);
-
 struct status_http_config {
 	struct event_base *base;
 	int fd; /* listening, non-blocking; stays the caller's */
-	status_http_look *look;
+	status_look *look;
 	void *arg;
 };
 

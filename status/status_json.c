@@ -1,5 +1,6 @@
 #include "status/status_json.h"
 
+#include "status/status_maker.h"
 #include "status/status_text.h"
 
 /* ---- members: "name":value, and a comma before all but an object's first ---- */
@@ -87,14 +88,19 @@ static void call(struct status_text *text, const struct snapshot_call *call)
 	status_text_add(text, "}");
 }
 
-static void calls(struct status_text *text, const struct snapshot *snapshot)
+/* Of the array a piece. */
+static void calls(struct status_text *text, const struct snapshot *snapshot, size_t *from)
 {
-	status_text_add(text, "[");
-	for (size_t i = 0; i < snapshot->call_count; i++) {
+	size_t end = status_maker_piece_end(snapshot, *from);
+	if (*from == 0)
+		status_text_add(text, "[");
+	for (size_t i = *from; i < end; i++) {
 		status_text_add(text, i > 0 ? "," : "");
 		call(text, &snapshot->calls[i]);
 	}
-	status_text_add(text, "]");
+	if (end == snapshot->call_count)
+		status_text_add(text, "]");
+	*from = end;
 }
 
 /* ---- pairs and rules ---- */
@@ -212,11 +218,8 @@ static int write_one(struct evbuffer *out, const struct snapshot *snapshot,
 	return status_text_end(&text);
 }
 
-static void all(struct status_text *text, const struct snapshot *snapshot)
+static void behind_calls(struct status_text *text, const struct snapshot *snapshot)
 {
-	status_text_add(text, "{");
-	key(text, "calls");
-	calls(text, snapshot);
 	status_text_add(text, ",");
 	key(text, "pairs");
 	pairs(text, snapshot);
@@ -229,9 +232,26 @@ static void all(struct status_text *text, const struct snapshot *snapshot)
 	status_text_add(text, "}");
 }
 
-int status_json_calls(struct evbuffer *out, const struct snapshot *snapshot)
+int status_json_calls(struct evbuffer *out, const struct snapshot *snapshot, size_t *from)
 {
-	return write_one(out, snapshot, calls);
+	struct status_text text;
+	status_text_begin(&text, out);
+	calls(&text, snapshot, from);
+	return status_text_end(&text);
+}
+
+int status_json_all(struct evbuffer *out, const struct snapshot *snapshot, size_t *from)
+{
+	struct status_text text;
+	status_text_begin(&text, out);
+	if (*from == 0) {
+		status_text_add(&text, "{");
+		key(&text, "calls");
+	}
+	calls(&text, snapshot, from);
+	if (*from == snapshot->call_count)
+		behind_calls(&text, snapshot);
+	return status_text_end(&text);
 }
 
 int status_json_pairs(struct evbuffer *out, const struct snapshot *snapshot)
@@ -247,9 +267,4 @@ int status_json_rules(struct evbuffer *out, const struct snapshot *snapshot)
 int status_json_totals(struct evbuffer *out, const struct snapshot *snapshot)
 {
 	return write_one(out, snapshot, totals);
-}
-
-int status_json_all(struct evbuffer *out, const struct snapshot *snapshot)
-{
-	return write_one(out, snapshot, all);
 }

@@ -15,13 +15,14 @@
 
 struct evbuffer;
 
-int status_json_calls(struct evbuffer *out, const struct snapshot *snapshot); /* an array */
 int status_json_pairs(struct evbuffer *out, const struct snapshot *snapshot); /* an array */
 int status_json_rules(struct evbuffer *out, const struct snapshot *snapshot); /* an array */
 /* An object: the totals, and whose they are: version, pids, times. */
 int status_json_totals(struct evbuffer *out, const struct snapshot *snapshot);
 
-/* All of these, as {"calls": ..., "pairs": ..., "rules": ..., "totals": ...}. */
-int status_json_all(struct evbuffer *out, const struct snapshot *snapshot);
+/* In pieces, as status_maker wants them: an array; all of these, as {"calls": ..., "pairs": ...,
+ * "rules": ..., "totals": ...}. */
+int status_json_calls(struct evbuffer *out, const struct snapshot *snapshot, size_t *calls);
+int status_json_all(struct evbuffer *out, const struct snapshot *snapshot, size_t *calls);
 
 #endif

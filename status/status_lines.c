@@ -1,5 +1,7 @@
 #include "status/status_lines.h"
 
+#include "status/status_maker.h"
+
 #include <event2/buffer.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -73,15 +75,21 @@ static int add_call(struct evbuffer *out, const struct snapshot_call *call)
 	return evbuffer_add(out, "\n", 1);
 }
 
-int status_lines_calls(struct evbuffer *out, const struct snapshot *snapshot)
+static int add_call_names(struct evbuffer *out)
 {
-	int result = evbuffer_add_printf(
+	return evbuffer_add_printf(
 	    out, "call\tstate\tclient\tserver\tclient_id\tserver_sees\tserver_id\tclient_sees\t"
 		 "age_ms\tway\tclient_packets\tclient_octets\tclient_drops\tclient_last_ms\t"
 		 "client_silent\tserver_packets\tserver_octets\tserver_drops\tserver_last_ms\t"
 		 "server_silent\n");
-	for (size_t i = 0; i < snapshot->call_count && result >= 0; i++)
-		result = add_call(out, &snapshot->calls[i]);
+}
+
+int status_lines_calls(struct evbuffer *out, const struct snapshot *snapshot, size_t *calls)
+{
+	size_t end = status_maker_piece_end(snapshot, *calls);
+	int result = *calls == 0 ? add_call_names(out) : 0;
+	for (; *calls < end && result >= 0; ++*calls)
+		result = add_call(out, &snapshot->calls[*calls]);
 	return result < 0 ? -1 : 0;
 }
 

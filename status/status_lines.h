@@ -23,8 +23,9 @@
 
 struct evbuffer;
 
-int status_lines_calls(struct evbuffer *out, const struct snapshot *snapshot);
 int status_lines_pairs(struct evbuffer *out, const struct snapshot *snapshot);
 int status_lines_totals(struct evbuffer *out, const struct snapshot *snapshot);
+/* In pieces, as status_maker wants them. */
+int status_lines_calls(struct evbuffer *out, const struct snapshot *snapshot, size_t *calls);
 
 #endif

@@ -3,6 +3,7 @@
  */
 #include "status/status_page.h"
 
+#include "status/status_figure.h"
 #include "status/status_text.h"
 
 #include <stdio.h>
@@ -20,76 +21,24 @@ FILE_WITHIN(html, "status/page.html");
 FILE_WITHIN(js, "status/page.js");
 FILE_WITHIN(css, "status/page.css");
 
-/* ---- figures; page.js has the same ---- */
-
-char *status_page_count(uint64_t number, char out[static STATUS_PAGE_FIGURE])
-{
-	char digits[24];
-	int length = snprintf(digits, sizeof(digits), "%llu", (unsigned long long)number);
-	char *at = out;
-	for (int i = 0; i < length; i++) {
-		if (i > 0 && (length - i) % 3 == 0)
-			*at++ = ',';
-		*at++ = digits[i];
-	}
-	*at = '\0';
-	return out;
-}
-
-char *status_page_octets(uint64_t octets, char out[static STATUS_PAGE_FIGURE])
-{
-	static const char *const units[] = {"B", "kB", "MB", "GB", "TB", "PB", "EB"};
-	uint64_t unit = 1;
-	unsigned which = 0;
-	while (octets / unit >= 1000 && which < sizeof(units) / sizeof(*units) - 1) {
-		unit *= 1000;
-		which++;
-	}
-	unsigned whole = (unsigned)(octets / unit);
-	unsigned thousandths = which > 0 ? (unsigned)(octets % unit / (unit / 1000)) : 0;
-	if (which == 0 || whole >= 100)
-		snprintf(out, STATUS_PAGE_FIGURE, "%u %s", whole, units[which]);
-	else if (whole >= 10)
-		snprintf(out, STATUS_PAGE_FIGURE, "%u.%u %s", whole, thousandths / 100,
-			 units[which]);
-	else
-		snprintf(out, STATUS_PAGE_FIGURE, "%u.%02u %s", whole, thousandths / 10,
-			 units[which]);
-	return out;
-}
-
-char *status_page_time(uint64_t ms, char out[static STATUS_PAGE_FIGURE])
-{
-	unsigned long long s = ms / 1000;
-	if (s < 10)
-		snprintf(out, STATUS_PAGE_FIGURE, "%llu.%u s", s, (unsigned)(ms % 1000 / 100));
-	else if (s < 60)
-		snprintf(out, STATUS_PAGE_FIGURE, "%llu s", s);
-	else if (s < 3600)
-		snprintf(out, STATUS_PAGE_FIGURE, "%llu min %02llu s", s / 60, s % 60);
-	else if (s < 86400)
-		snprintf(out, STATUS_PAGE_FIGURE, "%llu h %02llu min", s / 3600, s % 3600 / 60);
-	else
-		snprintf(out, STATUS_PAGE_FIGURE, "%llu d %02llu h", s / 86400, s % 86400 / 3600);
-	return out;
-}
+/* ---- figures ---- */
 
 static void add_count(struct status_text *text, uint64_t number)
 {
-	char figure[STATUS_PAGE_FIGURE];
-	status_text_add(text, status_page_count(number, figure));
+	char figure[STATUS_FIGURE];
+	status_text_add(text, status_figure_count(number, figure));
 }
 
 static void add_octets(struct status_text *text, uint64_t octets)
 {
-	char figure[STATUS_PAGE_FIGURE];
-	status_text_add(text, status_page_octets(octets, figure));
+	char figure[STATUS_FIGURE];
+	status_text_add(text, status_figure_octets(octets, figure));
 }
 
 static void add_time(struct status_text *text, uint64_t ms)
 {
-	char figure[STATUS_PAGE_FIGURE];
-	status_text_add(text, status_page_time(ms, figure));
+	char figure[STATUS_FIGURE];
+	status_text_add(text, status_figure_time(ms, figure));
 }
 
 /* ---- cells ---- */

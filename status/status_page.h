@@ -24,11 +24,4 @@ int status_page_write(struct evbuffer *out, const struct snapshot *snapshot);
 const char *status_page_script(size_t *length);
 const char *status_page_style(size_t *length);
 
-/* How figures are told: "1,234,567"; octets "1.23 MB"; times "0.4 s", "3 min 07 s", "2 d 04 h".
- * Cut, never rounded up. */
-enum { STATUS_PAGE_FIGURE = 40 };
-char *status_page_count(uint64_t number, char out[static STATUS_PAGE_FIGURE]);
-char *status_page_octets(uint64_t octets, char out[static STATUS_PAGE_FIGURE]);
-char *status_page_time(uint64_t ms, char out[static STATUS_PAGE_FIGURE]);
-
 #endif

@@ -1,9 +1,11 @@
 #include "status/status_query.h"
 
 #include "host/instance.h"
+#include "host/monotonic.h"
 #include "status/status_ask.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -12,7 +14,7 @@
 #include <unistd.h>
 
 enum {
-	PATIENCE_S = 15, /* for each piece of the answer */
+	PATIENCE_S = 15, /* until the whole answer is there */
 	PIECE = 65536,
 	ANSWER_MAX = 1 << 29,
 	SENTENCE_MAX = 400,
@@ -41,18 +43,30 @@ static int grow(struct answer *answer)
 	return 0;
 }
 
+/* 0, or -1 with errno. */
+static int wait_for_more(int fd, uint64_t deadline)
+{
+	struct pollfd more = {.fd = fd, .events = POLLIN};
+	uint64_t now = monotonic_ms();
+	int found = now < deadline ? poll(&more, 1, (int)(deadline - now)) : 0;
+	if (found == 0)
+		errno = EAGAIN;
+	return found > 0 || (found < 0 && errno == EINTR) ? 0 : -1;
+}
+
 /* All until the end of the stream. 0, or -1 with errno. */
 static int receive(int fd, struct answer *answer)
 {
+	uint64_t deadline = monotonic_ms() + PATIENCE_S * 1000;
 	for (;;) {
-		if (grow(answer) != 0)
+		if (grow(answer) != 0 || wait_for_more(fd, deadline) != 0)
 			return -1;
-		ssize_t got = recv(fd, answer->text + answer->length, PIECE, 0);
+		ssize_t got = recv(fd, answer->text + answer->length, PIECE, MSG_DONTWAIT);
 		if (got > 0)
 			answer->length += (size_t)got;
 		else if (got == 0 || errno == ECONNRESET)
 			break; /* what is missing then is found out by the length */
-		else if (errno != EINTR)
+		else if (errno != EINTR && errno != EAGAIN)
 			return -1;
 	}
 	answer->text[answer->length] = '\0';
@@ -110,7 +124,7 @@ char *status_query(const char *control, const char *request, struct why *why)
 	int reason = errno;
 	close(fd);
 	if (result != 0 && reason == EAGAIN)
-		why_set(why, "control socket %s: no answer for %d s", control, PATIENCE_S);
+		why_set(why, "control socket %s: no answer in %d s", control, PATIENCE_S);
 	else if (result != 0)
 		why_set(why, "control socket %s: %s", control, strerror(reason));
 	else if (strncmp(answer.text, STATUS_ASK_OK, strlen(STATUS_ASK_OK)) != 0)

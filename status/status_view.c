@@ -1,5 +1,6 @@
 #include "status/status_view.h"
 
+#include "status/status_figure.h"
 #include "status/status_table.h"
 
 #include <errno.h>
@@ -101,37 +102,7 @@ uint64_t status_view_figure(const struct status_fields *totals, const char *figu
 	return 0;
 }
 
-/* ---- units ---- */
-
-const char *status_view_octets(char out[static STATUS_VIEW_TEXT], uint64_t octets)
-{
-	static const char *const units[] = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-	double value = (double)octets / 1024;
-	size_t unit = 0;
-	if (octets < 1024) {
-		snprintf(out, STATUS_VIEW_TEXT, "%" PRIu64 " B", octets);
-		return out;
-	}
-	/* What would be written as 1024.0 is the next unit's 1.0. */
-	for (; value >= 1023.95 && unit + 1 < sizeof(units) / sizeof(units[0]); unit++)
-		value /= 1024;
-	snprintf(out, STATUS_VIEW_TEXT, "%.1f %s", value, units[unit]);
-	return out;
-}
-
-const char *status_view_age(char out[static STATUS_VIEW_TEXT], uint64_t ms)
-{
-	uint64_t s = ms / 1000, min = s / 60, h = min / 60, d = h / 24;
-	if (min == 0)
-		snprintf(out, STATUS_VIEW_TEXT, "%" PRIu64 " s", s);
-	else if (h == 0)
-		snprintf(out, STATUS_VIEW_TEXT, "%" PRIu64 " min %" PRIu64 " s", min, s % 60);
-	else if (d == 0)
-		snprintf(out, STATUS_VIEW_TEXT, "%" PRIu64 " h %" PRIu64 " min", h, min % 60);
-	else
-		snprintf(out, STATUS_VIEW_TEXT, "%" PRIu64 " d %" PRIu64 " h", d, h % 24);
-	return out;
-}
+/* ---- rates ---- */
 
 /* A second's share of what has come between two looks. */
 static uint64_t rate(uint64_t now, uint64_t old, uint64_t ms)
@@ -162,19 +133,16 @@ static void add(struct cells *cells, const char *format, ...)
 	cells->count += !cells->failed;
 }
 
-static void add_octets(struct cells *cells, uint64_t octets, const char *per)
+static void add_octets(struct cells *cells, uint64_t octets)
 {
-	char text[STATUS_VIEW_TEXT];
-	if (octets == UINT64_MAX)
-		add(cells, "-");
-	else
-		add(cells, "%s%s", status_view_octets(text, octets), per);
+	char text[STATUS_FIGURE];
+	add(cells, "%s", octets == UINT64_MAX ? "-" : status_figure_octets(octets, text));
 }
 
 static void add_age(struct cells *cells, uint64_t ms)
 {
-	char text[STATUS_VIEW_TEXT];
-	add(cells, "%s", ms == UINT64_MAX ? "-" : status_view_age(text, ms));
+	char text[STATUS_FIGURE];
+	add(cells, "%s", ms == UINT64_MAX ? "-" : status_figure_time(ms, text));
 }
 
 /* ---- calls ---- */
@@ -244,7 +212,7 @@ static void add_note(struct cells *cells, const struct status_fields *calls, siz
 	static const char *const sides[] = {"client", "server"};
 	static const char *const silent[] = {"client_silent", "server_silent"};
 	static const char *const last[] = {"client_last_ms", "server_last_ms"};
-	char text[2 * STATUS_VIEW_TEXT] = "", age[STATUS_VIEW_TEXT];
+	char text[2 * STATUS_FIGURE] = "", age[STATUS_FIGURE];
 	size_t used = 0;
 
 	for (int side = 0; side < 2; side++) {
@@ -254,10 +222,10 @@ static void add_note(struct cells *cells, const struct status_fields *calls, siz
 		used += (size_t)snprintf(text + used, sizeof(text) - used, "%s from %s %s%s",
 					 used > 0 ? "," : "no GRE", sides[side],
 					 ms == UINT64_MAX ? "yet" : "for ",
-					 ms == UINT64_MAX ? "" : status_view_age(age, ms));
+					 ms == UINT64_MAX ? "" : status_figure_time(ms, age));
 	}
 	if (strcmp(status_view_field(calls, row, "state"), "reserved") == 0)
-		snprintf(text, sizeof(text), "waits for its Reply");
+		snprintf(text, sizeof(text), "being set up");
 	add(cells, "%s", text);
 }
 
@@ -271,7 +239,7 @@ static void add_sent(struct cells *cells, const struct call_view *view, size_t r
 		     const char *const fields[static 2])
 {
 	uint64_t octets = number(view->calls, row, fields[0]);
-	add_octets(cells, octets, "");
+	add_octets(cells, octets);
 	add(cells, "%s", status_view_field(view->calls, row, fields[1]));
 	if (!view->before) {
 		add(cells, "%s", "");
@@ -279,7 +247,8 @@ static void add_sent(struct cells *cells, const struct call_view *view, size_t r
 	}
 	uint64_t old = old_octets(view->before->calls, view->old,
 				  status_view_field(view->calls, row, "call"), fields[0]);
-	add_octets(cells, rate(octets, old, view->before->ms), "/s");
+	char text[STATUS_FIGURE];
+	add(cells, "%s", status_figure_rate(8 * rate(octets, old, view->before->ms), text));
 }
 
 static void add_call(struct cells *cells, const struct call_view *view, size_t row)
@@ -324,7 +293,7 @@ static void add_pair(struct cells *cells, const struct status_fields *pairs, siz
 {
 	static const char *const fields[] = {"listen",	    "peer",	"state",     "calls",
 					     "connections", "accepted", "connected", "failed"};
-	char age[STATUS_VIEW_TEXT];
+	char age[STATUS_FIGURE];
 	const char *error = status_view_field(pairs, row, "last_error");
 	uint64_t ms = number(pairs, row, "last_error_ms");
 
@@ -333,7 +302,7 @@ static void add_pair(struct cells *cells, const struct status_fields *pairs, siz
 	if (ms == UINT64_MAX)
 		add(cells, "%s", strcmp(error, "-") == 0 ? "" : error);
 	else
-		add(cells, "%s, %s ago", error, status_view_age(age, ms));
+		add(cells, "%s, %s ago", error, status_figure_time(ms, age));
 }
 
 static const struct status_column total_columns[] = {{"FIGURE", false, 0, 0},
@@ -442,13 +411,13 @@ static uint64_t dropped_of(const struct status_fields *totals)
 
 static void write_rates(FILE *out, const struct status_looks *looks, size_t width)
 {
-	char line[256], sent[2][STATUS_VIEW_TEXT];
+	char line[256], sent[2][STATUS_FIGURE];
 	struct entry *old = sort_calls(looks->old_calls);
-	status_view_octets(sent[0], sum_of_rates(looks, old, "client_octets"));
-	status_view_octets(sent[1], sum_of_rates(looks, old, "server_octets"));
+	status_figure_rate(8 * sum_of_rates(looks, old, "client_octets"), sent[0]);
+	status_figure_rate(8 * sum_of_rates(looks, old, "server_octets"), sent[1]);
 	free(old);
 	snprintf(line, sizeof(line),
-		 "clients send %s/s, servers %s/s; %" PRIu64 " packets/s, %" PRIu64 " dropped/s",
+		 "clients send %s, servers %s; %" PRIu64 " packets/s, %" PRIu64 " dropped/s",
 		 sent[0], sent[1],
 		 rate(packets_of(looks->totals), packets_of(looks->old_totals), looks->ms),
 		 rate(dropped_of(looks->totals), dropped_of(looks->old_totals), looks->ms));
@@ -463,11 +432,11 @@ static const char *plural(uint64_t count)
 void status_view_head(FILE *out, const struct status_looks *looks, size_t width)
 {
 	const struct status_fields *totals = looks->totals;
-	char line[256], up[STATUS_VIEW_TEXT];
+	char line[256], up[STATUS_FIGURE];
 	uint64_t connections = status_view_figure(totals, "connections"),
 		 calls = status_view_figure(totals, "calls"), packets = packets_of(totals);
 
-	status_view_age(up, status_view_figure(totals, "up"));
+	status_figure_time(status_view_figure(totals, "up"), up);
 	snprintf(line, sizeof(line),
 		 "up %s; %" PRIu64 " connection%s, %" PRIu64 " call%s; %" PRIu64
 		 " packet%s came, %" PRIu64 " dropped",

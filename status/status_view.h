@@ -47,10 +47,4 @@ struct status_looks {
 };
 void status_view_head(FILE *out, const struct status_looks *looks, size_t width);
 
-enum { STATUS_VIEW_TEXT = 48 };
-/* "812 B", "1.2 KiB", "34.5 MiB" */
-const char *status_view_octets(char out[static STATUS_VIEW_TEXT], uint64_t octets);
-/* "12 s", "3 min 4 s", "2 h 5 min", "3 d 4 h" */
-const char *status_view_age(char out[static STATUS_VIEW_TEXT], uint64_t ms);
-
 #endif

@@ -69,27 +69,30 @@ unit_worker_listen := $(addprefix worker/worker_,listen.o legs.o wishes.o) keepe
 unit_worker_page  := $(addprefix worker/worker_,page.o listen.o wishes.o) keeper/link.o pair.o host/why.o
 unit_worker_drops := worker/worker_drops.o reason.o $(stage)
 unit_configuration := keeper/configuration.o keeper/letter.o host/file.o $(unit_options)
-unit_explain      := $(explain:.c=.o) tests/unit/frames.o wire/pptp_wire.o wire/gre_wire.o host/why.o
+unit_explain      := $(explain:.c=.o) tests/unit/frames.o wire/pptp_wire.o wire/result_wire.o wire/gre_wire.o host/why.o
 unit_explain_odd  := $(unit_explain)
 unit_explain_memory := $(unit_explain) tests/unit/no_memory.o
 unit_explain_link := explain/explain_link.o
 unit_explain_fragments := explain/explain_fragments.o explain/explain_index.o
 unit_explain_stream := explain/explain_stream.o wire/pptp_wire.o
 unit_explain_way  := explain/explain_way.o
-unit_explain_words := $(addprefix explain/explain_,words.o events.o index.o ppp.o ppp_auth.o ppp_layer.o)
+unit_explain_words := $(addprefix explain/explain_,words.o events.o index.o ppp.o ppp_auth.o ppp_layer.o) wire/result_wire.o
 unit_letter       := keeper/letter.o host/why.o
 unit_link         := keeper/link.o
 unit_status_ask   := status/status_ask.o host/instance.o host/why.o
 figures := status/snapshot.o status/status_text.o reason.o
 unit_status_text    := status/status_text.o
+unit_status_maker   := status/status_maker.o host/why.o status/status_json.o tests/unit/a_snapshot.o $(figures)
 unit_status_json    := status/status_json.o tests/unit/a_snapshot.o $(figures)
 unit_status_metrics := status/status_metrics.o tests/unit/a_snapshot.o $(figures)
-unit_status_page    := status/status_page.o tests/unit/a_snapshot.o $(figures)
-unit_status_http    := $(addprefix status/status_,http.o page.o metrics.o json.o) tests/unit/a_snapshot.o $(figures) $(far) $(log)
+unit_status_figure  := status/status_figure.o
+unit_status_page    := status/status_page.o status/status_figure.o tests/unit/a_snapshot.o $(figures)
+unit_status_http    := $(addprefix status/status_,http.o figure.o maker.o page.o metrics.o json.o) tests/unit/a_snapshot.o $(figures) $(far) $(log)
 unit_status_call  := status/status_call.o
 unit_status_query := status/status_query.o host/instance.o host/why.o
 unit_status_table := status/status_table.o
-unit_status_view  := status/status_view.o status/status_table.o status/status_lines.o status/snapshot.o reason.o
+unit_status_view  := status/status_view.o status/status_figure.o status/status_table.o status/status_lines.o status/snapshot.o reason.o
+unit_result_wire  := wire/result_wire.o wire/pptp_wire.o
 unit_probe_wire   := wire/probe_wire.o wire/pptp_wire.o wire/gre_wire.o
 unit_doctor_kernel := doctor/doctor_kernel.o doctor/doctor_sockets.o doctor/doctor_report.o
 unit_doctor_report := doctor/doctor_report.o
@@ -116,9 +119,9 @@ fuzz_options       := $(options) pair.c acl.c acl_cmd_words.c status/status_call
 fuzz_stream        := $(snoop) reason.c $(callid) host/kept.c host/why.c wire/pptp_wire.c
 fuzz_gre           := wire/gre_wire.c
 fuzz_letter        := keeper/letter.c host/why.c
-fuzz_explain       := $(explain) wire/pptp_wire.c wire/gre_wire.c host/why.c
-fuzz_status_view   := $(addprefix status/status_,view.c table.c call.c)
-fuzz_probe         := wire/probe_wire.c wire/pptp_wire.c wire/gre_wire.c
+fuzz_explain       := $(explain) wire/pptp_wire.c wire/result_wire.c wire/gre_wire.c host/why.c
+fuzz_status_view   := $(addprefix status/status_,view.c figure.c table.c call.c)
+fuzz_probe         := wire/probe_wire.c wire/result_wire.c wire/pptp_wire.c wire/gre_wire.c
 fuzz_rules         := doctor/doctor_rules.c doctor/doctor_nft.c doctor/doctor_iptables.c doctor/doctor_mend.c
 fuzzers := $(sort $(patsubst fuzz_%,%,$(filter fuzz_%,$(.VARIABLES))))
 
@@ -127,7 +130,7 @@ $(B)/tests/unit/test_gre_relay: LDLIBS += $(LIBNET_LIBS) -Wl,--wrap=sendmmsg
 steps := send recv shutdown close kept_begin kept_save kept_commit control_leg_take control_leg_write callid_db_release
 no_memory := malloc calloc realloc aligned_alloc tsearch strdup strndup asprintf
 $(addprefix $(B)/tests/unit/test_,acl acl_cmd call_snoop callid_db callid_index callid_space explain_memory): LDLIBS += $(no_memory:%=-Wl,--wrap=%)
-$(addprefix $(B)/tests/unit/test_,control_relay control_restore keeper_worker status_http worker_status): LDLIBS += \
+$(addprefix $(B)/tests/unit/test_,control_relay control_restore keeper_worker status_http status_query worker_status): LDLIBS += \
 	-Wl,--wrap=clock_gettime
 $(B)/tests/unit/test_control_kept: LDLIBS += $(steps:%=-Wl,--wrap=%)
 $(B)/tests/unit/test_doctor_call: LDLIBS += -Wl,--wrap=recvfrom
@@ -191,7 +194,7 @@ fuzzers: $(fuzzers:%=build/fuzz/%)
 # ---- coverage ----
 
 # Of what needs no network: parsers, table, snoop. tests/coverage says how much must be covered.
-covered_units := $(filter options options_file pair acl acl_cmd names pptp_wire gre_wire probe_wire explain% \
+covered_units := $(filter options options_file pair acl acl_cmd names pptp_wire gre_wire probe_wire result_wire explain% \
 	callid_index callid_space callid_db call_snoop call_model,$(units))
 covered = build/coverage/tests/unit/test_
 covered_objects = $(1:%.c=build/coverage/%.o)

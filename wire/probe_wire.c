@@ -92,35 +92,6 @@ uint8_t probe_wire_error(const uint8_t *message)
 	return message[pptp_wire_shape(bytes_get16(message + 8))->result_at + 1];
 }
 
-const char *probe_wire_result_text(uint16_t type, uint8_t result)
-{
-	static const char *const start[] = {NULL,
-					    "success",
-					    "general error",
-					    "there is a control connection already",
-					    "not authorized",
-					    "protocol version not supported"};
-	static const char *const call[] = {NULL,   "connected",	   "general error", "no carrier",
-					   "busy", "no dial tone", "time-out",	    "not accepted"};
-	static const char *const disconnect[] = {NULL, "lost carrier", "general error",
-						 "shut down by its administrator", "on request"};
-	if (type == PPTP_START_REPLY && result >= 1 && result <= 5)
-		return start[result];
-	if (type == PPTP_OUTGOING_CALL_REPLY && result >= 1 && result <= 7)
-		return call[result];
-	if (type == PPTP_CALL_DISCONNECT_NOTIFY && result >= 1 && result <= 4)
-		return disconnect[result];
-	return "unknown";
-}
-
-const char *probe_wire_error_text(uint8_t error)
-{
-	static const char *const texts[] = {"none",	 "not connected", "bad format",
-					    "bad value", "no resource",	  "bad call ID",
-					    "PAC error"};
-	return error < sizeof(texts) / sizeof(*texts) ? texts[error] : "unknown";
-}
-
 /* ---- packets ---- */
 
 size_t probe_wire_configure(uint8_t out[static PROBE_PACKET_MAX], uint16_t call_id, uint32_t seq,

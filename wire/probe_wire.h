@@ -41,11 +41,6 @@ uint32_t probe_wire_identifier(const uint8_t *message);
 /* Of a reply whose shape has a Result Code: the General Error Code behind it. */
 uint8_t probe_wire_error(const uint8_t *message);
 
-/* The RFC's word for a result code of this type of message ("not authorized"), "general error"'s
- * for a general error code; "unknown" where it has none. */
-const char *probe_wire_result_text(uint16_t type, uint8_t result);
-const char *probe_wire_error_text(uint8_t error);
-
 /* ---- packets ---- */
 
 /* An LCP Configure-Request that asks for a magic number and nothing else, in enhanced GRE. */

@@ -1,11 +1,11 @@
 #include "worker/worker_ask.h"
 
 #include "control_relay.h"
-#include "status/snapshot.h"
 #include "status/status_ask.h"
 #include "status/status_call.h"
 #include "status/status_json.h"
 #include "status/status_lines.h"
+#include "status/status_maker.h"
 #include "worker/worker_tap.h"
 
 #include <event2/buffer.h>
@@ -14,40 +14,56 @@
 
 struct worker_ask {
 	struct worker_ask_config config;
+	struct status_maker *maker;
 	struct status_ask *callers;
 };
 
 /* ---- show ---- */
 
-typedef int write_figures(struct evbuffer *out, const struct snapshot *snapshot);
-
 static const struct view {
 	const char *name;
-	write_figures *text, *json;
+	struct status_writer text, json;
 } views[] = {
-    {"calls", status_lines_calls, status_json_calls},
-    {"pairs", status_lines_pairs, status_json_pairs},
-    {"totals", status_lines_totals, status_json_totals},
+    {"calls", {.piece = status_lines_calls}, {.piece = status_json_calls}},
+    {"pairs", {.whole = status_lines_pairs}, {.whole = status_json_pairs}},
+    {"totals", {.whole = status_lines_totals}, {.whole = status_json_totals}},
     {0},
 };
 
-static void answer_with(struct worker_ask *ask, struct status_caller *caller, write_figures *write)
-{
-	struct snapshot snapshot;
-	struct evbuffer *answer = evbuffer_new();
-	struct why why;
+/* A caller who waits for figures. */
+struct showing {
+	struct status_making making;
+	struct status_caller *caller;
+};
 
-	if (ask->config.look(ask->config.arg, &snapshot, &why) != 0) {
-		status_ask_refuse(caller, "%s", why.text);
-	} else {
-		if (answer && write(answer, &snapshot) == 0)
-			status_ask_answer(caller, answer);
-		else
-			status_ask_refuse(caller, "no memory");
-		snapshot_clear(&snapshot);
+static void on_gone(void *arg)
+{
+	struct showing *showing = arg;
+	status_maker_cancel(&showing->making);
+	free(showing);
+}
+
+static void on_made(void *arg, struct evbuffer *text, const struct why *why)
+{
+	struct showing *showing = arg;
+	if (text)
+		status_ask_answer(showing->caller, text);
+	else
+		status_ask_refuse(showing->caller, "%s", why->text);
+	free(showing);
+}
+
+static void answer_with(struct worker_ask *ask, struct status_caller *caller,
+			const struct status_writer *writer)
+{
+	struct showing *showing = calloc(1, sizeof(*showing));
+	if (!showing) {
+		status_ask_refuse(caller, "no memory");
+		return;
 	}
-	if (answer)
-		evbuffer_free(answer);
+	showing->caller = caller;
+	status_ask_wait(caller, on_gone, showing);
+	status_maker_begin(ask->maker, &showing->making, writer, on_made, showing);
 }
 
 static void on_show(void *arg, struct status_caller *caller, char *const *words, size_t count)
@@ -60,7 +76,7 @@ static void on_show(void *arg, struct status_caller *caller, char *const *words,
 	if (count < 2 || !view->name || (count > 2 && !json))
 		status_ask_refuse(caller, "bad request: show calls|pairs|totals [json]");
 	else
-		answer_with(arg, caller, json ? view->json : view->text);
+		answer_with(arg, caller, json ? &view->json : &view->text);
 }
 
 /* ---- end ---- */
@@ -81,7 +97,8 @@ static void on_end(void *arg, struct status_caller *caller, char *const *words, 
 	answer = evbuffer_new();
 	if (!answer || evbuffer_expand(answer, sizeof(told.text) + 1) != 0)
 		status_ask_refuse(caller, "no memory");
-	else if (control_relay_end_call(ask->config.control, connection, client_id, &told) != 0)
+	else if (control_relay_end_call(ask->config.control, connection, client_id,
+					status_ask_uid(caller), &told) != 0)
 		status_ask_refuse(caller, "%s: %s", words[1], told.text);
 	else if (evbuffer_add_printf(answer, "%s\n", told.text) >= 0)
 		status_ask_answer(caller, answer);
@@ -118,17 +135,22 @@ static const struct status_verb verbs[] = {
 struct worker_ask *worker_ask_open(const struct worker_ask_config *config, struct why *why)
 {
 	struct worker_ask *ask = calloc(1, sizeof(*ask));
-	if (!ask) {
-		why_set(why, "control socket: no memory");
-		return NULL;
-	}
+	if (!ask)
+		goto failed;
 	ask->config = *config;
+	ask->maker = status_maker_new(config->base, config->look, config->arg);
+	if (!ask->maker)
+		goto failed;
 	const struct status_ask_config callers = {
 	    .base = config->base, .fd = config->fd, .verbs = verbs, .arg = ask};
 	ask->callers = status_ask_open(&callers, why);
 	if (ask->callers)
 		return ask;
+	worker_ask_close(ask);
+	return NULL;
+failed:
 	free(ask);
+	why_set(why, "control socket: no memory");
 	return NULL;
 }
 
@@ -137,5 +159,6 @@ void worker_ask_close(struct worker_ask *ask)
 	if (!ask)
 		return;
 	status_ask_close(ask->callers);
+	status_maker_free(ask->maker);
 	free(ask);
 }

@@ -13,10 +13,10 @@
 #define WORKER_ASK_H
 
 #include "host/why.h"
+#include "status/status_maker.h"
 
 struct control_relay;
 struct event_base;
-struct snapshot;
 struct worker_ask;
 struct worker_tap;
 
@@ -26,8 +26,7 @@ struct worker_ask_config {
 	int fd; /* the control socket; stays the caller's */
 	struct control_relay *control;
 	struct worker_tap *taps;
-	/* Fills the snapshot as it is now, for snapshot_clear. 0, or -1 with a sentence. */
-	int (*look)(void *arg, struct snapshot *snapshot, struct why *why);
+	status_look *look; /* as it is now */
 	void *arg;
 };
 

@@ -86,7 +86,7 @@ static void check_same(const struct options *a, const struct options *b)
 	assert(same_text(a->control, b->control) && same_text(a->user, b->user));
 	assert(a->ready_fd == b->ready_fd);
 	assert(!a->config && !b->config && !a->check && !b->check);
-	assert(!a->explain && !b->explain && !a->doctor && !b->doctor);
+	assert(a->explain_count == 0 && b->explain_count == 0 && !a->doctor && !b->doctor);
 	assert(a->acl_any == b->acl_any && a->foreground == b->foreground);
 	assert(a->log_level == b->log_level && a->fastpath == b->fastpath);
 	assert(a->acl_timeout_s == b->acl_timeout_s && a->acl_parallel == b->acl_parallel);

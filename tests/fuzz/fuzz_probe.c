@@ -3,6 +3,7 @@
  * The first octet says which it is.
  */
 #include "wire/probe_wire.h"
+#include "wire/result_wire.h"
 
 #include "wire/gre_wire.h"
 #include "wire/pptp_wire.h"
@@ -42,8 +43,8 @@ static void check_message(const uint8_t *octets, size_t length)
 	if (header.type == PPTP_ECHO_REQUEST || header.type == PPTP_ECHO_REPLY)
 		probe_wire_identifier(octets);
 	if (pptp_wire_shape(header.type) && pptp_wire_shape(header.type)->result_at)
-		assert(probe_wire_error_text(probe_wire_error(octets)));
-	assert(probe_wire_result_text(header.type, pptp_wire_result(octets)));
+		assert(result_wire_error_text(probe_wire_error(octets), "unknown"));
+	assert(result_wire_text(header.type, pptp_wire_result(octets), "unknown"));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t length)

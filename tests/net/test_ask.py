@@ -117,8 +117,8 @@ def test_calls():
             assert row["CLIENT ID"] == as_shown(call.client_id, call.server_sees), (row, vars(call))
             assert row["SERVER ID"] == as_shown(call.server_id, call.client_sees), (row, vars(call))
         assert found[3]["CLIENT ID"] == as_shown(99, waiting) and found[3]["SERVER ID"] == "-"
-        assert found[3]["NOTE"] == "waits for its Reply"
-        assert found[1]["CLIENT SENT"] == "2.0 KiB"
+        assert found[3]["NOTE"] == "being set up"
+        assert found[1]["CLIENT SENT"] == "1.98 KiB"
         plain = lines_of(world, "calls")
         octets = 20 + 12 + 5  # IP, GRE with a sequence number, what was in it
         assert [(row["client_packets"], row["client_octets"]) for row in plain[:2]] == [
@@ -215,7 +215,7 @@ def test_watch():
         session = world.session()
         call = session.call(5, 7)
         for keys in ("q", "\x03"):
-            with Terminal([program(), "--show", "calls", "--watch"], world.net.firewall, 100, 10) as terminal:
+            with Terminal([program(), "--show", "calls", "--watch"], world.net.firewall, 120, 10) as terminal:
                 terminal.wait(lambda screen: "1:5 " in screen)
                 assert "?1049" in terminal.modes and "?25" not in terminal.modes
                 more = session.call(6, 8)
@@ -223,15 +223,15 @@ def test_watch():
 
                 def busy(screen):
                     call.up(b"x" * 1000)
-                    return re.search(r"^1:5 .* [1-9][\d.]* (B|KiB)/s", screen, re.M)
+                    return re.search(r"^1:5 .* [1-9][\d.]* k?bit/s", screen, re.M)
 
                 terminal.wait(busy)
-                assert re.match(r"up \d+ s; 1 connection, 2 calls; \d+ packets? came, 0 dropped\n"
-                                r"clients send [\d.]+ (B|KiB)/s, servers 0 B/s; \d+ packets/s, 0 dropped/s\n", terminal.screen)
+                assert re.match(r"up [\d.]+ s; 1 connection, 2 calls; \d+ packets? came, 0 dropped\n"
+                                r"clients send [\d.]+ k?bit/s, servers 0 bit/s; \d+ packets/s, 0 dropped/s\n", terminal.screen)
                 terminal.resize(30, 4)
                 small = terminal.wait(lambda screen: len(screen.splitlines()) == 4 and screen)
                 assert max(map(len, small.splitlines())) <= 30 and "more lines" in small, small
-                terminal.resize(100, 24)
+                terminal.resize(120, 24)
                 terminal.wait(lambda screen: "SERVER SENT" in screen and "more lines" not in screen)
                 more.clear()
                 terminal.wait(lambda screen: "1:6 " not in screen)
@@ -311,7 +311,7 @@ def test_watch_in_the_background():
 
 
 def test_others_are_not_allowed():
-    "another user is told so, ends nothing and sees nothing; root, the worker's user and who started it are answered"
+    "another user is told so, ends nothing and sees nothing; root, the worker's user and who started it are answered, and named"
     with World() as world:
         session = world.session()
         call = session.call(5, 7)
@@ -325,6 +325,8 @@ def test_others_are_not_allowed():
         assert uid != 0
         text, status = ask(world, "--show", "calls", before=["setpriv", f"--reuid={uid}", "--regid=54321", "--clear-groups"])
         assert status == 0 and "1:5" in text
+        assert ask(world, "--end", "1:5", before=["setpriv", f"--reuid={uid}", "--regid=54321", "--clear-groups"])[1] == 0
+        world.wait_line(session.client, f"{CALL_ENDED}: client ID 5, server ID 7: {ENDED_BY_US}, user {uid}: ")
     # By a path, its mode keeps others out already.
     with World(proxy=False) as world, Directory() as directory:
         path = directory / "socket"
@@ -546,7 +548,7 @@ def test_end_of_an_open_call():
         assert text == f"call ended: #{number} {address} -> 10.2.0.10:1723: client ID 5, server ID 7\n", text
         session.client.expect(CDN, call_id=call.client_sees, result=3)
         session.server.expect(CCRQ, call_id=call.server_sees)
-        world.wait_line(session.client, f"{CALL_ENDED}: client ID 5, server ID 7: {ENDED_BY_US}: ")
+        world.wait_line(session.client, f"{CALL_ENDED}: client ID 5, server ID 7: {ENDED_BY_US}, user 0: ")
         call.up()
         call.down()
         other.check()  # nothing of the ended call came before

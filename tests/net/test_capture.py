@@ -428,6 +428,42 @@ def test_reload():
         assert sorted(os.listdir(place.path)) == ["a.pcap", "b.pcap", "conf"]
 
 
+def test_one_writer():
+    "a file that another instance writes, or a tap, is left to it: a start, a reload and a tap fail with one line"
+    taken = "capture file {}: another process writes a capture to it"
+    with Place() as place, World(["--capture", place / "x.pcap"]) as world:
+        conf, own = Path(place / "conf"), "proxy 127.0.0.1:1999,192.0.2.1\ncapture {}/y.pcap\n".format(place.path)
+        conf.write_text(own)
+        place.path.chmod(0o755)
+        call = world.session().call(5, 7)
+        exchange(call, 1)
+        # Elsewhere, so that nothing else is in its way.
+        words = ["-p", "127.0.0.1:1999,192.0.2.1", "--capture", place / "x.pcap"]
+        second = Proxy(world.net.server, words, ready=False)
+        assert second.wait(15) == 1
+        assert second.log.matching("capture file") == ["pptpproxy: " + taken.format(place / "x.pcap")], second.log.text()
+        checked = world.net.server.run([program(), "--check", *words], check=False)
+        assert checked.returncode == 0, checked  # it may be the running instance's own
+        with Proxy(world.net.server, ["-c", str(conf)]) as second:
+            second.log.wait(BEGINS, PATIENCE)
+            conf.write_text(own.replace("y.pcap", "x.pcap"))
+            assert taken.format(place / "x.pcap") in turmoil.refused_reload(second)
+            # Its own stays its own, however often it is read.
+            for number in (7, 8):
+                conf.write_text(f"max-calls {number}\n" + own)
+                turmoil.reload(second)
+        with Tap(world, "all", place / "x.pcap", begins=False) as tapped:
+            assert tapped.wait(1) == f"pptpproxy: {taken.format(place / 'x.pcap')}\n"
+        with Tap(world, "all", place / "z.pcap"):
+            exchange(call, 2)
+            with Tap(world, "all", place / "z.pcap", begins=False) as tapped:
+                assert tapped.wait(1) == f"pptpproxy: {taken.format(place / 'z.pcap')}\n"
+        end(world)
+        assert seqs(Capture(place / "x.pcap")) == [1, 1, 2, 2]
+        with Proxy(world.net.server, words):  # nobody's any more
+            pass
+
+
 # ---- taps ----
 
 
@@ -556,6 +592,13 @@ def test_tap_rotates():
         assert lost == 0 and packets == 4 * seq
         assert seqs(older, newer) == [number for number in range(1, seq + 1) for _ in range(2)]
         assert os.stat(older.path).st_size <= 1 << 20
+        # The newer one alone begins in the midst of the call; both are one story, in any order.
+        names = [place / "x.pcap", place / "x.pcap.1"]
+        story, alone = (subprocess.run([program(), "--explain", *words], capture_output=True, text=True, check=True).stdout
+                        for words in (names, names[:1]))
+        assert story.startswith(f"{', '.join(names)}: {4 * seq} packets "), story
+        assert re.search(rf"^ +10.1.0.10 sends +{seq:,} +[\d,]+ +0 +0 +0$", story, re.M), story
+        assert not re.search(rf"^ +10.1.0.10 sends +{seq:,} ", alone, re.M), alone
 
 
 def test_slow_reader():

@@ -27,6 +27,7 @@ from lab.messages import ICRQ, OCRQ, SCCRQ, build
 from lab.netns import need
 from lab.proc import wait_until
 from lab.proxy import ROOT, SANITIZED, Proxy, program
+from test_ask import rows as shown
 
 PORT = 8723
 AT = f"127.0.0.1:{PORT}"
@@ -203,7 +204,10 @@ def seen(page):
 
 
 def told(octets):
-    return f"{octets} B" if octets < 1000 else f"{octets / 1000:.2f} kB" if octets < 10000 else f"{octets / 1000:.1f} kB"
+    if octets < 1024:
+        return f"{octets} B"
+    hundredths = octets * 100 // 1024
+    return f"{hundredths / 100:.2f} KiB" if octets < 10240 else f"{hundredths // 10 / 10:.1f} KiB"
 
 
 def expected(all):
@@ -214,7 +218,7 @@ def expected(all):
 
 
 def test_page_with_and_without_script():
-    "the page shows the calls that there are, the same without its script and with it"
+    "the page shows the calls that there are, the same without its script and with it, in the words of --show"
     with World(["--stats", AT, "-a", "10.1.0.0/24"]) as world, Browser(world.net.firewall) as browser:
         session = world.session()
         one, two = session.call(5, 7), session.call(6, 8)
@@ -239,6 +243,10 @@ def test_page_with_and_without_script():
         texts = [[[cell["text"] for label, cell in row.items() if label not in ("2", "Kind")] for row in
                   page.tables()[table]] for page in (plain, live) for table in ("refusals", "ends", "message_drops")]
         assert texts[:3] == texts[3:], texts
+        words = [[(row["CLIENT SENT"], row["SERVER SENT"]) for row in shown(world, "calls")],
+                 *([(row["Octets from the client"]["text"], row["Octets from the server"]["text"]) for row in rows_of(page)]
+                   for page in (plain, live))]
+        assert words[0] == words[1] == words[2] and words[0][1] == ("5.03 KiB", "0 B"), words
         assert "Rate from the client" not in rows_of(plain)[0] and "Rate from the client" in rows_of(live)[0]
 
 

@@ -46,7 +46,7 @@ static int tear_down(void **state)
 /* With one packet of that octet. */
 static void make(uint8_t octet)
 {
-	int fd = capture_file_create(path, &why);
+	int fd = capture_file_create(path, NULL, &why);
 	assert_true(fd >= 0);
 	struct capture_file *file = capture_file_open(fd);
 	assert_non_null(file);
@@ -102,12 +102,54 @@ static void empty_one_is_replaced(void **state)
 {
 	(void)state;
 	make(1);
-	capture_file_close(capture_file_open(capture_file_create(path, &why)));
+	capture_file_close(capture_file_open(capture_file_create(path, NULL, &why)));
 	assert_int_equal(octet_in(older), 1);
-	close(capture_file_create(path, &why));
+	close(capture_file_create(path, NULL, &why));
 	make(2);
 	assert_int_equal(octet_in(path), 2);
 	assert_int_equal(octet_in(older), 1);
+}
+
+static void what_another_writes_is_his(void **state)
+{
+	(void)state;
+	make(1);
+	int fd = capture_file_create(path, NULL, &why), copy = dup(fd);
+	const struct capture_file_id his = capture_file_id(fd);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(capture_file_create(path, NULL, &why), -1);
+		assert_non_null(strstr(why.text, "another process writes a capture to it"));
+		assert_non_null(strstr(why.text, path));
+		assert_int_equal(capture_file_check_free(path, NULL, &why), -1);
+		assert_int_equal(capture_file_check(path, &why), 0);
+		assert_int_equal(capture_file_check_free(path, &his, &why), 0);
+		if (i == 0)
+			close(fd); /* the copy is another process's */
+	}
+	assert_int_equal(octet_in(older), 1);
+	close(copy);
+}
+
+static void ones_own_is_rotated_while_it_is_written(void **state)
+{
+	(void)state;
+	int fd = capture_file_create(path, NULL, &why);
+	const struct capture_file_id mine = capture_file_id(fd);
+	struct capture_file *file = capture_file_open(fd);
+	uint8_t octet = 7;
+	assert_int_equal(capture_file_add(file, 1700000000123456, &octet, 1), 0);
+	assert_int_equal(capture_file_flush(file), 0);
+	assert_int_equal(capture_file_check(path, &why), 0);
+	assert_int_equal(capture_file_check_free(path, NULL, &why), -1);
+	assert_int_equal(capture_file_check_free(path, &mine, &why), 0);
+	int next = capture_file_create(path, &mine, &why);
+	assert_true(next >= 0);
+	/* The next one is not the one before. */
+	assert_int_equal(capture_file_check_free(path, &mine, &why), -1);
+	capture_file_close(file);
+	assert_int_equal(octet_in(older), 7);
+	close(next);
+	assert_int_equal(capture_file_check_free(path, NULL, &why), 0);
 }
 
 static void refuse(const char *sentence)
@@ -115,7 +157,7 @@ static void refuse(const char *sentence)
 	assert_int_equal(capture_file_check(path, &why), -1);
 	assert_non_null(strstr(why.text, sentence));
 	assert_non_null(strstr(why.text, path));
-	assert_int_equal(capture_file_create(path, &why), -1);
+	assert_int_equal(capture_file_create(path, NULL, &why), -1);
 	assert_non_null(strstr(why.text, sentence));
 }
 
@@ -235,7 +277,7 @@ static void full_disk_leaves_no_half_packet(void **state)
 	getrlimit(RLIMIT_FSIZE, &before);
 	limit = before;
 	limit.rlim_cur = 24 + 2 * 1016 + 500;
-	struct capture_file *file = capture_file_open(capture_file_create(path, &why));
+	struct capture_file *file = capture_file_open(capture_file_create(path, NULL, &why));
 	assert_non_null(file);
 	assert_int_equal(capture_file_add(file, 1, packet, sizeof(packet)), 0);
 	assert_int_equal(capture_file_flush(file), 0);
@@ -259,6 +301,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(libpcap_reads_it, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(what_another_writes_is_his, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(ones_own_is_rotated_while_it_is_written, set_up,
+					    tear_down),
 	    cmocka_unit_test_setup_teardown(older_one_is_kept, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(empty_one_is_replaced, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(what_is_no_capture_stays, set_up, tear_down),

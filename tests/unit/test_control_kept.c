@@ -173,7 +173,7 @@ static void on_order(evutil_socket_t fd, short what, void *arg)
 	if (read(fd, &id, sizeof(id)) != sizeof(id))
 		_exit(6);
 	step();
-	control_relay_end_call(arg, 1, id, &told);
+	control_relay_end_call(arg, 1, id, 0, &told);
 	step();
 	tell_keeper(WORD_ENDED, 0, NULL);
 }

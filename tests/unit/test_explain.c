@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -1122,15 +1123,114 @@ static int read_file(const void *octets, size_t length, struct why *why)
 	return answer;
 }
 
+enum { FILE_HEADER = 24, RECORD_HEADER = 16 };
+
+/* The frames in two files, the first of each so many in the one and the others in the other. */
+static void write_split(char paths[2][32], size_t each, size_t in_first)
+{
+	FILE *files[2];
+	size_t count = 0, at = FILE_HEADER;
+	for (int i = 0; i < 2; i++) {
+		strcpy(paths[i], "/tmp/test_explain.XXXXXX");
+		files[i] = fdopen(mkstemp(paths[i]), "w");
+		assert_non_null(files[i]);
+		fwrite(frames.octets, 1, FILE_HEADER, files[i]);
+	}
+	while (at < frames.length) {
+		uint32_t length = bytes_get32(frames.octets + at + 8);
+		fwrite(frames.octets + at, 1, RECORD_HEADER + length,
+		       files[count++ % each >= in_first]);
+		at += RECORD_HEADER + length;
+	}
+	fclose(files[0]);
+	fclose(files[1]);
+}
+
+static char *story_of(char *const *paths, size_t count, int expected)
+{
+	char *text = NULL;
+	size_t length;
+	struct why why = {""};
+	FILE *out = open_memstream(&text, &length);
+	assert_int_equal(explain_files(paths, count, out, NULL, &why), expected);
+	fclose(out);
+	if (expected == 0)
+		return text;
+	free(text);
+	return strdup(why.text);
+}
+
+/* All but its first line, which names the files, and the spaces where that was wrapped. */
+static const char *rest_of(const char *story)
+{
+	return strstr(story, "\n1 control connection");
+}
+
+/* A rotated capture, in the wrong order; and two that were taken at once. */
+static void several_files_are_one_story(void **state)
+{
+	static const size_t splits[][2] = {{1000, 8}, {2, 1}};
+	char paths[2][32], expected[128];
+	(void)state;
+	up();
+	data(20);
+	close_all();
+	char *whole = frames_story(&frames);
+	assert_non_null(rest_of(whole));
+	for (size_t i = 0; i < sizeof(splits) / sizeof(splits[0]); i++) {
+		write_split(paths, splits[i][0], splits[i][1]);
+		char *const order[] = {paths[1], paths[0], paths[0]};
+		char *story = story_of(order, 2, 0);
+		snprintf(expected, sizeof(expected), "%s, %s: ", paths[1], paths[0]);
+		assert_memory_equal(story, expected, strlen(expected));
+		assert_non_null(rest_of(story));
+		assert_string_equal(rest_of(story), rest_of(whole));
+		free(story);
+		story = story_of(order, 3, 0);
+		snprintf(expected, sizeof(expected), "%s and 2 other files: ", paths[1]);
+		assert_memory_equal(story, expected, strlen(expected));
+		free(story);
+		unlink(paths[0]);
+		story = story_of(order, 2, -1);
+		snprintf(expected, sizeof(expected), "cannot explain %s: No such file or directory",
+			 paths[0]);
+		assert_string_equal(story, expected);
+		free(story);
+		unlink(paths[1]);
+	}
+	free(whole);
+}
+
+/* The other one is told of to its end. */
+static void one_of_several_is_cut_short(void **state)
+{
+	char paths[2][32];
+	(void)state;
+	up();
+	data(20);
+	write_split(paths, 1000, 8);
+	assert_int_equal(truncate(paths[0], FILE_HEADER + RECORD_HEADER + 60), 0);
+	char *const order[] = {paths[0], paths[1]};
+	char *story = story_of(order, 2, 0), *at = strstr(story, "The file is cut short");
+	assert_non_null(at);
+	assert_non_null(strstr(at, paths[0]));
+	assert_null(strstr(at, paths[1]));
+	free(story);
+	unlink(paths[0]);
+	unlink(paths[1]);
+}
+
 static void no_capture(void **state)
 {
 	(void)state;
+	static char nowhere_path[] = "/nonexistent", root_path[] = "/";
+	char *nowhere = nowhere_path, *root = root_path;
 	struct why why;
 	assert_int_equal(read_file("this is no capture file", 23, &why), -1);
 	assert_string_equal(why.text, "cannot explain file: it is no capture: unknown file format");
-	assert_int_equal(explain_file("/nonexistent", stdout, NULL, &why), -1);
+	assert_int_equal(explain_files(&nowhere, 1, stdout, NULL, &why), -1);
 	assert_string_equal(why.text, "cannot explain /nonexistent: No such file or directory");
-	assert_int_equal(explain_file("/", stdout, NULL, &why), -1);
+	assert_int_equal(explain_files(&root, 1, stdout, NULL, &why), -1);
 	assert_non_null(strstr(why.text, "cannot explain /: "));
 	frames_clear(&frames);
 	frames_begin(&frames, 105);
@@ -1260,6 +1360,8 @@ int main(void)
 	    CASE(cut_short),
 	    CASE(cut_by_snaplen),
 	    CASE(other_frames),
+	    CASE(several_files_are_one_story),
+	    CASE(one_of_several_is_cut_short),
 	    CASE(no_capture),
 	    CASE(a_story_that_cannot_be_written),
 	    CASE(every_line_fits),

@@ -98,7 +98,7 @@ static void there_is_none(void **state)
 	(void)state;
 	keeper_capture_begin(&capture);
 	options.capture = NULL;
-	assert_int_equal(keeper_capture_check(&options, &why), 0);
+	assert_int_equal(keeper_capture_check(&capture, &options, &why), 0);
 	refused("there is none");
 }
 
@@ -108,7 +108,7 @@ static void what_cannot_be_made(void **state)
 	(void)state;
 	keeper_capture_begin(&capture);
 	options.capture = nowhere;
-	assert_int_equal(keeper_capture_check(&options, &why), -1);
+	assert_int_equal(keeper_capture_check(&capture, &options, &why), -1);
 	assert_string_equal(why.text, "capture file /nowhere/x.pcap: No such file or directory");
 	refused("capture file /nowhere/x.pcap: No such file or directory");
 }

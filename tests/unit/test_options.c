@@ -243,17 +243,23 @@ static void explain_stands_alone(void **state)
 {
 	(void)state;
 	assert_int_equal(PARSE("--explain", "a b.pcap"), OPTIONS_EXPLAIN);
-	assert_string_equal(options.explain, "a b.pcap");
+	assert_string_equal(options.explain[0], "a b.pcap");
 	assert_int_equal(PARSE("--explain=-"), OPTIONS_EXPLAIN);
-	assert_string_equal(options.explain, "-");
+	assert_string_equal(options.explain[0], "-");
 	assert_int_equal(PARSE("--explain=one", "--explain=two"), OPTIONS_EXPLAIN);
-	assert_string_equal(options.explain, "two");
+	assert_int_equal(options.explain_count, 2);
+	assert_string_equal(options.explain[1], "two");
+	assert_int_equal(PARSE("--explain", "x.1", "x", "--explain=y", "z"), OPTIONS_EXPLAIN);
+	assert_int_equal(options.explain_count, 4);
+	assert_string_equal(options.explain[0], "x.1");
+	assert_string_equal(options.explain[1], "x");
+	assert_string_equal(options.explain[3], "z");
 	assert_int_equal(PARSE("--explain=one", "-h"), OPTIONS_HELP);
 	assert_int_equal(PARSE("-v", "--explain=one"), OPTIONS_VERSION);
 	/* What the file says is of no interest, but nobody reads one. */
 	assert_int_equal(PARSE_WITH("nonsense", "--explain=one"), OPTIONS_EXPLAIN);
 	assert_int_equal(PARSE("-p", "1.1.1.1"), OPTIONS_RUN);
-	assert_null(options.explain);
+	assert_int_equal(options.explain_count, 0);
 }
 
 static void the_doctor_does_not_run(void **state)
@@ -395,7 +401,9 @@ static void bad_options_are_named(void **state)
 	BAD("--explain: -p cannot stand beside it", "--explain", "a", "--proxy", "1.1.1.1");
 	BAD("--explain: -c cannot stand beside it", "-c", "b", "--explain", "a", "-n");
 	BAD("--explain: --check cannot stand beside it", "--explain", "a", "--check");
-	BAD("unexpected word 'b'", "--explain", "a", "b");
+	BAD("unexpected word 'b'", "b", "--explain", "a");
+	BAD("--explain needs a value that is not empty", "--explain", "a", "");
+	BAD("--explain: -n cannot stand beside it", "--explain", "a", "b", "-n");
 	BAD("option -c needs a value", "-p", "1.1.1.1", "-c");
 }
 

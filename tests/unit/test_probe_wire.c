@@ -86,23 +86,6 @@ static void start_reply(void **state)
 	assert_int_equal(started.vendor[0], 'v');
 }
 
-static void codes_have_words(void **state)
-{
-	(void)state;
-	assert_string_equal(probe_wire_result_text(PPTP_START_REPLY, 4), "not authorized");
-	assert_string_equal(probe_wire_result_text(PPTP_OUTGOING_CALL_REPLY, 7), "not accepted");
-	assert_string_equal(probe_wire_result_text(PPTP_CALL_DISCONNECT_NOTIFY, 4), "on request");
-	for (unsigned code = 0; code <= 255; code++) {
-		assert_non_null(probe_wire_result_text(PPTP_START_REPLY, (uint8_t)code));
-		assert_non_null(probe_wire_result_text(PPTP_OUTGOING_CALL_REPLY, (uint8_t)code));
-		assert_non_null(probe_wire_result_text(PPTP_CALL_DISCONNECT_NOTIFY, (uint8_t)code));
-		assert_non_null(probe_wire_error_text((uint8_t)code));
-	}
-	assert_string_equal(probe_wire_result_text(PPTP_START_REPLY, 0), "unknown");
-	assert_string_equal(probe_wire_error_text(4), "no resource");
-	assert_string_equal(probe_wire_error_text(7), "unknown");
-}
-
 /* Behind the Result Code of a call's reply, at offset 16. */
 static void error_code(void **state)
 {
@@ -181,11 +164,15 @@ static void other_packets(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(start_request),   cmocka_unit_test(a_long_name_stays_in_its_field),
-	    cmocka_unit_test(echoes),	       cmocka_unit_test(call_request),
-	    cmocka_unit_test(start_reply),     cmocka_unit_test(codes_have_words),
-	    cmocka_unit_test(error_code),      cmocka_unit_test(configure_request),
-	    cmocka_unit_test(what_comes_back), cmocka_unit_test(acknowledgement_alone),
+	    cmocka_unit_test(start_request),
+	    cmocka_unit_test(a_long_name_stays_in_its_field),
+	    cmocka_unit_test(echoes),
+	    cmocka_unit_test(call_request),
+	    cmocka_unit_test(start_reply),
+	    cmocka_unit_test(error_code),
+	    cmocka_unit_test(configure_request),
+	    cmocka_unit_test(what_comes_back),
+	    cmocka_unit_test(acknowledgement_alone),
 	    cmocka_unit_test(other_packets),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -68,8 +68,26 @@ static void on_taken(void *arg, struct status_caller *caller, char *const *words
 	taken = status_ask_take(caller);
 }
 
-static const struct status_verb verbs[] = {
-    {"words", on_words}, {"much", on_much}, {"refused", on_refused}, {"taken", on_taken}, {0}};
+static struct status_caller *waits; /* for an answer that comes later */
+static unsigned asked, gone;
+
+static void on_gone(void *arg)
+{
+	assert_ptr_equal(arg, &gone);
+	gone++;
+}
+
+static void on_later(void *arg, struct status_caller *caller, char *const *words, size_t count)
+{
+	(void)arg, (void)words, (void)count;
+	asked++;
+	waits = caller;
+	status_ask_wait(caller, on_gone, &gone);
+}
+
+static const struct status_verb verbs[] = {{"words", on_words},	    {"much", on_much},
+					   {"refused", on_refused}, {"taken", on_taken},
+					   {"later", on_later},	    {0}};
 
 static int set_up(void **state)
 {
@@ -290,6 +308,60 @@ static void who_is_silent_is_let_go_of(void **state)
 	close(fd);
 }
 
+static int wait_for_later(void)
+{
+	int fd = call();
+	asked = gone = 0;
+	say(fd, "later\n");
+	while (asked == 0)
+		turn();
+	return fd;
+}
+
+static void an_answer_may_come_later(void **state)
+{
+	(void)state;
+	char got[64] = "";
+	struct evbuffer *answer = evbuffer_new();
+	int fd = wait_for_later();
+	say(fd, "later\nlater\n"); /* one request a connection */
+	for (int i = 0; i < 10; i++)
+		turn();
+	assert_int_equal(recv(fd, got, sizeof(got), MSG_DONTWAIT), -1);
+	evbuffer_add_printf(answer, "now\n");
+	status_ask_answer(waits, answer);
+	evbuffer_free(answer);
+	listen_to(fd, got, sizeof(got) - 1);
+	assert_string_equal(got, "OK 4\nnow\n");
+	assert_int_equal(asked, 1);
+	assert_int_equal(gone, 0);
+
+	memset(got, 0, sizeof(got));
+	fd = wait_for_later();
+	status_ask_refuse(waits, "never");
+	listen_to(fd, got, sizeof(got) - 1);
+	assert_string_equal(got, "never\n");
+	assert_int_equal(gone, 0);
+}
+
+static void who_waits_in_vain_is_let_go_of(void **state)
+{
+	(void)state;
+	char octet;
+	int fd = wait_for_later();
+	alarm(30);
+	while (recv(fd, &octet, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN)
+		event_base_loop(base, EVLOOP_ONCE);
+	alarm(0);
+	close(fd);
+	assert_int_equal(gone, 1);
+	fd = wait_for_later();
+	status_ask_close(ask);
+	ask = NULL;
+	assert_int_equal(gone, 1);
+	close(fd);
+}
+
 static void strangers_are_told_so(void **state)
 {
 	(void)state;
@@ -346,6 +418,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(more_than_a_turn_takes_are_all_heard, set_up,
 					    tear_down),
 	    cmocka_unit_test_setup_teardown(a_taken_connection_is_its_takers, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(an_answer_may_come_later, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(who_waits_in_vain_is_let_go_of, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(strangers_are_told_so, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(who_is_silent_is_let_go_of, set_up, tear_down),
 	};

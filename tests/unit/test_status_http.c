@@ -86,6 +86,7 @@ static int set_up(void **state)
 	struct why why;
 	(void)state;
 	later_ms = 0;
+	looks = 0;
 	calls = 3;
 	no_figures = false;
 	base = config.base = event_base_new();
@@ -122,7 +123,7 @@ static int ask(const char *request)
 
 static void turn(void)
 {
-	event_base_loop(base, EVLOOP_NONBLOCK);
+	event_base_loop(base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
 }
 
 /* Until the server ends the connection. */
@@ -472,7 +473,8 @@ static void who_does_not_take_his_answer_fills_no_memory(void **state)
 	int fds[STATUS_HTTP_CLIENTS];
 	int small = 4096, count;
 	(void)state;
-	calls = 20000; /* 10 MB an answer */
+	calls = 20000; /* 10 MB an answer, of which the system is to take little */
+	setsockopt(listener, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
 	/* However long it takes to make them. */
 	__real_clock_gettime(CLOCK_MONOTONIC, &stands);
 	for (count = 0; count < STATUS_HTTP_CLIENTS - 1; count++) {
@@ -494,6 +496,66 @@ static void who_does_not_take_his_answer_fills_no_memory(void **state)
 		turn();
 	say(GET("/healthz"));
 	assert_status("200 ");
+}
+
+/* A long answer is made in pieces, and others are answered meanwhile. */
+static void a_long_answer_keeps_nobody_waiting(void **state)
+{
+	(void)state;
+	calls = 20000;
+	int patient = ask(GET("/calls.json"));
+	for (int k = 0; looks == 0; k++) {
+		turn();
+		assert_true(k < 100);
+	}
+	say(GET("/healthz"));
+	assert_string_equal(body(), "ok\n");
+	assert_false(loopback_is(patient, POLLIN));
+	hear(patient);
+	assert_status("200 ");
+	assert_non_null(strstr(body(), "\"call\":\"20011:4213\""));
+	assert_string_equal(answer + answered - 3, "}}\n");
+	assert_int_equal(looks, 1);
+}
+
+static void who_leaves_a_long_answer_is_forgotten(void **state)
+{
+	(void)state;
+	calls = 20000;
+	/* In the midst; before the first word; the oldest gives way; he has no patience left. */
+	int fds[STATUS_HTTP_CLIENTS + 1];
+	for (int i = 0; i <= STATUS_HTTP_CLIENTS; i++) {
+		fds[i] = ask(GET("/calls.json"));
+		for (int k = 0; k < 3; k++)
+			turn();
+		later_ms += 5;
+	}
+	wait_for_end(fds[0]);
+	loopback_reset(fds[1]);
+	loopback_reset(fds[2]);
+	later_ms += STATUS_HTTP_PATIENCE_MS;
+	for (int i = 3; i <= STATUS_HTTP_CLIENTS; i++)
+		wait_for_end(fds[i]);
+	calls = 3;
+	uint64_t deadline = monotonic_ms() + LOOPBACK_DEADLINE_MS;
+	do {
+		say(GET("/calls.json"));
+		assert_true(monotonic_ms() < deadline);
+	} while (strncmp(answer, "HTTP/1.1 200 ", 13) != 0);
+}
+
+static void it_ends_while_an_answer_is_made(void **state)
+{
+	(void)state;
+	calls = 20000;
+	int first = ask(GET("/calls.json")), second = ask(GET("/calls.json"));
+	for (int k = 0; k < 10; k++)
+		turn();
+	assert_int_equal(looks, 1);
+	status_http_close(http);
+	http = NULL;
+	wait_for_end(first);
+	wait_for_end(second);
 }
 
 static void who_leaves_early_leaves_nothing(void **state)
@@ -579,6 +641,9 @@ int main(void)
 	    WITH(who_says_nothing_is_cut),
 	    WITH(the_oldest_gives_way),
 	    WITH(who_does_not_take_his_answer_fills_no_memory),
+	    WITH(a_long_answer_keeps_nobody_waiting),
+	    WITH(who_leaves_a_long_answer_is_forgotten),
+	    WITH(it_ends_while_an_answer_is_made),
 	    WITH(who_leaves_early_leaves_nothing),
 	    WITH(it_ends_with_connections_open),
 	    WITH(without_figures_it_says_so),

@@ -43,6 +43,25 @@ static char *written(writer *write)
 	return copy;
 }
 
+/* Those that come in pieces, whole. */
+static int all_calls(struct evbuffer *out, const struct snapshot *snapshot)
+{
+	size_t calls = 0;
+	do {
+		assert_int_equal(status_json_calls(out, snapshot, &calls), 0);
+	} while (calls < snapshot->call_count);
+	return 0;
+}
+
+static int all_figures(struct evbuffer *out, const struct snapshot *snapshot)
+{
+	size_t calls = 0;
+	do {
+		assert_int_equal(status_json_all(out, snapshot, &calls), 0);
+	} while (calls < snapshot->call_count);
+	return 0;
+}
+
 static void assert_written(writer *write, const char *expected)
 {
 	char *is = written(write);
@@ -73,11 +92,11 @@ static void calls_are_an_array(void **state)
 {
 	(void)state;
 	figures.call_count = 2;
-	assert_written(status_json_calls, "[" FIRST "," RESERVED "]");
+	assert_written(all_calls, "[" FIRST "," RESERVED "]");
 	figures.call_count = 1;
-	assert_written(status_json_calls, "[" FIRST "]");
+	assert_written(all_calls, "[" FIRST "]");
 	figures.call_count = 0;
-	assert_written(status_json_calls, "[]");
+	assert_written(all_calls, "[]");
 }
 
 static void pairs_have_their_state_and_last_error(void **state)
@@ -134,13 +153,13 @@ static void totals_have_every_reason(void **state)
 
 static void all_is_the_four_of_them(void **state)
 {
-	char *calls = written(status_json_calls), *pairs = written(status_json_pairs),
+	char *calls = written(all_calls), *pairs = written(status_json_pairs),
 	     *rules = written(status_json_rules), *totals = written(status_json_totals);
 	char *expected;
 	(void)state;
 	assert_true(asprintf(&expected, "{\"calls\":%s,\"pairs\":%s,\"rules\":%s,\"totals\":%s}",
 			     calls, pairs, rules, totals) > 0);
-	assert_written(status_json_all, expected);
+	assert_written(all_figures, expected);
 	free(expected);
 	free(calls);
 	free(pairs);

@@ -151,41 +151,6 @@ static void too_many_calls_are_cut(void **state)
 	assert_there("1,234 more calls are not shown here");
 }
 
-static void figures_are_cut_not_rounded(void **state)
-{
-	static const struct {
-		char *(*tell)(uint64_t, char *);
-		uint64_t number;
-		const char *told;
-	} rows[] = {
-	    {status_page_count, 0, "0"},
-	    {status_page_count, 999, "999"},
-	    {status_page_count, 1000, "1,000"},
-	    {status_page_count, UINT64_MAX, "18,446,744,073,709,551,615"},
-	    {status_page_octets, 0, "0 B"},
-	    {status_page_octets, 999, "999 B"},
-	    {status_page_octets, 1000, "1.00 kB"},
-	    {status_page_octets, 1999, "1.99 kB"},
-	    {status_page_octets, 99999, "99.9 kB"},
-	    {status_page_octets, 999999, "999 kB"},
-	    {status_page_octets, 1050000, "1.05 MB"},
-	    {status_page_octets, UINT64_MAX, "18.4 EB"},
-	    {status_page_time, 0, "0.0 s"},
-	    {status_page_time, 9999, "9.9 s"},
-	    {status_page_time, 10000, "10 s"},
-	    {status_page_time, 59999, "59 s"},
-	    {status_page_time, 60000, "1 min 00 s"},
-	    {status_page_time, 3599999, "59 min 59 s"},
-	    {status_page_time, 3600000, "1 h 00 min"},
-	    {status_page_time, 86399999, "23 h 59 min"},
-	    {status_page_time, 90061500, "1 d 01 h"},
-	};
-	char out[STATUS_PAGE_FIGURE];
-	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
-		assert_string_equal(rows[i].tell(rows[i].number, out), rows[i].told);
-}
-
 static void script_and_style_are_within(void **state)
 {
 	size_t length;
@@ -207,7 +172,6 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(nobodys_text_is_markup, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(nothing_is_said_to_be_nothing, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(too_many_calls_are_cut, set_up, tear_down),
-	    cmocka_unit_test(figures_are_cut_not_rounded),
 	    cmocka_unit_test(script_and_style_are_within),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,9 +5,11 @@
 
 #include "host/instance.h"
 
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -15,12 +17,27 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 static char name[64];
 static struct why why;
+
+/* By which the clock goes on when it is looked at. */
+static uint64_t each_look_ms;
+static uint64_t ahead_ms;
+
+int __real_clock_gettime(clockid_t clock, struct timespec *now);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
+{
+	int result = __real_clock_gettime(clock, now);
+	ahead_ms += each_look_ms;
+	now->tv_sec += (time_t)(ahead_ms / 1000);
+	return result;
+}
 
 static void serve(int listening, const char *says, size_t length)
 {
@@ -115,6 +132,42 @@ static void a_refusal(void **state)
 	assert_true(strlen(why.text) < 500);
 }
 
+/* Octet by octet for ever, or half of it and then nothing. */
+static void drip(int listening, bool for_ever)
+{
+	struct pollfd caller = {.fd = listening, .events = POLLIN};
+	poll(&caller, 1, -1);
+	int fd = accept(listening, NULL, NULL);
+	if (send(fd, "OK 1000000\n", 11, MSG_NOSIGNAL) != 11)
+		_exit(1);
+	while (for_ever && send(fd, "x", 1, MSG_NOSIGNAL) == 1)
+		poll(NULL, 0, 1);
+	char rest[64];
+	while (read(fd, rest, sizeof(rest)) > 0)
+		continue;
+	_exit(0);
+}
+
+/* The time for an answer is one for all of it. */
+static void who_drips_is_not_waited_for(void **state)
+{
+	(void)state;
+	for (int for_ever = 0; for_ever < 2; for_ever++) {
+		int listening = instance_open(name, &why);
+		alarm(20);
+		pid_t pid = fork();
+		if (pid == 0)
+			drip(listening, for_ever);
+		close(listening);
+		each_look_ms = for_ever ? 100 : 7500;
+		assert_null(status_query(name, "show calls\n", &why));
+		each_look_ms = 0;
+		assert_non_null(strstr(why.text, ": no answer in 15 s"));
+		assert_int_equal(waitpid(pid, NULL, 0), pid);
+		alarm(0);
+	}
+}
+
 static void nobody_is_there(void **state)
 {
 	(void)state;
@@ -133,9 +186,8 @@ static void nobody_is_there(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(a_whole_answer),
-	    cmocka_unit_test(an_answer_that_is_not_whole),
-	    cmocka_unit_test(a_refusal),
+	    cmocka_unit_test(a_whole_answer),  cmocka_unit_test(an_answer_that_is_not_whole),
+	    cmocka_unit_test(a_refusal),       cmocka_unit_test(who_drips_is_not_waited_for),
 	    cmocka_unit_test(nobody_is_there),
 	};
 	snprintf(name, sizeof(name), "@test_status_query.%ld", (long)getpid());
