@@ -24,16 +24,15 @@ import struct
 import time
 from contextlib import ExitStack
 
-from . import messages, tap
+from . import messages
 from .errors import LabTimeout
 from .messages import CCRQ, CDN, ECHO_RQ, ICCN, ICRP, ICRQ, OCRP, OCRQ, PORT, SCCRP, SCCRQ, Message, Packet, build
 from .netns import ip
-from .proc import wait_until
+from .proc import PATIENCE, wait_until
 from .proxy import Proxy
 from .real import keep_gre_open
 from .topo import DualHomed
 
-PATIENCE = 10.0 * tap.slowdown()
 IP_PKTINFO, IP_MTU_DISCOVER = 8, 10
 
 

@@ -14,7 +14,7 @@ import shlex
 from pathlib import Path
 
 from . import watch
-from .proc import Lines, Proc, wait_until
+from .proc import Lines, Proc, slowdown, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 # What it says, as regular expressions.
@@ -28,8 +28,8 @@ MALFORMED = r": closed: .*malformed"
 DROPPED = r": dropped "
 NO_GRE = r"warning: .*no GRE from (client|server) ([\d.]+) for 10 s"
 SANITIZED = re.compile(rb"__[amt]san_init\b")
-START = 15.0  # seconds to readiness: a sanitizer's build on a loaded machine is slow
-STOP = 10.0  # the program promises 3
+START = 15.0 * slowdown()  # seconds to readiness: a loaded machine is slow
+STOP = 10.0 * slowdown()  # the program promises 3
 
 
 def program():

@@ -19,6 +19,7 @@ import traceback
 
 from . import netns, proc, sanitizers
 from .errors import Skip
+from .proc import slowdown
 
 DEADLINE = 120
 GRACE = 30
@@ -27,10 +28,6 @@ SOURCES = 12  # of last lines that are shown for a failed case: enough to find o
 
 class _Overdue(BaseException):
     """Not an Exception: a test that catches those must not swallow its own deadline."""
-
-
-def slowdown():
-    return float(os.environ.get("PPTPPROXY_TEST_SLOWDOWN", "1"))
 
 
 def deadline(seconds):

@@ -69,7 +69,7 @@ def _beside(world, **bounds):
     with Bystander(world) as bystander:
         attack = Attack()
         yield attack
-        wait_until(lambda: not attack.lasts(1.5), 5, "enough to measure")
+        wait_until(lambda: not attack.lasts(1.5), what="enough to measure")
         _fared(attack, bystander, **bounds)
     for host in world.clients + world.servers:
         host.gre.empty()
@@ -282,7 +282,7 @@ def test_stalled_readers():
             assert watch.rss(world.proxy.pid) < before + watch.bound(8 * MIB)
             cpu = watch.cpu(world.proxy.pid)
             attack.began = time.monotonic()
-            wait_until(lambda: not attack.lasts(1), 5, "the clock")
+            wait_until(lambda: not attack.lasts(1), what="the clock")
             assert watch.cpu(world.proxy.pid) - cpu < 0.5 * tap.slowdown(), "spinning"
 
 
@@ -324,7 +324,7 @@ def test_calls_that_open_and_end_as_fast_as_they_can():
             tap.comment(f"{calls} calls, {lines} lines")
             # 200 of a source within 5 s, one that tells of the rest, and some of the start.
             assert lines < 201 * (seconds // 5 + 2), f"{lines} lines of {calls} calls"
-        world.log.wait(r"connections and calls of 10\.1\.0\.10: \d+ more lines like these in the last \d+ s", 10)
+        world.log.wait(r"connections and calls of 10\.1\.0\.10: \d+ more lines like these in the last \d+ s")
 
 
 def test_requests_that_nobody_answers():
@@ -433,7 +433,7 @@ def test_messages_of_chance():
                     _drain(session.server)
             for session in sessions:
                 session.close()
-            world.log.wait(CLOSED, 10, count=10)
+            world.log.wait(CLOSED, count=10)
 
 
 # ---- connections ----
@@ -482,7 +482,7 @@ def test_connections_that_a_server_accepted_stay():
         proc = _limited(world, 109)
         with _beside(world) as attack:
             up = [world.session() for _ in range(29)]
-            proc.wait_line(r"warning: new connections wait, at 30: ", 10)
+            proc.wait_line(r"warning: new connections wait, at 30: ")
             crowd = [world.dial() for _ in range(100)]
             attack.inputs = len(crowd)
             late = world.dial(client=1)
@@ -524,7 +524,7 @@ def test_connections_as_fast_as_they_come():
         assert lines < 201 * (seconds // 5 + 2), f"{lines} lines of {attack.inputs} connections"
         assert not world.server.dialled()
         assert watch.rss(world.proxy.pid) < before + watch.bound(4 * MIB)
-        world.log.wait(r"connections that asked for nothing: \d+ more lines like these in the last \d+ s", 10)
+        world.log.wait(r"connections that asked for nothing: \d+ more lines like these in the last \d+ s")
 
 
 # ---- limits ----
@@ -540,14 +540,14 @@ def test_so_many_connections_of_a_source():
             stream.expect_end()
             stream.close()
             attack.inputs += 1
-        world.log.wait(r"refused: limit: 5 connections of 10\.1\.0\.10 already \(--max-per-source\)", 10, count=50)
+        world.log.wait(r"refused: limit: 5 connections of 10\.1\.0\.10 already \(--max-per-source\)", count=50)
         for session in sessions:
             session.check()
         for _ in range(3):
             world.session(client=1)
         sessions[0].close()
         descriptors = watch.descriptors(world.proxy.pid)
-        wait_until(lambda: watch.descriptors(world.proxy.pid) < descriptors or _comes(world), 10, "room for one more")
+        wait_until(lambda: watch.descriptors(world.proxy.pid) < descriptors or _comes(world), what="room for one more")
 
 
 def _comes(world):
@@ -585,7 +585,7 @@ def test_so_many_new_connections_a_second():
         assert took > 1.8, f"30 connections within {took:.2f} s"
         assert refused > 0
         world.session(client=1)
-        world.log.wait(r"refused: rate: more than 10 new connections a second of 10\.1\.0\.10 \(--max-rate-per-source\)", 10)
+        world.log.wait(r"refused: rate: more than 10 new connections a second of 10\.1\.0\.10 \(--max-rate-per-source\)")
 
 
 def test_so_many_connections_in_all():

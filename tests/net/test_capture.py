@@ -207,7 +207,7 @@ def test_who_closes():
         session.client.close()
         session.server.expect_end()
         session.server.close()
-        world.log.wait("closed: client closed", 5)
+        world.log.wait("closed: client closed")
         end(world)
         capture = Capture(place / "x.pcap")
         capture.check()
@@ -227,7 +227,7 @@ def test_real_call():
                 call.hang_up()
             proxy.log.wait(r": closed: ", 15)
             proxy.stop()
-            lost = proxy.log.wait(ENDS, 5)[2]
+            lost = proxy.log.wait(ENDS)[2]
         capture = Capture(place / "x.pcap")
         assert lost == "0" and capture.whole()
         wrong = [line for line in capture.tshark("-Y", "_ws.malformed || tcp.analysis.flags || tcp.checksum.status == 0 "
@@ -516,7 +516,7 @@ def test_tap_of_a_client():
         assert capture.packets() == expected, (capture.packets(), expected)
         assert [m.type for m in capture.messages()][:4] == [SCCRQ, SCCRQ, SCCRP, SCCRP]
         assert lost == 0 and packets == sum(1 for _ in capture.records())
-        world.log.wait(rf"tap {world.clients[0].ip}: ends: {packets} packets, 0 lost", 5)
+        world.log.wait(rf"tap {world.clients[0].ip}: ends: {packets} packets, 0 lost")
 
 
 def test_tap_to_standard_output():
@@ -634,9 +634,9 @@ def test_bad_taps():
             taps = [stack.enter_context(Tap(world, "all", place / f"{i}.pcap")) for i in range(4)]
             assert "busy: there are 4 taps already" in say("--tap", "all", *file)
             taps[0].interrupt()
-            world.log.wait("tap all: ends", 5)
+            world.log.wait("tap all: ends")
             stack.enter_context(Tap(world, "all", place / "x.pcap"))
-        world.log.wait("tap all: ends", 5, count=5)
+        world.log.wait("tap all: ends", count=5)
         Path(place / "text").write_text("important\n")
         assert "no capture" in say("--tap", "all", "--capture", place / "text")
 

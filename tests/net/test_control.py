@@ -76,7 +76,7 @@ def test_log_tells_the_life_of_a_connection():
         session.server.expect_end()
         head = r"#\d+ 10\.1\.0\.10:%d -> 10\.2\.0\.10:1723" % session.client.local[1]
         for pattern in (CONNECTED, CALL_OPENED, CALL_ENDED, CLOSED):
-            world.log.wait(head + pattern, 10)
+            world.log.wait(head + pattern)
         assert world.lines(session.client, r"call opened: client ID 5 \(server sees 5\), server ID 7 \(client sees 7\)")
         end = world.lines(session.client, CALL_ENDED)
         assert len(end) == 1, end
@@ -506,7 +506,7 @@ def test_client_that_leaves_while_its_server_is_dialled():
         client.send(build(SCCRQ))
         number = world.number(client)
         client.close()
-        world.log.wait(rf"#{number} .*(?:{CLOSED})", 10)
+        world.log.wait(rf"#{number} .*(?:{CLOSED})")
 
 
 def test_handshake_deadline():
@@ -541,7 +541,7 @@ def test_handshake_deadline_while_a_command_hangs():
     command = "/bin/sh -c 'exec sleep 1000'"  # the client's address becomes its $0
     with World([*HANDSHAKE, "-x", command, "--acl-timeout", "100"]) as world:
         _put_out(world, "the access command")
-        wait_until(lambda: not watch.commands(world.proxy.pid), 10, "the command to be ended and reaped")
+        wait_until(lambda: not watch.commands(world.proxy.pid), what="the command to be ended and reaped")
         assert not world.server.dialled()
 
 
@@ -551,7 +551,7 @@ def test_handshake_deadline_while_the_server_is_silent():
         world.net.server.run(["ip", "route", "add", "blackhole", "10.2.0.1/32"])
         before = watch.descriptors(world.proxy.worker)
         _put_out(world, "the server")
-        wait_until(lambda: watch.descriptors(world.proxy.worker) == before, 10, "its descriptors to be closed")
+        wait_until(lambda: watch.descriptors(world.proxy.worker) == before, what="its descriptors to be closed")
 
 
 def test_handshake_deadline_while_a_name_is_looked_up():
@@ -565,7 +565,7 @@ def test_handshake_deadline_while_a_name_is_looked_up():
         assert len(dns.asked) > asked
         dns.names["vpn.example.test"] = ["10.2.0.10"]
         asked, dns.silent = len(dns.asked), False
-        wait_until(lambda: len(dns.asked) > asked, 10, "one more try, whose answer nobody waits for")
+        wait_until(lambda: len(dns.asked) > asked, what="one more try, whose answer nobody waits for")
         world.session().check()
 
 
@@ -632,7 +632,7 @@ def test_many_connections_keep_apart():
             session.client.close()
         for session in sessions:
             session.server.expect_end(how="EOF")
-        wait_until(lambda: len(world.log.matching(CLOSED)) == 200, 10, "200 lines about closed connections")
+        wait_until(lambda: len(world.log.matching(CLOSED)) == 200, what="200 lines about closed connections")
 
 
 if __name__ == "__main__":

@@ -262,7 +262,7 @@ def test_losses():
         call.expect_up(b"1", seq=1)
         w.server.gre.until(b"%d" % numbers[-1])
         w.client.gre.until(b"151")
-        wait_until(lambda: not w.client.gre.empty(), 5, "nothing")
+        wait_until(lambda: not w.client.gre.empty(), what="nothing")
         story = w.story()
         assert story.way("1.1", "client") == (380, sum(len(b"%d" % n) for n in numbers), 20, 0, 0)
         assert story.way("2.1", "server")[2:] == (0, 19, 2), story.lines

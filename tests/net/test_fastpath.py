@@ -168,7 +168,7 @@ def total_carried(world):
         for stream in host.streams:
             stream.close()
     world.proxy.stop()
-    return int(world.log.wait(r"GRE packets carried by the fast path: (\d+)", 5)[1])
+    return int(world.log.wait(r"GRE packets carried by the fast path: (\d+)")[1])
 
 
 # ---- the golden table ----
@@ -282,7 +282,7 @@ def golden_table(mode):
 def packets_are_carried(mode):
     "packets of an established call pass by the host both ways, and are counted with those that did not"
     with fast_world(mode) as world:
-        world.log.wait(ON_BOTH.format(mode), 5)
+        world.log.wait(ON_BOTH.format(mode))
         taps = Taps(world)
         call = world.session().call(5, 7)
         sent = 0
@@ -330,13 +330,13 @@ def calls_of_all_sorts(mode):
 def dump_is_whole(mode):
     "with -e calls stay on the raw way, so that the dump has every packet"
     with fast_world(mode, ["-e"]) as world:
-        world.log.wait("no fast path: with -e", 5)
+        world.log.wait("no fast path: with -e")
         assert not attached(world.net.firewall, "inside")
         call = world.session().call(5, 7)
         for i in range(50):
             call.check(b"dumped %d" % i)
-        world.log.wait(r"GRE in, ", 5, count=100)
-        world.log.wait(r"GRE out, ", 5, count=100)
+        world.log.wait(r"GRE in, ", count=100)
+        world.log.wait(r"GRE out, ", count=100)
 
 
 @both_modes
@@ -351,7 +351,7 @@ def silence_is_not_told_of_carried_calls(mode):
         number = world.number(silent.session.client)
         for side in ("client", "server"):
             world.log.wait(rf"#{number} .*no GRE from {side}", 20)
-        world.log.wait(NO_GRE, 5, count=2)
+        world.log.wait(NO_GRE, count=2)
         world.session()
         assert len(world.log.matching("no GRE from")) == 2
 
@@ -382,7 +382,7 @@ def captured_calls_leave(mode):
             wait_both_carried(call)
             conf.write_text(f"max-calls 99\ncapture {file}\n")
             turmoil.reload(world.proxy)
-            world.log.wait("warning: capture .*: all calls stay off the fast path meanwhile", 5)
+            world.log.wait("warning: capture .*: all calls stay off the fast path meanwhile")
             for _ in range(50):
                 assert not carried(taps, call, lambda: both(call))
             late = world.session().call(6, 8)
@@ -390,7 +390,7 @@ def captured_calls_leave(mode):
                 assert not carried(taps, late, late.check)
             conf.write_text("max-calls 99\n")
             turmoil.reload(world.proxy)
-            world.log.wait("capture .*: ends: ", 5)
+            world.log.wait("capture .*: ends: ")
             wait_carried(taps, late)
             wait_both_carried(call)
             packets = Capture(file).packets()
@@ -465,7 +465,7 @@ def test_bpf_and_net_admin_suffice():
         proc = world.net.firewall.popen(argv, name="pptpproxy")
         world.log = proc.log
         proc.wait_line("ready: ", 15)
-        proc.wait_line(ON_BOTH.format("native"), 5)
+        proc.wait_line(ON_BOTH.format("native"))
         call_carried(world, Taps(world))
         for stream in world.client.streams + world.server.streams:
             stream.close()
@@ -545,8 +545,8 @@ def others_programs_are_left_alone(mode):
     "an XDP program that is there already stays, which is said; calls through it go the raw way"
     with fast_world(mode, prepare=lambda world: occupy(world.net.firewall, "inside")) as world:
         there = attached(world.net.firewall, "inside")
-        world.log.wait("fast path: inside: an XDP program is there already, and left alone; its packets stay on the raw", 5)
-        world.log.wait(rf"fast path: {'native' if mode == 'auto' else mode} XDP on outside$", 5)
+        world.log.wait("fast path: inside: an XDP program is there already, and left alone; its packets stay on the raw")
+        world.log.wait(rf"fast path: {'native' if mode == 'auto' else mode} XDP on outside$")
         taps = Taps(world)
         call = world.session().call(5, 7)
         for i in range(20):
@@ -578,7 +578,7 @@ def nothing_stays_attached(mode):
                 proxy.stop()
             else:
                 proxy.kill()
-            wait_until(lambda: not attached(firewall, "inside") and not attached(firewall, "outside"), 5, "detaching")
+            wait_until(lambda: not attached(firewall, "inside") and not attached(firewall, "outside"), what="detaching")
             before = taps.count()
             world.client.gre.send(world.net.inside, call.client_sees, b"to the host", 1)
             wait_until(lambda: taps.count() > before, PATIENCE, "the host to see the packet")
@@ -1093,7 +1093,7 @@ def real_peers(mode):
         call.hang_up()
         sent = proxy.log.wait(rf"{CALL_ENDED}.*client sent (\d+) packets.*server sent (\d+) packets")
         proxy.stop()
-        total = int(proxy.log.wait(r"carried by the fast path: (\d+)", 5)[1])
+        total = int(proxy.log.wait(r"carried by the fast path: (\d+)")[1])
         tap.comment(f"{total} of {int(sent[1]) + int(sent[2])} packets carried, {seen} seen by the host meanwhile")
         assert total > 0.9 * (int(sent[1]) + int(sent[2]))
 

@@ -200,7 +200,7 @@ def test_plain_gre_never_wakes_the_proxy():
         call.check()
         world.clients[0].streams[0].close()
         world.proxy.stop()
-        world.log.wait(r"GRE packets: 2 received, 2 sent", 5)
+        world.log.wait(r"GRE packets: 2 received, 2 sent")
 
 
 def test_strangers_packets_are_dropped():
@@ -401,7 +401,7 @@ def test_silence_is_told_once():
         half.up()
         half.expect_up()
         both.check()
-        world.log.wait("call opened", 10, count=4)
+        world.log.wait("call opened", count=4)
         world.log.wait(NO_GRE, 20, count=3)
         last = world.session()  # the log goes on
         world.wait_line(last.client, "connected")

@@ -75,12 +75,12 @@ def test_everything_arrives_before_the_end_of_a_stalled_connection():
             leg = tcp.leg(world.net.firewall, session.client)
             return leg and leg.state == tcp.CLOSE_WAIT and leg.receive_queue
 
-        wait_until(knows_of_the_end, 10, "the client's end behind what the server does not read")
+        wait_until(knows_of_the_end, what="the client's end behind what the server does not read")
         # Longer than any patience with peers that do not close: a later one of those has been given up meanwhile.
         descriptors = watch.descriptors(world.proxy.worker)
         bystander.client.close()
         bystander.server.expect_end(how="EOF")
-        wait_until(lambda: watch.descriptors(world.proxy.worker) <= descriptors - 2, 10, "the bystander to be given up")
+        wait_until(lambda: watch.descriptors(world.proxy.worker) <= descriptors - 2, what="the bystander to be given up")
         for _ in range(count):
             session.server.expect_octets(octets)
         session.server.expect_end(how="EOF")
@@ -147,7 +147,7 @@ def test_one_sided_end_of_a_stalled_connection():
         session.client.expect_end()
         world.wait_line(session.client, CLOSED)
         session.client.close()
-        wait_until(lambda: watch.descriptors(world.proxy.worker) == before, 10, "its descriptors to be closed")
+        wait_until(lambda: watch.descriptors(world.proxy.worker) == before, what="its descriptors to be closed")
 
 
 # ---- descriptors ----
@@ -168,7 +168,7 @@ def test_exhausted_descriptors():
         session = world.session(client=1)
         call = session.call(5, 7)
         crowd = [world.dial() for _ in range(300)]
-        proc.wait_line(r": (put out for a newcomer: |refused: limit: no room)", 10)
+        proc.wait_line(r": (put out for a newcomer: |refused: limit: no room)")
         assert watch.descriptors(watch.worker(proc.pid)) <= 120
         call.check()
         session.check()
@@ -256,7 +256,7 @@ def test_descriptors_run_out_of_a_sudden():
             crowd = [world.dial() for _ in range(5)]
             for stream in crowd:
                 stream.send(build(SCCRQ))
-            world.log.wait(r"Too many open files", 10, after=mark)
+            world.log.wait(r"Too many open files", after=mark)
             call.check()
             session.check()
             assert _cpu_over(pid, 0.7) < 0.2, "spinning"
@@ -370,7 +370,7 @@ def test_flood_of_silent_connections():
             stream.expect_end()
             stream.close()
         session.close()
-        wait_until(lambda: watch.descriptors(world.proxy.worker) <= before, 10, "their descriptors to be closed")
+        wait_until(lambda: watch.descriptors(world.proxy.worker) <= before, what="their descriptors to be closed")
 
 
 def test_flood_of_messages():
@@ -406,7 +406,7 @@ def test_junk_of_every_kind():
                 pass
             stream.reset() if i % 2 else stream.close()
         session.check()
-        wait_until(lambda: watch.descriptors(world.proxy.worker) == before, 10, "their descriptors to be closed")
+        wait_until(lambda: watch.descriptors(world.proxy.worker) == before, what="their descriptors to be closed")
 
 
 def _send_odd_octets(world):
@@ -500,7 +500,7 @@ def test_ten_thousand_connections_leak_nothing():
         descriptors, threads = watch.descriptors(pid), watch.threads(pid)
 
         def settle():
-            wait_until(lambda: watch.descriptors(pid) == descriptors, 10, "the descriptors to be closed")
+            wait_until(lambda: watch.descriptors(pid) == descriptors, what="the descriptors to be closed")
             assert watch.threads(pid) == threads
 
         for i in range(1500):
@@ -533,14 +533,14 @@ def test_ten_thousand_connections_leak_nothing():
         last.call(5, 7).check()
         assert watch.descriptors(pid) == descriptors + 2, "a connection has two"
         opened = 750 + 2000 + 1
-        wait_until(lambda: len(world.log.matching(CALL_OPENED)) >= opened, 10, "the last call's line")
+        wait_until(lambda: len(world.log.matching(CALL_OPENED)) >= opened, what="the last call's line")
         assert len(world.log.matching(CALL_OPENED)) == opened
         assert not world.log.matching(r"lines? (was|were) lost")
         # Before the end of the program, which ends what was held too long.
-        wait_until(lambda: len(world.log.matching(ENDED)) >= opened - 1, 10, "all calls but one to end")
+        wait_until(lambda: len(world.log.matching(ENDED)) >= opened - 1, what="all calls but one to end")
         assert len(world.log.matching(ENDED)) == opened - 1
         world.proxy.stop()
-        held = int(world.log.wait(r"table of calls: 0 calls, (\d+) call IDs in quarantine", 5)[1])
+        held = int(world.log.wait(r"table of calls: 0 calls, (\d+) call IDs in quarantine")[1])
         young = time.monotonic() - 30 - 2 * tap.slowdown()  # the log's lines come a little late
         ended = [at for line, at in zip(world.log.all(), world.log.times) if at > young and ENDED in line]
         assert held <= 2 * len(ended), f"{held} IDs rest, {len(ended)} calls ended of late"

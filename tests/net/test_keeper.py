@@ -43,7 +43,7 @@ def test_killed_worker_is_replaced():
         session, other, idle = world.session(), world.session(client=1), world.session()
         calls = [session.call(5, 7), session.call_back(6, 8), session.incoming(9, 10)]
         others = [other.call(5, 7)]
-        world.log.wait(CALL_OPENED, 10, count=4)  # lines that a worker has not written yet die with it
+        world.log.wait(CALL_OPENED, count=4)  # lines that a worker has not written yet die with it
         for number in range(3):
             death = turmoil.kill(world.proxy)
             assert death.told() == "signal 9 (Killed)"
@@ -62,7 +62,7 @@ def test_killed_worker_is_replaced():
         fresh.call(5, 7).check(b"fresh")
         calls[0].clear()
         others[0].clear()
-        world.log.wait(CALL_ENDED + ": client ID 5, server ID 7: ", 10, count=2)
+        world.log.wait(CALL_ENDED + ": client ID 5, server ID 7: ", count=2)
         session.check()
 
 
@@ -131,7 +131,7 @@ def test_held_packets_over_a_death():
         server_sees = session.server.expect(OCRQ).call_id
         for number in range(3):
             world.server.gre.send(world.net.outside, server_sees, b"early %d" % number, seq=number)
-        world.log.wait("GRE in, 10.2.0.10 -> 10.2.0.1", 10, count=3)
+        world.log.wait("GRE in, 10.2.0.10 -> 10.2.0.1", count=3)
         death = turmoil.kill(world.proxy)
         session.server.send(build(OCRP, call_id=7, peer_id=server_sees))
         client_sees = session.client.expect(OCRP, peer_id=5).call_id
@@ -178,7 +178,7 @@ def test_ends_that_came_without_a_worker():
         clears.client.expect(CDN, call_id=calls[1].client_sees)
         calls[2].check()
         stays.check()
-        world.log.wait(CALL_ENDED, 10, count=2)
+        world.log.wait(CALL_ENDED, count=2)
 
 
 def test_workers_that_die_in_a_row():
@@ -204,9 +204,9 @@ def test_worker_that_dies_before_it_is_ready():
         call = session.call(5, 7)
         with KeptMemory(world.proxy).of_version(99) as version:
             death = turmoil.kill(world.proxy)
-            world.log.wait(rf"kept memory: of version 99, not {version}", 10, count=3)
+            world.log.wait(rf"kept memory: of version 99, not {version}", count=3)
             assert time.monotonic() - death.at > 1.9, "three tries took less than two seconds"
-            world.log.wait(r"worker \d+ died: exit status 1", 10, count=2)
+            world.log.wait(r"worker \d+ died: exit status 1", count=2)
             call.up(b"meanwhile")
         death.over()
         call.expect_up(b"meanwhile")
@@ -221,7 +221,7 @@ def test_worker_that_cannot_be_started():
         limit = ["prlimit", "--pid", str(world.proxy.pid)]
         world.net.firewall.run([*limit, "--nofile=8:"])
         death = turmoil.kill(world.proxy)
-        world.log.wait(r"cannot start a worker: Too many open files|cannot be told what to do: Too many", 10, count=2)
+        world.log.wait(r"cannot start a worker: Too many open files|cannot be told what to do: Too many", count=2)
         world.net.firewall.run([*limit, f"--nofile={1 << 14}:"])
         death.over()
         _talk(session, [call])
@@ -276,14 +276,14 @@ def test_death_in_the_background():
             daemon.ready()
             session = world.session()
             call = session.call(5, 7)
-            worker = wait_until(lambda: watch.worker(daemon.pid), 10, "a worker")
+            worker = wait_until(lambda: watch.worker(daemon.pid), what="a worker")
             os.kill(worker, signal.SIGKILL)
-            daemon.room.syslog.wait(turmoil.DIED.format(worker), 10)
-            daemon.room.syslog.wait(turmoil.GOES_ON, 10)
+            daemon.room.syslog.wait(turmoil.DIED.format(worker))
+            daemon.room.syslog.wait(turmoil.GOES_ON)
             _talk(session, [call])
             installed.replace(installed.octets)
             os.kill(daemon.pid, signal.SIGUSR2)
-            daemon.room.syslog.wait(turmoil.UPGRADED, 10)
+            daemon.room.syslog.wait(turmoil.UPGRADED)
             _talk(session, [call])
             assert int(daemon.pid_file.read_text()) == daemon.pid and installed.runs_as(daemon.pid)
             for pid in (daemon.pid, watch.worker(daemon.pid)):
@@ -313,11 +313,11 @@ class SlowTrial:
 
     def begin(self):
         self.proxy.proc.signal(signal.SIGUSR2)
-        wait_until(lambda: watch.commands(self.proxy.pid), 10, "the new file to be tried")
+        wait_until(lambda: watch.commands(self.proxy.pid), what="the new file to be tried")
 
     def answer(self):
         self.gate.touch()
-        wait_until(lambda: not watch.commands(self.proxy.pid), 10, "the trial to be over")
+        wait_until(lambda: not watch.commands(self.proxy.pid), what="the trial to be over")
 
 
 class Upgradable(World):
@@ -431,13 +431,13 @@ def test_upgrade_to_what_does_not_answer():
             world.installed.replace(b"#!/bin/sh\n" + script)
             mark = world.log.mark()
             world.proxy.proc.signal(signal.SIGUSR2)
-            wait_until(lambda: watch.commands(world.proxy.pid), 10, "the new file to be tried")
+            wait_until(lambda: watch.commands(world.proxy.pid), what="the new file to be tried")
             death = turmoil.kill(world.proxy)
             death.told()
             calls[0].check(b"meanwhile")
             death.over()
             world.log.wait(turmoil.NOT_UPGRADED + ".*no answer in 10 s", 20 * tap.slowdown(), after=mark)
-            wait_until(lambda: not watch.commands(world.proxy.pid), 10, "what was tried to be gone")
+            wait_until(lambda: not watch.commands(world.proxy.pid), what="what was tried to be gone")
             _talk(calls[0].session, calls)
 
 
@@ -475,7 +475,7 @@ def test_upgrades_at_once():
                 session.check()
                 return not watch.commands(world.proxy.pid) and watch.worker(world.proxy.pid)
 
-            wait_until(quiet, 10, "upgrades to be over")
+            wait_until(quiet, what="upgrades to be over")
             _talk(session, [call], round_)
             assert world.installed.runs_as(world.proxy.pid)
 
@@ -528,7 +528,7 @@ class Configured(World):
             found.extend(number for number, server in enumerate(self.servers) if server.dialled())
             return found
 
-        wait_until(arrived, 10, "the connection to be served or refused")
+        wait_until(arrived, what="the connection to be served or refused")
         stream.close()
         return found[0]
 
@@ -578,7 +578,7 @@ def _refuses(world, port):
         except ConnectionRefusedError:
             return True
 
-    wait_until(refused, 5, f"port {port} to be refused")
+    wait_until(refused, what=f"port {port} to be refused")
 
 
 def test_refused_reload_lets_go_of_its_sockets():
@@ -610,7 +610,7 @@ def test_reload_rules():
             world.reload(*rules)
             assert (world.knock(), world.knock(client=1)) == expected, rules
             _talk(session, [call])
-        world.log.wait(REFUSED, 10)
+        world.log.wait(REFUSED)
 
 
 def test_reload_commands():
@@ -623,7 +623,7 @@ def test_reload_commands():
         world.reload(f"acl-cmd sh -c 'while ! [ -e {gate} ]; do sleep 0.05; done'")
         stream = world.dial()
         stream.send(build(SCCRQ))
-        wait_until(lambda: watch.commands(world.proxy.pid), 10, "the command to run")
+        wait_until(lambda: watch.commands(world.proxy.pid), what="the command to run")
         world.reload("acl-cmd false")
         assert world.knock(client=1) is None
         gate.touch()
@@ -646,29 +646,29 @@ def test_reload_log():
         call = session.call(5, 7)
         os.rename(one, old)
         proxy.proc.signal(signal.SIGHUP)
-        wait_until(lambda: one.exists() and "new configuration" in one.read_text(), 10, "the new log")
+        wait_until(lambda: one.exists() and "new configuration" in one.read_text(), what="the new log")
         assert "new configuration" not in old.read_text()
         world.write(f"log {two}")
         proxy.proc.signal(signal.SIGHUP)
-        wait_until(lambda: two.exists() and "new configuration" in two.read_text(), 10, "the other log")
+        wait_until(lambda: two.exists() and "new configuration" in two.read_text(), what="the other log")
         worker = proxy.worker
         os.kill(worker, signal.SIGKILL)
-        wait_until(lambda: re.search(turmoil.GOES_ON, two.read_text()), 10, "the next worker's line")
+        wait_until(lambda: re.search(turmoil.GOES_ON, two.read_text()), what="the next worker's line")
         call.clear()
-        wait_until(lambda: "call ended" in two.read_text(), 10, "the worker's line")
+        wait_until(lambda: "call ended" in two.read_text(), what="the worker's line")
         assert f"worker {worker} died" in two.read_text() and "call ended" not in one.read_text()
         session.check()
         assert "from client" not in two.read_text()
         world.write(f"log {two}", "debug")
         proxy.proc.signal(signal.SIGHUP)
         session.check()
-        wait_until(lambda: session.check() or "Echo-Request from client" in two.read_text(), 10, "a line of debug")
+        wait_until(lambda: session.check() or "Echo-Request from client" in two.read_text(), what="a line of debug")
         log = world.directory / "no" / "log"
         world.write(f"log {log}")
         proxy.proc.signal(signal.SIGHUP)
-        wait_until(lambda: str(log) in two.read_text(), 10, "a line about the log that cannot be opened")
+        wait_until(lambda: str(log) in two.read_text(), what="a line about the log that cannot be opened")
         session.close()
-        wait_until(lambda: two.read_text().count(": closed: client closed") == 1, 10, "a line in the old log")
+        wait_until(lambda: two.read_text().count(": closed: client closed") == 1, what="a line in the old log")
 
 
 def test_reload_of_a_broken_file():
@@ -720,7 +720,7 @@ def test_reload_without_a_file():
         call = session.call(5, 7)
         mark = world.log.mark()
         world.proxy.proc.signal(signal.SIGHUP)
-        world.log.wait("SIGHUP: ", 10, after=mark)
+        world.log.wait("SIGHUP: ", after=mark)
         turmoil.kill(world.proxy).over()
         assert not world.log.matching("new configuration")
         _talk(session, [call])
@@ -745,9 +745,9 @@ def test_reload_and_death():
                 death = turmoil.kill(world.proxy)
                 world.proxy.proc.signal(signal.SIGHUP)
             death.over()
-            world.log.wait(turmoil.CHANGED, 10, after=mark)
+            world.log.wait(turmoil.CHANGED, after=mark)
             expected = (0, None) if rule == 10 else (None, 0)
-            wait_until(lambda: (world.knock(), world.knock(client=1)) == expected, 10, "the new rules")
+            wait_until(lambda: (world.knock(), world.knock(client=1)) == expected, what="the new rules")
             _talk(session, [call])
 
 
@@ -763,9 +763,9 @@ def test_reload_and_upgrade():
             mark = world.log.mark()
             way()
             world.log.wait(upgraded, 15, after=mark)
-            world.log.wait(turmoil.CHANGED, 10, after=mark)
+            world.log.wait(turmoil.CHANGED, after=mark)
             expected = (0, None) if rule == 10 else (None, 0)
-            wait_until(lambda: (world.knock(), world.knock(client=1)) == expected, 10, "the new rules")
+            wait_until(lambda: (world.knock(), world.knock(client=1)) == expected, what="the new rules")
             _talk(session, [call])
 
         def reload_in_the_trial():
@@ -861,7 +861,7 @@ def test_sigterm_in_an_upgrade():
                 if when != "tried":
                     trial.answer()
                 if when == "over":
-                    proxy.log.wait(turmoil.UPGRADED, 10)
+                    proxy.log.wait(turmoil.UPGRADED)
 
             client, server = _ends(world, disturb)
             assert client and server, f"{when}: the ends were not told"
@@ -934,7 +934,7 @@ def test_commands_have_no_rights():
             fds = (directory / "out.fd").read_text().split()
             assert set(fds) <= {"0", "1", "2", "3"}, f"{fds}: 3 is the listing's own"
             turmoil.kill(world.proxy)
-            world.log.wait(turmoil.GOES_ON, 10)
+            world.log.wait(turmoil.GOES_ON)
             world.session().check()
 
 
@@ -971,10 +971,10 @@ def test_without_root():
         call = session.call(5, 7)
         _has_no_rights(watch.worker(proc.pid), *_ids("nobody"), bounding=False)
         os.kill(watch.worker(proc.pid), signal.SIGKILL)
-        proc.wait_line(turmoil.GOES_ON, 10)
+        proc.wait_line(turmoil.GOES_ON)
         _talk(session, [call])
         proc.signal(signal.SIGUSR2)
-        proc.wait_line(turmoil.UPGRADED, 10)
+        proc.wait_line(turmoil.UPGRADED)
         _talk(session, [call])
         _has_no_rights(watch.worker(proc.pid), *_ids("nobody"), bounding=False)
         session.close()

@@ -224,7 +224,7 @@ def test_life():
         conf = "proxy vpn.example.com\nacl-cmd /etc/pptpproxy/allow\nlog /var/log/pptpproxy/pptpproxy.log\n"
         service = Service(lab, machine, conf)
         user = machine.run(["id", "-u", "pptpproxy"]).stdout.strip()
-        worker = wait_until(lambda: watch.worker(service.proc.pid), 10, "a worker")
+        worker = wait_until(lambda: watch.worker(service.proc.pid), what="a worker")
         assert status(worker, "Uid").split() == [user] * 4
         call = lab.call(lab.net.workstation, "192.0.2.1", 10)
         lab.enter(Call(lab.net.traveller, "203.0.113.1", name="stranger's call")).wait_gone(30)
@@ -239,7 +239,7 @@ def test_life():
         assert service.reload()["STATUS"] == "2 pairs"
 
         machine.run(["logrotate", "--force", "/etc/logrotate.d/pptpproxy"])
-        wait_until(lambda: machine.exists(log) and "SIGHUP" in machine.read(log), 10, "a new log file")
+        wait_until(lambda: machine.exists(log) and "SIGHUP" in machine.read(log), what="a new log file")
         assert machine.exists(f"{log}.1")
 
         mark = service.supervisor.mark()

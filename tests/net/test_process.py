@@ -141,7 +141,7 @@ def test_help_and_version():
 def test_conflicting_pairs_are_ignored():
     "a pair whose listen address conflicts with an earlier one's is ignored with a warning; the earlier one works"
     with World(servers=2, pairs=[SERVER, "10.2.0.11", "10.1.0.1,10.2.0.11", "0.0.0.0:1800,10.2.0.11"]) as world:
-        world.log.wait("warning: .*ignored", 10, count=2)  # the worker's; its line of readiness is the keeper's
+        world.log.wait("warning: .*ignored", count=2)  # the worker's; its line of readiness is the keeper's
         ignored = world.log.matching("warning: .*ignored")
         assert len(ignored) == 2, ignored
         assert "10.2.0.11" in ignored[0] and "10.1.0.1" in ignored[1]
@@ -346,14 +346,14 @@ def test_background():
             assert os.stat(f"/proc/{daemon.pid}/fd/{fd}").st_rdev == os.stat("/dev/null").st_rdev
         fields = watch.stat(daemon.pid)
         assert int(fields[3]) != daemon.pid and fields[4] == "0", "it has a terminal, or can get one"
-        daemon.room.syslog.wait(r"^<30>.*pptpproxy.*ready: ", 5)  # facility daemon, informational
-        daemon.room.syslog.wait(r"^<28>.*pptpproxy.*any source", 5)  # a warning
-        daemon.room.syslog.wait(r"pptpproxy.*call opened", 5)
+        daemon.room.syslog.wait(r"^<30>.*pptpproxy.*ready: ")  # facility daemon, informational
+        daemon.room.syslog.wait(r"^<28>.*pptpproxy.*any source")  # a warning
+        daemon.room.syslog.wait(r"pptpproxy.*call opened")
         assert not re.search(STAMP, daemon.room.syslog.text()), "time stamps in front of syslog's own"
         session.close()
         daemon.end()
         assert not daemon.pid_file.exists()
-        daemon.room.syslog.wait("stopped", 5)
+        daemon.room.syslog.wait("stopped")
 
 
 def test_background_is_ready_at_once():
@@ -382,7 +382,7 @@ def test_background_logs_to_a_file():
     with World(proxy=False) as world, Directory() as directory:
         with Daemon(world, "-l", directory / "log") as daemon:
             daemon.ready()
-            wait_until(lambda: re.search(READY, (directory / "log").read_text()), 10, "a line in the log")
+            wait_until(lambda: re.search(READY, (directory / "log").read_text()), what="a line in the log")
             daemon.end()
             assert not daemon.room.syslog.all()
 
@@ -427,7 +427,7 @@ def test_control_path():
         dead = Proxy(world.net.firewall, words)
         worker = dead.worker
         dead.kill()
-        wait_until(lambda: watch.gone(worker), 10, "its worker, which has the socket as well, to follow it")
+        wait_until(lambda: watch.gone(worker), what="its worker, which has the socket as well, to follow it")
         assert path.exists()
         with Proxy(world.net.firewall, words):
             assert path.is_socket()
@@ -443,7 +443,7 @@ def test_many_callers_of_the_control_socket():
                 with world.net.firewall:
                     caller = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
                 callers.append(caller)
-                wait_until(lambda: _connects(caller), 10, f"caller {len(callers)} to be taken")
+                wait_until(lambda: _connects(caller), what=f"caller {len(callers)} to be taken")
             _fails(world.net.firewall, ["-n", "-p", f"0.0.0.0:1800,{SERVER}"], f"pid {world.proxy.pid} ", "running")
             for caller in callers:
                 caller.settimeout(20 * tap.slowdown())
@@ -610,18 +610,18 @@ def test_sighup_reopens_the_log():
         world.session()
         os.rename(log, old)
         world.proxy.proc.signal(signal.SIGHUP)
-        wait_until(log.exists, 10, "the log to be opened anew")
+        wait_until(log.exists, what="the log to be opened anew")
         client = world.session().client
-        wait_until(lambda: f":{client.local[1]} " in log.read_text(), 10, "lines in the new log")
-        wait_until(lambda: "connected" in log.read_text(), 10, "lines in the new log")
+        wait_until(lambda: f":{client.local[1]} " in log.read_text(), what="lines in the new log")
+        wait_until(lambda: "connected" in log.read_text(), what="lines in the new log")
         assert f":{client.local[1]} " not in old.read_text()
         # The new one cannot be opened: the old one is kept, and a line says so.
         os.rename(log, old)
         os.mkdir(log)
         world.proxy.proc.signal(signal.SIGHUP)
-        wait_until(lambda: str(log) in old.read_text(), 10, "a line about it")
+        wait_until(lambda: str(log) in old.read_text(), what="a line about it")
         client = world.session().client
-        wait_until(lambda: f":{client.local[1]} " in old.read_text(), 10, "lines in the old log")
+        wait_until(lambda: f":{client.local[1]} " in old.read_text(), what="lines in the old log")
     with World() as world:
         world.proxy.proc.signal(signal.SIGHUP)
         world.session().check()
@@ -705,20 +705,20 @@ def test_extensive_log_dumps_every_packet():
         session.client.send(build(ECHO_RQ, tail=b"text in the message"))
         session.server.expect(ECHO_RQ)
         call.check(b"1234in the payload!!")  # the dump has 16 octets a line, 12 are the header's
-        world.log.wait(r"control from client", 10)
-        world.log.wait(r"control to server", 10)
-        world.log.wait(r"1a 2b 3c 4d|1a2b ?3c4d", 10)
-        world.log.wait(r"GRE in, 10\.1\.0\.10 -> 10\.1\.0\.1", 10)
-        world.log.wait(r"GRE out, 10\.2\.0\.1 -> 10\.2\.0\.10", 10)
-        world.log.wait(r"GRE in, 10\.2\.0\.10 -> 10\.2\.0\.1", 10)
-        world.log.wait(r"GRE out, 10\.1\.0\.1 -> 10\.1\.0\.10", 10)
-        world.log.wait(r" text in the mess$", 10)
-        world.log.wait(r" in the payload!!$", 10, count=4)
+        world.log.wait(r"control from client")
+        world.log.wait(r"control to server")
+        world.log.wait(r"1a 2b 3c 4d|1a2b ?3c4d")
+        world.log.wait(r"GRE in, 10\.1\.0\.10 -> 10\.1\.0\.1")
+        world.log.wait(r"GRE out, 10\.2\.0\.1 -> 10\.2\.0\.10")
+        world.log.wait(r"GRE in, 10\.2\.0\.10 -> 10\.2\.0\.1")
+        world.log.wait(r"GRE out, 10\.1\.0\.1 -> 10\.1\.0\.10")
+        world.log.wait(r" text in the mess$")
+        world.log.wait(r" in the payload!!$", count=4)
     for debug in (True, False):
         with World(debug=debug) as world:
             world.session().call(5, 7).check(b"packet's payload")
             world.client.streams[0].close()
-            world.log.wait(CLOSED, 10)
+            world.log.wait(CLOSED)
             assert not world.log.matching("GRE in,|payload")
             assert bool(world.log.matching("Outgoing-Call-Request from client")) == debug
 
@@ -742,9 +742,9 @@ def test_log_that_nobody_reads_holds_no_call():
         assert watch.rss(watch.worker(proc.pid)) < before + watch.bound(8 << 20)
         lines = Lines("log")
         lines.read_from(read_end)
-        lines.wait(r"\d+ log lines? (was|were) lost", 10)
+        lines.wait(r"\d+ log lines? (was|were) lost")
         session.close()
-        lines.wait(CLOSED, 10)
+        lines.wait(CLOSED)
         assert proc.stop() == 0
 
 
@@ -774,7 +774,7 @@ def test_full_disk_holds_no_call():
             call.check(b"still %d" % i)
         assert inside.stat().st_size <= 32768
         os.truncate(inside, 0)
-        wait_until(lambda: session.check() or "lost" in inside.read_text(errors="replace"), 10, "a line about lost ones")
+        wait_until(lambda: session.check() or "lost" in inside.read_text(errors="replace"), what="a line about lost ones")
 
 
 if __name__ == "__main__":
