@@ -3,7 +3,7 @@
 
     with World(clients=2) as world, Bystander(world, client=1) as bystander:
         ...                          # the attack, from the other client
-        fared = bystander.stop()     # .packets.sent .arrived .lost .p99 .worst, the same of .messages
+        fared = bystander.stop()     # .packets.sent .arrived .lost .p99 .worst, the same of .messages and .turns
 
 Until it is closed, its packets are kept from the world's own GRE sockets, and its streams are its own.
 
@@ -11,6 +11,9 @@ A process of its own sends a packet each way every few milliseconds, and an Echo
 the test's own work does not disturb it. Packets are timed by the kernel when they reach the other end's socket, and
 those sockets are filtered by call ID: what is measured is the way by the proxy, not the ends. The process's own time is
 given a higher priority than the rest for the same reason.
+
+How late a packet is depends on the machine as well, and on what else it does. So a process of usual priority, which only
+gives back what it gets, is measured in between: the turns that it had to wait for are what nobody here can help.
 """
 
 import ctypes
@@ -35,6 +38,7 @@ MESSAGE_EACH = 5  # packets
 QUIET = 2.0  # seconds without an arrival, at the end: what is missing is lost
 MAGIC = b"bystander"
 PAYLOAD = struct.Struct("!9sBIq")  # magic, way, number, time sent
+TURN = struct.Struct("=Iq")  # number, time sent
 UP, DOWN = 0, 1
 SO_ATTACH_FILTER, SO_DETACH_FILTER, SO_TIMESTAMPNS, SO_RCVBUFFORCE = 26, 27, 35, 33
 
@@ -78,7 +82,7 @@ class Fared:
 
 class Result:
     def __init__(self, figures):
-        self.packets, self.messages = Fared(figures["packets"]), Fared(figures["messages"])
+        self.packets, self.messages, self.turns = (Fared(figures[name]) for name in ("packets", "messages", "turns"))
 
 
 class Bystander:
@@ -142,18 +146,45 @@ class Count:
                 "p99": delays[len(delays) * 99 // 100] if delays else 0, "worst": delays[-1] if delays else 0}
 
 
+def give_back(sock):
+    """The process that waits for its turns, until the other end of the socket is closed."""
+    while octets := sock.recv(64):
+        sock.send(octets)
+
+
+def start_giving_back():
+    """Our end of that."""
+    ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    if os.fork() == 0:
+        ours.close()
+        try:
+            give_back(its)
+        except OSError:
+            pass
+        os._exit(0)
+    its.close()
+    ours.setblocking(False)
+    return ours
+
+
 class Ends:
     def __init__(self, job):
         socks = [socket.socket(fileno=fd) for fd in job["fds"]]
         self.raws, self.streams = socks[:2], socks[2:]  # the client's, the server's
         self.to, self.ids = job["to"], job["ids"]
-        self.packets, self.messages = Count(), Count()
+        self.packets, self.messages, self.turns = Count(), Count(), Count()
+        self.mirror = start_giving_back()
         self.number, self.sent_at, self.buffers = 0, {}, [bytearray(), bytearray()]
         for sock in self.streams:
             sock.setblocking(False)
 
     def send(self):
         self.number += 1
+        try:
+            self.mirror.send(TURN.pack(self.number, time.monotonic_ns()))
+            self.turns.sent += 1
+        except BlockingIOError:
+            pass
         for way in (UP, DOWN):
             payload = PAYLOAD.pack(MAGIC, way, self.number, time.time_ns()) + bytes(100)
             try:
@@ -192,15 +223,25 @@ class Ends:
             self.messages.arrived(message.identifier >> 31, message.identifier & 0x7FFFFFFF,
                                   now - self.sent_at[message.identifier])
 
+    def take_turns(self):
+        try:
+            while octets := self.mirror.recv(64):
+                number, sent_at = TURN.unpack(octets)
+                self.turns.arrived(UP, number, (time.monotonic_ns() - sent_at) / 1e9)
+        except BlockingIOError:
+            pass
+
     def all_there(self):
-        return all(count.sent == len(count.delays) for count in (self.packets, self.messages))
+        return all(count.sent == len(count.delays) for count in (self.packets, self.messages, self.turns))
 
     def take(self, timeout, also=()):
         """Takes what comes within this time at most; answers what was ready, of these files too."""
-        ready, _, _ = select.select([*self.raws, *self.streams, *also], [], [], max(timeout, 0))
+        ready, _, _ = select.select([*self.raws, *self.streams, self.mirror, *also], [], [], max(timeout, 0))
         for sock in ready:
             if sock in self.raws:
                 self.take_packets(sock)
+            elif sock is self.mirror:
+                self.take_turns()
             elif sock in self.streams:
                 self.take_messages(self.streams.index(sock))
         return ready
@@ -222,7 +263,7 @@ def main():
     while not ends.all_there() and time.monotonic() - last < QUIET:
         if ends.take(0.1):
             last = time.monotonic()
-    print(json.dumps({"packets": ends.packets.figures(), "messages": ends.messages.figures()}))
+    print(json.dumps({name: getattr(ends, name).figures() for name in ("packets", "messages", "turns")}))
 
 
 if __name__ == "__main__":
