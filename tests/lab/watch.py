@@ -88,6 +88,12 @@ def worker(keeper):
     return next((pid for pid in children(keeper) if _name(pid) == b"pptpproxy: worker"), None)
 
 
+def raw_drops(ns):
+    """Packets that found a raw socket of this namespace full."""
+    with ns, open("/proc/thread-self/net/raw") as table:
+        return sum(int(line.split()[-1]) for line in table.readlines()[1:])
+
+
 def commands(keeper):
     """pids of the access commands that it has started, zombies included."""
     return [pid for pid in children(keeper) if _name(pid) != b"pptpproxy: worker"]

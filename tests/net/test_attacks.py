@@ -122,11 +122,6 @@ def test_packets_of_strangers():
         attack.inputs = _finish(floods)
 
 
-def _raw_drops(ns):
-    with ns, open("/proc/thread-self/net/raw") as table:
-        return sum(int(line.split()[-1]) for line in table.readlines()[1:])
-
-
 def test_packets_that_fill_the_receive_buffer():
     "more packets than the program can carry: a bystander loses no greater share than the flood, nor its connection"
     with World(clients=2, debug=False) as world:
@@ -134,11 +129,11 @@ def test_packets_that_fill_the_receive_buffer():
         # One queue holds everybody's packets, and what comes while it is full is lost, whoever sent it. It is 4 MiB, some
         # ten thousand packets: not more than a second's work, which is the delay.
         with Bystander(world) as bystander:
-            attack, drops = Attack(), _raw_drops(world.net.firewall)
+            attack, drops = Attack(), watch.raw_drops(world.net.firewall)
             attack.inputs = _finish([
                 gre_send_start(world.net.client, "-s", world.client.ip, "-d", world.net.inside, "-q", 1, "-l", 20,
                                "-n", 100000000, "-w", 4, "-c", call.client_sees) for _ in range(3)])
-            share = (_raw_drops(world.net.firewall) - drops) / attack.inputs
+            share = (watch.raw_drops(world.net.firewall) - drops) / attack.inputs
             tap.comment(f"{attack.inputs} packets, of which {share:.1%} found the receive buffer full")
             # Which ones of a burst are lost is chance.
             _fared(attack, bystander, share=min(1.5 * share + 0.05, 1) if share else 0, delay=1)

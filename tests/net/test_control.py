@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """The control connection as a stream: whole messages in any segmentation, lies, ends, deadlines."""
 
+import os
 import signal
 import socket
 import sys
@@ -449,13 +450,14 @@ def test_what_a_leg_sent_before_it_failed_arrives():
     with World() as world:
         session = world.session()
         call = session.call(5, 7)
-        world.proxy.proc.signal(signal.SIGSTOP)
+        worker = world.proxy.worker
+        os.kill(worker, signal.SIGSTOP)
         try:
             session.client.send(build(ECHO_RQ))
             session.server.send(build(CDN, call_id=7))
             session.server.reset()
         finally:
-            world.proxy.proc.signal(signal.SIGCONT)
+            os.kill(worker, signal.SIGCONT)
         session.client.expect(CDN, call_id=call.client_sees)
         session.client.expect_end()
 

@@ -6,6 +6,7 @@ What the fast path carries is not seen by the firewall's own packet sockets, so 
 packet went. veth takes frames from native XDP only if its other end has GRO (or XDP) on.
 """
 
+import itertools
 import os
 import re
 import signal
@@ -18,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lab import golden, messages, tap, turmoil
-from lab.errors import Skip
+from lab.errors import LabTimeout, Skip
 from lab.fake import PATIENCE, World
 from lab.netns import RUN_PREFIX, ip, need
 from lab.proc import wait_until
@@ -596,7 +597,7 @@ def socket_for_gre(ns):
 
 
 class Stream:
-    """Numbered packets of a call, up; who sent which when, and what arrived in which order."""
+    """Numbered packets of a call, up; between which moments each was sent, and what arrived in which order."""
 
     def __init__(self, call):
         self.call, self.sent, self.got = call, [], []
@@ -604,8 +605,9 @@ class Stream:
     def send(self, size=20, pace=0.0):
         if pace:
             time.sleep(pace)  # a rate, not a wait
+        began = time.monotonic()
         self.call.up(b"n" * size, seq=len(self.sent))
-        self.sent.append(time.monotonic())
+        self.sent.append((began, time.monotonic()))
 
     def take(self, timeout=PATIENCE):
         packet = self.call.session.server_host.gre.receive(timeout)
@@ -624,8 +626,9 @@ class Stream:
         for seq in self.got:
             if seq < latest:
                 times = self.sent[seq:latest + 1]
-                gap = max(b - a for a, b in zip(times, times[1:]))
-                assert gap >= GAP / 2 or times[-1] - times[0] >= HOLD, f"{latest} overtook {seq}: {self.got}"
+                # As long as they can have been: who sends may lose its turn before the clock is read.
+                gap = max(after - before for (before, _), (_, after) in zip(times, times[1:]))
+                assert gap >= GAP / 2 or times[-1][1] - times[0][0] >= HOLD, f"{latest} overtook {seq}: {self.got}"
             latest = max(latest, seq)
 
 
@@ -772,17 +775,25 @@ def route_goes_and_comes(mode):
         wait_until(lambda: taps.count() == seen + 20, PATIENCE, "the host to have each of them")
         assert arrived() == before
         world.net.firewall.run("ip route replace 10.9.0.1 via 10.2.0.10".split())
-        wait_until(lambda: (call.up(b"again"), _drained(call, b"again"))[1], PATIENCE, "packets to arrive again")
+        wait_arrives(call)
         wait_carried(taps, call)
 
 
-def _drained(call, payload):
-    """Take what has come for the server; True if this was among it."""
-    try:
-        call.session.server_host.gre.until(payload, 0.2)
+def wait_arrives(call, what="packets to arrive again"):
+    """Until the call's packets arrive at the server. Several may have left by then, by either way: none is left there."""
+    number = itertools.count()
+
+    def arrives():
+        payload = b"again %d" % next(number)
+        call.up(payload)
+        try:
+            call.session.server_host.gre.until(payload, 0.2)
+        except LabTimeout:
+            return False
         return True
-    except AssertionError:
-        return False
+
+    wait_until(arrives, what=what)
+    wait_until(arrives, what=f"{what}, behind those that went the other way")
 
 
 @both_modes
@@ -803,16 +814,8 @@ def neighbour_changes(mode):
                 firewall.run(f"ip neigh replace {world.server.ip} lladdr {mac} nud reachable dev outside".split())
             else:
                 _announce(world, mac)
-            wait_until(lambda: (call.up(b"moved %d" % i), _drained(call, b"moved %d" % i))[1], PATIENCE,
-                       f"packets to follow to {mac}")
-            wait_carried(taps, call, check_up)
-            _stop_strays(call)
+            wait_arrives(call, f"packets to follow to {mac}")
             wait_carried(taps, call)
-
-
-def _stop_strays(call):
-    call.up(b"the last")
-    call.session.server_host.gre.until(b"the last")
 
 
 def _announce(world, mac):
@@ -866,8 +869,7 @@ def interface_goes_down_and_up(mode):
             for _ in range(20):
                 call.up(b"lost")
             ip("-n", firewall.name, "link", "set", "dev", "outside", "up")
-            wait_until(lambda: (call.up(b"back %d" % i), _drained(call, b"back %d" % i))[1], PATIENCE, "packets again")
-            wait_until(lambda: (_stop_strays(call), True)[1], PATIENCE, "the last")
+            wait_arrives(call)
             wait_carried(taps, call)
         assert not world.log.matching(CALL_ENDED)
         call.session.check()
@@ -905,8 +907,7 @@ def way_out_takes_no_frames_any_more(mode):
         taps = Taps(world)
         call = call_carried(world, taps)
         world.net.server.run("ethtool -K eth0 gro off".split())
-        wait_until(lambda: (call.up(b"raw"), _drained(call, b"raw"))[1], PATIENCE, "packets to arrive again")
-        _stop_strays(call)
+        wait_arrives(call)
         assert not carried(taps, call, lambda: check_up(call))
         wait_carried(taps, call, check_down)
         gro(world.net.server)
@@ -993,12 +994,10 @@ def interface_is_made_anew(mode):
             number = _index(firewall, "outside")
             way()
             assert i != 1 or _index(firewall, "outside") == number
-            text = b"back %d" % i
-            wait_until(lambda: (call.up(text), _drained(call, text))[1], PATIENCE, "packets to arrive again")
+            wait_arrives(call)
             world.log.wait("fast path: outside is gone; its packets stay on the raw way", PATIENCE, count=i + 1)
             world.log.wait("fast path: outside is back", PATIENCE, count=i + 1)
             assert attached(firewall, "outside")
-            _stop_strays(call)
             taps = Taps(world)  # the one of before saw the interface that is no more
             wait_carried(taps, call)
             assert not world.log.matching(CALL_ENDED)
@@ -1031,8 +1030,7 @@ def unattached_link_takes_the_route(mode):
                 check_up(call, b"by the link %d" % i)
             assert by_it() == before + 20
             ip("-n", world.net.server.name, "link", "set", "dev", "eth1", "down")
-            wait_until(lambda: (call.up(b"back"), _drained(call, b"back"))[1], PATIENCE, "packets to arrive again")
-            _stop_strays(call)
+            wait_arrives(call)
             wait_carried(taps, call, check_up)
         assert not world.log.matching(CALL_ENDED)
 

@@ -314,12 +314,6 @@ def test_flood_of_junk_leaves_a_call_untouched():
         session.check()
 
 
-def _raw_drops(ns):
-    """Packets that found a raw socket of this namespace full."""
-    with ns, open("/proc/thread-self/net/raw") as table:
-        return sum(int(line.split()[-1]) for line in table.readlines()[1:])
-
-
 def _pin(process, cpus):
     for pid in filter(None, (process.pid, watch.worker(process.pid))):
         for task in os.listdir(f"/proc/{pid}/task"):
@@ -336,8 +330,8 @@ def _calls_under_a_flood(cpu, flood_cpus):
         for flood in floods:
             _pin(flood, flood_cpus)
         for number in range(10):
-            drops = _raw_drops(world.net.firewall)
-            wait_until(lambda: _raw_drops(world.net.firewall) > drops, 30, "the flood to saturate the GRE thread")
+            drops = watch.raw_drops(world.net.firewall)
+            wait_until(lambda: watch.raw_drops(world.net.firewall) > drops, 30, "the flood to saturate the GRE thread")
             began = time.monotonic()
             session = world.session(client=1)
             session.call(100 + number, 200 + number, settle=False)
