@@ -26,7 +26,7 @@ from lab.fake import PATIENCE, Ended, World
 from lab.messages import (CCRQ, CDN, ECHO_RP, ECHO_RQ, ICCN, ICRP, ICRQ, LENGTH, OCRP, OCRQ, SCCRP, SCCRQ, SLI, STOP_RP,
                           TYPES, WEN, Message, build)
 from lab.proc import Proc, wait_until
-from lab.proxy import CLOSED, READY, REFUSED, program
+from lab.proxy import CLOSED, READY, REFUSED, START, program
 from lab.tools import gre_send_start
 
 MIB = 1 << 20
@@ -440,7 +440,7 @@ def _limited(world, limit):
     """The proxy with few descriptors, so that there is room for (limit - 49) / 2 connections."""
     proc = Proc(["prlimit", f"--nofile={limit}:{limit}", program(), "-n", "-p", SERVER], ns=world.net.firewall,
                 name="pptpproxy")
-    proc.wait_line(READY, 15)
+    proc.wait_line(READY, START)
     return proc
 
 

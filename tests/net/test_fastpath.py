@@ -23,7 +23,7 @@ from lab.errors import LabTimeout, Skip
 from lab.fake import PATIENCE, World
 from lab.netns import RUN_PREFIX, ip, need
 from lab.proc import wait_until
-from lab.proxy import CALL_ENDED, NO_GRE, ROOT, Proxy, program
+from lab.proxy import CALL_ENDED, NO_GRE, ROOT, START, Proxy, program
 from lab.real import Call, Pptpd
 from lab.shark import Capture
 from lab.sniff import Sniffer
@@ -351,7 +351,7 @@ def silence_is_not_told_of_carried_calls(mode):
         assert carried(taps, call, call.check), "it was not all carried by the fast path"
         number = world.number(silent.session.client)
         for side in ("client", "server"):
-            world.log.wait(rf"#{number} .*no GRE from {side}", 20)
+            world.log.wait(rf"#{number} .*no GRE from {side}", 20 * tap.slowdown())
         world.log.wait(NO_GRE, count=2)
         world.session()
         assert len(world.log.matching("no GRE from")) == 2
@@ -447,7 +447,7 @@ def test_auto_goes_on_without():
                 world.server.ip]
         proc = world.net.firewall.popen(argv, name="pptpproxy")
         world.log = proc.log
-        proc.wait_line("ready: ", 15)
+        proc.wait_line("ready: ", START)
         told = proc.lines("fast path")
         assert len(told) == 1 and "warning: no fast path: it needs root, or CAP_BPF and CAP_NET_ADMIN" in told[0], told
         world.session().call(5, 7).check()
@@ -465,7 +465,7 @@ def test_bpf_and_net_admin_suffice():
         argv = ["setpriv", f"--bounding-set={keep}", program(), "-n", "--fastpath", "native", "-p", world.server.ip]
         proc = world.net.firewall.popen(argv, name="pptpproxy")
         world.log = proc.log
-        proc.wait_line("ready: ", 15)
+        proc.wait_line("ready: ", START)
         proc.wait_line(ON_BOTH.format("native"))
         call_carried(world, Taps(world))
         for stream in world.client.streams + world.server.streams:

@@ -416,7 +416,7 @@ def test_silence_is_told_once():
         half.expect_up()
         both.check()
         world.log.wait("call opened", count=4)
-        world.log.wait(NO_GRE, 20, count=3)
+        world.log.wait(NO_GRE, 20 * tap.slowdown(), count=3)
         last = world.session()  # the log goes on
         world.wait_line(last.client, "connected")
         told = world.log.matching("no GRE from")

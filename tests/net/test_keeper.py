@@ -15,7 +15,7 @@ from lab.errors import Skip
 from lab.fake import Call, World
 from lab.messages import CCRQ, CDN, ECHO_RQ, OCRP, OCRQ, SCCRP, SCCRQ, SLI, build
 from lab.proc import Proc, wait_until
-from lab.proxy import CALL_ENDED, CALL_OPENED, READY, REFUSED, program
+from lab.proxy import CALL_ENDED, CALL_OPENED, READY, REFUSED, START, program
 from lab.turmoil import Installed, KeptMemory
 from test_process import Daemon, Directory
 
@@ -988,7 +988,7 @@ def test_without_root():
         firewall.sysctl("net.ipv4.ip_unprivileged_port_start", 1024)
         capable = [*AS_NOBODY[:-1], "+net_raw", "--ambient-caps", "+net_raw"]
         proc = Proc([*capable, path, "-n", "-p", SERVER], ns=firewall, name="pptpproxy")
-        proc.wait_line(READY, 15)
+        proc.wait_line(READY, START)
         session = world.session()
         call = session.call(5, 7)
         _has_no_rights(watch.worker(proc.pid), *_ids("nobody"), bounding=False)

@@ -419,7 +419,7 @@ def test_firewall_lets_no_gre_in():
         lab.pptpd(lab.net.vpn, 10)
         proxy = lab.proxy(lab.net.home, commands(SCENARIO_1)[0])
         call = lab.enter(Call(lab.net.workstation, "192.0.2.1"))
-        proxy.log.wait(NO_GRE, 25, count=2)
+        proxy.log.wait(NO_GRE, 25 * tap.slowdown(), count=2)
         assert not call.up()
         assert {line.split("no GRE from ")[1].split(" for")[0] for line in proxy.log.matching(NO_GRE)} == {
             "client 192.0.2.2", "server 203.0.113.10"}

@@ -21,7 +21,7 @@ from lab.fake import Ended, World, wait_listening
 from lab.messages import CCRQ, CDN, ECHO_RQ, OCRP, OCRQ, STOP_RQ, build
 from lab.netns import RUN_PREFIX, Room, private_mounts
 from lab.proc import Lines, Proc, wait_until
-from lab.proxy import CALL_ENDED, CLOSED, READY, Proxy, program
+from lab.proxy import CALL_ENDED, CLOSED, READY, START, Proxy, program
 
 SHUTDOWN = 3.0 + 2.0 * tap.slowdown()  # what is promised, and a loaded machine's share
 STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3} "
@@ -470,7 +470,7 @@ def test_descriptor_limit():
     "the soft limit of descriptors is raised to the hard one"
     with World(proxy=False) as world:
         proc = Proc(["prlimit", "--nofile=64:4096", program(), "-n", "-p", SERVER], ns=world.net.firewall)
-        proc.wait_line(READY, 15)
+        proc.wait_line(READY, START)
         limits = Path(f"/proc/{proc.pid}/limits").read_text()
         assert re.search(r"^Max open files +4096 +4096 ", limits, re.M), limits
         assert proc.stop() == 0
@@ -483,7 +483,7 @@ def test_blocked_signals():
     with World(proxy=False) as world:
         for number in (signal.SIGTERM, signal.SIGINT):
             proc = Proc([sys.executable, "-c", blocked, program(), "-n", "-p", SERVER], ns=world.net.firewall)
-            proc.wait_line(READY, 15)
+            proc.wait_line(READY, START)
             proc.signal(signal.SIGHUP)
             proc.signal(number)
             assert proc.wait(SHUTDOWN) == 0
