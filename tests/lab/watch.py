@@ -24,6 +24,18 @@ def bound(octets):
     return octets * int(os.environ.get("PPTPPROXY_TEST_MEMORY", "1"))
 
 
+class Growth:
+    """How much more memory a process has than when this was made."""
+
+    def __init__(self, pid):
+        self.pid, self.before = pid, rss(pid)
+
+    def check(self, octets, why=""):
+        """Less than so many octets."""
+        grown = rss(self.pid) - self.before
+        assert grown < bound(octets), f"{grown >> 10} KiB more than before{why and ', '}{why}"
+
+
 def threads(pid):
     return _status(pid, "Threads")
 

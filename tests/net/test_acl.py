@@ -2,9 +2,7 @@
 """Who may connect: rules (-a), external commands (-x), and both."""
 
 import os
-import shutil
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -12,17 +10,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lab import tap, watch
 from lab.fake import PATIENCE, World
 from lab.messages import ECHO_RQ, SCCRP, SCCRQ, build
-from lab.netns import RUN_PREFIX
+from lab.place import Directory
 from lab.proc import wait_until
 from lab.proxy import CLOSED, REFUSED
 
 
-class Scripts:
+class Scripts(Directory):
     """A directory of commands."""
 
     def __init__(self):
-        self.path = Path(tempfile.mkdtemp(prefix=RUN_PREFIX))
-        self.path.chmod(0o777)  # commands run as another user
+        super().__init__(0o777)  # commands run as another user
 
     def script(self, name, text):
         """A shell script; $D is this directory."""
@@ -40,12 +37,6 @@ class Scripts:
 
     def touch(self, name):
         (self.path / name).write_text("")
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        shutil.rmtree(self.path, ignore_errors=True)
 
 
 def _allowed(world, client=0, **options):
@@ -311,9 +302,7 @@ def test_parallel_commands_are_limited():
             client.close()  # those who leave make room, waiting ones too
         scripts.touch("go")
         for client in clients[1::2]:
-            server = world.server.accept()
-            server.expect(SCCRQ)
-            server.send(build(SCCRP))
+            server = world.server.admit()
         for client in clients[1::2]:
             client.expect(SCCRP)
         wait_until(lambda: not watch.commands(proxy.pid), what="the commands to be reaped")
@@ -413,9 +402,7 @@ def test_many_clients_with_commands():
             gate.open(1)
         gate.open(len(clients) - 4)
         for _ in clients:
-            server = world.server.accept()
-            server.expect(SCCRQ)
-            server.send(build(SCCRP))
+            server = world.server.admit()
         for client in clients:
             client.expect(SCCRP)
         assert len(scripts.lines("started")) == len(clients)

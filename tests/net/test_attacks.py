@@ -22,9 +22,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lab import figures, tap, tcp, watch
 from lab.bystander import Bystander
 from lab.errors import Skip
-from lab.fake import PATIENCE, Ended, World
-from lab.messages import (CCRQ, CDN, ECHO_RP, ECHO_RQ, ICCN, ICRP, ICRQ, LENGTH, OCRP, OCRQ, SCCRP, SCCRQ, SLI, STOP_RP,
-                          TYPES, WEN, Message, build)
+from lab.fake import PATIENCE, World
+from lab.messages import (CCRQ, CDN, ECHO_RP, ECHO_RQ, ICCN, ICRP, ICRQ, LENGTH, OCRP, OCRQ, SCCRP, SCCRQ, SLI,
+                          STOP_RP, TYPES, WEN, build)
 from lab.proc import Proc, wait_until
 from lab.proxy import CLOSED, READY, REFUSED, START, program
 from lab.tools import gre_send_start
@@ -270,13 +270,13 @@ def test_stalled_readers():
     with World(clients=2, debug=False) as world:
         sessions = [world.session() for _ in range(70)]
         with _beside(world) as attack:
-            before = watch.rss(world.proxy.worker)
+            growth = watch.Growth(world.proxy.worker)
             octets = build(ECHO_RQ, tail=bytes(1000))
             ways = [(session.client, session.server) for session in sessions[:50]]
             ways += [(session.server, session.client) for session in sessions[50:]]
             went = tcp.fill(world.proxy, ways, octets)
             attack.inputs = sum(sent // len(octets) for sent, _ in went)
-            assert watch.rss(world.proxy.worker) < before + watch.bound(8 * MIB)
+            growth.check(8 * MIB)
             cpu = watch.cpu(world.proxy.worker)
             attack.began = time.monotonic()
             wait_until(lambda: not attack.lasts(1), what="the clock")
@@ -308,14 +308,14 @@ def test_calls_that_open_and_end_as_fast_as_they_can():
     with World(clients=2, debug=False) as world:
         session = world.session()
         with _beside(world) as attack:
-            before, calls = watch.rss(world.proxy.worker), 0
+            growth, calls = watch.Growth(world.proxy.worker), 0
             while attack.lasts(5):
                 _storm(session, [(calls + i) & 0xFFFF for i in range(64)], attack)
                 calls += 64
             session.check()
             assert calls > 1000, calls
             # An ended call keeps its IDs for 30 s.
-            assert watch.rss(world.proxy.worker) < before + watch.bound(4 * MIB + calls * 600)
+            growth.check(4 * MIB + calls * 600)
             seconds = time.monotonic() - attack.began
             lines = len(world.log.all())
             tap.comment(f"{calls} calls, {lines} lines")
@@ -333,13 +333,13 @@ def test_requests_that_nobody_answers():
             while attack.lasts(2):
                 same.turn()
             wait_until(same.finish, PATIENCE, "all requests to arrive")
-            before = watch.rss(world.proxy.worker)
+            growth = watch.Growth(world.proxy.worker)
             pipe = Pipe(session.client, session.server, b"".join(build(OCRQ, call_id=i) for i in range(1, 301)))
             while attack.lasts(4):
                 pipe.turn()
             wait_until(pipe.finish, PATIENCE, "all requests to arrive")
             attack.inputs = (same.sent + pipe.sent) // LENGTH[OCRQ]
-            assert watch.rss(world.proxy.worker) < before + watch.bound(16 * MIB + attack.inputs * 600)
+            growth.check(16 * MIB + attack.inputs * 600)
             session.check()
 
 
@@ -468,9 +468,7 @@ def test_half_open_connections_of_one_source():
             assert proc.lines(PUT_OUT), "nobody was put out"
             others = [line for line in proc.lines(PUT_OUT) if "10.1.0.10:" not in line]
             assert not others, others[:3]
-        for host in world.clients + world.servers:
-            for stream in host.streams:
-                stream.close()
+        world.hang_up()
         assert proc.stop() == 0
 
 
@@ -491,21 +489,17 @@ def test_connections_that_a_server_accepted_stay():
             for stream in crowd:
                 stream.close()
             up[0].close()
-            server = world.server.accept()
-            server.expect(SCCRQ)
-            server.send(build(SCCRP))
+            server = world.server.admit()
             late.expect(SCCRP)
             assert not proc.lines(PUT_OUT), "somebody had to go"
-        for host in world.clients + world.servers:
-            for stream in host.streams:
-                stream.close()
+        world.hang_up()
         assert proc.stop() == 0
 
 
 def test_connections_as_fast_as_they_come():
     "connections that come, say a word of nonsense, and go as fast as one client can: the log stays short, memory too"
     with World(clients=2, debug=False) as world, _beside(world) as attack:
-        before = watch.rss(world.proxy.worker)
+        growth = watch.Growth(world.proxy.worker)
         words = [b"", b"GET / HTTP/1.0\r\n\r\n", build(SCCRQ, cookie=1), build(ECHO_RQ), bytes(300)]
         while attack.lasts(5):
             stream = world.dial()
@@ -521,7 +515,7 @@ def test_connections_as_fast_as_they_come():
         tap.comment(f"{attack.inputs} connections, {lines} lines")
         assert lines < 201 * (seconds // 5 + 2), f"{lines} lines of {attack.inputs} connections"
         assert not world.server.dialled()
-        assert watch.rss(world.proxy.worker) < before + watch.bound(4 * MIB)
+        growth.check(4 * MIB)
         world.log.wait(r"connections that asked for nothing: \d+ more lines like these in the last \d+ s")
 
 

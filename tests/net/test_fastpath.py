@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from lab import golden, messages, tap, turmoil
+from lab import golden, tap, turmoil
 from lab.errors import LabTimeout, Skip
 from lab.fake import PATIENCE, World
 from lab.netns import RUN_PREFIX, ip, need
@@ -165,9 +165,7 @@ def end_of(world, call):
 
 def total_carried(world):
     """What the log says at the end."""
-    for host in world.clients + world.servers:
-        for stream in host.streams:
-            stream.close()
+    world.hang_up()
     world.proxy.stop()
     return int(world.log.wait(r"GRE packets carried by the fast path: (\d+)")[1])
 
@@ -452,8 +450,7 @@ def test_auto_goes_on_without():
         assert len(told) == 1 and "warning: no fast path: it needs root, or CAP_BPF and CAP_NET_ADMIN" in told[0], told
         world.session().call(5, 7).check()
         assert not attached(world.net.firewall, "inside")
-        for stream in world.client.streams + world.server.streams:
-            stream.close()
+        world.hang_up()
         assert proc.stop() == 0
 
 
@@ -468,8 +465,7 @@ def test_bpf_and_net_admin_suffice():
         proc.wait_line("ready: ", START)
         proc.wait_line(ON_BOTH.format("native"))
         call_carried(world, Taps(world))
-        for stream in world.client.streams + world.server.streams:
-            stream.close()
+        world.hang_up()
         assert proc.stop() == 0
 
 
@@ -574,8 +570,7 @@ def nothing_stays_attached(mode):
             assert attached(firewall, "inside") and attached(firewall, "outside")
             world.keep(socket_for_gre(firewall))
             if number == signal.SIGTERM:
-                for stream in world.client.streams + world.server.streams:
-                    stream.close()
+                world.hang_up()
                 proxy.stop()
             else:
                 proxy.kill()

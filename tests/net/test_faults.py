@@ -205,7 +205,7 @@ def each_in_turn(kind, *errors, least=1, keeper=False, **options):
         before = made.descriptors()
         made.session(PATIENCE)
         made.settle(before)
-        memory = watch.rss(made.pid)
+        growth = watch.Growth(made.pid)
         for error in errors:
             nth = 1
             while run_with(made, kind, nth, error, before):
@@ -213,7 +213,7 @@ def each_in_turn(kind, *errors, least=1, keeper=False, **options):
                 assert nth < MOST
             tap.comment(f"{kinds.NAMES[kind]}, {errno.errorcode[error]}: {nth - 1} in a session")
             assert nth > least, "none was counted"
-        assert watch.rss(made.pid) < memory + watch.bound(4 * MIB)
+        growth.check(4 * MIB)
         made.call.check(b"to the end")
 
 

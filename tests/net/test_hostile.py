@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lab import tap, tcp, watch
-from lab.fake import PATIENCE, Ended, World
+from lab.fake import Ended, World
 from lab.messages import ECHO_RQ, OCRQ, SCCRP, SCCRQ, build
 from lab.netns import RUN_PREFIX
 from lab.proc import Proc, wait_until
@@ -44,11 +44,11 @@ def test_stalled_reader_costs_bounded_memory():
         bystander = world.session(client=1)
         call = bystander.call(5, 7)
         session = world.session()
-        before = watch.rss(world.proxy.worker)
+        growth = watch.Growth(world.proxy.worker)
         for sender, receiver in ((session.client, session.server), (session.server, session.client)):
             octets = build(ECHO_RQ, identifier=7, tail=bytes(500))
             [(sent, rest)] = tcp.fill(world.proxy, [(sender, receiver)], octets)
-            assert watch.rss(world.proxy.worker) < before + watch.bound(4 * MIB)
+            growth.check(4 * MIB)
             assert _cpu_over(world.proxy.worker, 0.5) < 0.3, "spinning"
             bystander.check()
             call.check()
@@ -91,11 +91,11 @@ def test_many_stalled_readers():
     with World(clients=2, debug=False) as world:
         bystander = world.session(client=1)
         call = bystander.call(5, 7)
-        before = watch.rss(world.proxy.worker)
+        growth = watch.Growth(world.proxy.worker)
         sessions = [world.session() for _ in range(50)]
         ways = [(session.client, session.server) for session in sessions]
         tcp.fill(world.proxy, ways, build(ECHO_RQ, tail=bytes(1000)))
-        assert watch.rss(world.proxy.worker) < before + watch.bound(8 * MIB)
+        growth.check(8 * MIB)
         call.check()
         bystander.check()
         assert _cpu_over(world.proxy.worker, 0.5) < 0.3, "spinning"
@@ -179,9 +179,7 @@ def test_exhausted_descriptors():
         assert _cpu_over(watch.worker(proc.pid), 1.0) < 0.2, "spinning"
         waiting = world.dial(client=1)
         waiting.send(build(SCCRQ))
-        server = world.server.accept(20)
-        server.expect(SCCRQ)
-        server.send(build(SCCRP))
+        server = world.server.admit(20)
         waiting.expect(SCCRP)
         call.check()
         for stream in crowd:
@@ -204,9 +202,7 @@ def test_exhausted_descriptors_of_established_connections():
             wait_until(lambda: _ready(world.server.sock) or proc.lines("warning: new connections wait, at"), what="its turn")
             if not _ready(world.server.sock):
                 break
-            server = world.server.accept()
-            server.expect(SCCRQ)
-            server.send(build(SCCRP))
+            server = world.server.admit()
             streams[-1].expect(SCCRP)
             up.append(server)
         assert 20 <= len(up) < 60, f"{len(up)} came up"
@@ -281,7 +277,7 @@ def test_flood_of_junk_leaves_a_call_untouched():
     with World(clients=2, debug=False) as world, Sniffer(world.net.firewall, "inside") as wire:
         session = world.session(client=1)
         call = session.call(5, 7)
-        before = watch.rss(world.proxy.worker)
+        growth = watch.Growth(world.proxy.worker)
         attacker, rate = world.net.client, round(15000 / tap.slowdown())
         floods = [
             gre_send_start(attacker, "-s", world.client.ip, "-d", world.net.inside, "-c", call.client_sees, "-q", 1,
@@ -313,7 +309,7 @@ def test_flood_of_junk_leaves_a_call_untouched():
         assert opened > 100 and seq > 100, (opened, seq)
         assert not wire.matching(lambda p: p.out and p.protocol == 1), "ICMP"
         assert not world.server.dialled()
-        assert watch.rss(world.proxy.worker) < before + watch.bound(16 * MIB)
+        growth.check(16 * MIB)
         call.check()
         session.check()
 
@@ -515,21 +511,19 @@ def test_ten_thousand_connections_leak_nothing():
                 talk.server.expect(ECHO_RQ)
         talk.close()
         settle()
-        before = watch.rss(pid)
+        growth = watch.Growth(pid)
         for i in range(4000):
             traffic.connection(i, call=False)
         for i in range(2000):
             traffic.junk(i)
         settle()
-        grown = watch.rss(pid) - before
-        assert grown < watch.bound(256 << 10), f"{grown >> 10} KiB more after 6000 connections without a call"
-        before = watch.rss(pid)
+        growth.check(256 << 10, "after 6000 connections without a call")
+        growth = watch.Growth(pid)
         for i in range(2000):
             traffic.connection(i, call=True)
         settle()
         # Calls rest for 30 s with their IDs: some hundred octets each.
-        grown = watch.rss(pid) - before
-        assert grown < watch.bound(2 * MIB), f"{grown >> 10} KiB more after 2000 connections with a call"
+        growth.check(2 * MIB, "after 2000 connections with a call")
         last = world.session()
         last.call(5, 7).check()
         assert watch.descriptors(pid) == descriptors + 2, "a connection has two"

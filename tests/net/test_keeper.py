@@ -14,10 +14,11 @@ from lab import tap, tcp, turmoil, watch
 from lab.errors import Skip
 from lab.fake import Call, World
 from lab.messages import CCRQ, CDN, ECHO_RQ, OCRP, OCRQ, SCCRP, SCCRQ, SLI, build
+from lab.place import Directory
 from lab.proc import Proc, wait_until
 from lab.proxy import CALL_ENDED, CALL_OPENED, READY, REFUSED, START, program
 from lab.turmoil import Installed, KeptMemory
-from test_process import Daemon, Directory
+from test_process import Daemon
 
 SHUTDOWN = 3.0 + 2.0 * tap.slowdown()  # what is promised, and a loaded machine's share
 SERVER = "10.2.0.10"
@@ -509,8 +510,7 @@ class Configured(World):
     """A world whose proxy reads a configuration file. pairs: its "proxy" lines."""
 
     def __init__(self, *lines, pairs=None, **options):
-        self.directory = Directory()
-        os.chmod(self.directory.path, 0o755)
+        self.directory = Directory(0o755)
         self.conf = self.directory / "conf"
         self.pair_lines = pairs or [f"proxy 0.0.0.0:1723,{SERVER}"]
         self.write(*lines)
@@ -519,7 +519,7 @@ class Configured(World):
         try:
             super().__init__(pairs=[], **options)
         except BaseException:
-            self.directory.__exit__()
+            self.directory.close()
             raise
 
     def write(self, *lines, pairs=None):
@@ -558,7 +558,7 @@ class Configured(World):
         try:
             return super().__exit__(*exc)
         finally:
-            self.directory.__exit__()
+            self.directory.close()
 
 
 def test_reload_pairs():
@@ -649,9 +649,7 @@ def test_reload_commands():
         world.reload("acl-cmd false")
         assert world.knock(client=1) is None
         gate.touch()
-        server = world.server.accept()
-        server.expect(SCCRQ)
-        server.send(build(SCCRP))
+        server = world.server.admit()
         stream.expect(SCCRP)
         world.reload()
         assert world.knock(client=1) == 0
@@ -939,8 +937,7 @@ def test_worker_has_no_rights():
 
 def test_commands_have_no_rights():
     "an access command runs as the user, too, without root's groups, capabilities or descriptors"
-    with Directory() as directory:
-        os.chmod(directory.path, 0o777)
+    with Directory(0o777) as directory:
         script = directory / "command"
         out = directory / "out"
         script.write_text(f"#!/bin/sh\ncat /proc/self/status >{out}.new && ls /proc/self/fd >{out}.fd && mv {out}.new {out}\n")

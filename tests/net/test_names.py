@@ -88,9 +88,7 @@ def test_several_addresses_are_dialled_in_order():
         world.net.servers[2].run(["ip", "route", "add", "blackhole", "10.2.0.1/32"])  # says nothing
         client = world.dial()
         client.send(build(SCCRQ))
-        server = world.server.accept()
-        server.expect(SCCRQ)
-        server.send(build(SCCRP))
+        server = world.server.admit()
         client.expect(SCCRP)
         assert not world.servers[3].dialled()
         world.wait_line(client, r"-> 10\.2\.0\.10:1723: .*connected")

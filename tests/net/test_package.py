@@ -6,7 +6,6 @@ it sets, and lab/installed.py has a systemctl for the maintainer scripts."""
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile

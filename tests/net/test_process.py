@@ -5,11 +5,9 @@ import fcntl
 import os
 import pty
 import re
-import shutil
 import signal
 import socket
 import sys
-import tempfile
 import threading
 import time
 from contextlib import closing
@@ -19,7 +17,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lab import tap, tcp, watch
 from lab.fake import Ended, World, wait_listening
 from lab.messages import CCRQ, CDN, ECHO_RQ, OCRP, OCRQ, STOP_RQ, build
-from lab.netns import RUN_PREFIX, Room, private_mounts
+from lab.netns import Room, private_mounts
+from lab.place import Directory
 from lab.proc import Lines, Proc, wait_until
 from lab.proxy import CALL_ENDED, CLOSED, READY, START, Proxy, program
 
@@ -28,22 +27,6 @@ STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3} "
 LOCAL_SHUTDOWN = 3
 SERVER = "10.2.0.10"
 CONTROL = "\0pptpproxy"  # the control socket's name, unless --control gives another
-
-
-class Directory:
-    """A directory for a test's files."""
-
-    def __init__(self):
-        self.path = Path(tempfile.mkdtemp(prefix=RUN_PREFIX))
-
-    def __truediv__(self, name):
-        return self.path / name
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        shutil.rmtree(self.path, ignore_errors=True)
 
 
 def _fails(ns, words, *expected, quiet=True):
@@ -332,7 +315,7 @@ class Daemon:
 
     def __exit__(self, *exc):
         self.room.close()
-        self.directory.__exit__()
+        self.directory.close()
 
 
 def test_background():
@@ -650,8 +633,7 @@ def test_closed_standard_output():
         os.close(read_end)
         world.session().call(5, 7).check()
         assert proc.stop() == 0
-        for stream in world.client.streams + world.server.streams:
-            stream.close()
+        world.hang_up()
         closed = 'exec "$0" -n -p "$1" --control @closed <&- >&- 2>&-'
         shell = Proc(["sh", "-c", closed, program(), SERVER], ns=world.net.firewall)
         wait_listening(world.net.firewall)
@@ -734,13 +716,13 @@ def test_log_that_nobody_reads_holds_no_call():
         wait_listening(world.net.firewall)
         session = world.session()
         call = session.call(5, 7)
-        before = watch.rss(watch.worker(proc.pid))
+        growth = watch.Growth(watch.worker(proc.pid))
         for i in range(20):
             session.client.send(build(ECHO_RQ, identifier=i, tail=bytes(1000)) * 50)
             for _ in range(50):
                 session.server.expect(ECHO_RQ, identifier=i)
             call.check(b"still %d" % i)
-        assert watch.rss(watch.worker(proc.pid)) < before + watch.bound(8 << 20)
+        growth.check(8 << 20)
         lines = Lines("log")
         lines.read_from(read_end)
         lines.wait(r"\d+ log lines? (was|were) lost")

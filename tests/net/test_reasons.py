@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from lab import messages, tap, turmoil
+from lab import tap, turmoil
 from lab.fake import World
-from lab.messages import CCRQ, OCRP, OCRQ, SCCRP, SCCRQ, build
+from lab.messages import CCRQ, OCRP, OCRQ, SCCRQ, build
 from lab.proc import wait_until
 from lab.proxy import CLOSED, DROPPED, REFUSED
 
@@ -21,9 +21,7 @@ KINDS = {"packets": "GRE packets dropped", "messages": "control messages dropped
 
 def totals(world):
     """The counts by reason, once the program has been stopped; connections that are left are closed first."""
-    for host in world.clients + world.servers:
-        for stream in host.streams:
-            stream.close()
+    world.hang_up()
     world.proxy.stop()
     return {kind: {line[2]: int(line[1]) for line in (re.search(rf"{words}: (\d+): (.*)$", line)
                                                        for line in world.log.matching(rf"^{words}: "))}
