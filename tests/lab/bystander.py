@@ -3,7 +3,7 @@
 
     with World(clients=2) as world, Bystander(world, client=1) as bystander:
         ...                          # the attack, from the other client
-        fared = bystander.stop()     # .packets.sent .arrived .lost .p99 .worst, the same of .messages and .turns
+        fared = bystander.stop()     # .packets.sent .arrived .lost .p99 .worst, the same of .messages; .wait
 
 Until it is closed, its packets are kept from the world's own GRE sockets, and its streams are its own.
 
@@ -12,8 +12,8 @@ the test's own work does not disturb it. Packets are timed by the kernel when th
 those sockets are filtered by call ID: what is measured is the way by the proxy, not the ends. The process's own time is
 given a higher priority than the rest for the same reason.
 
-How late a packet is depends on the machine as well, and on what else it does. So a process of usual priority, which only
-gives back what it gets, is measured in between: the turns that it had to wait for are what nobody here can help.
+How late a packet is depends on the machine as well, and on what else it does: .wait is for how many seconds a thread of
+the program was ready to go on and had no processor, at most at once.
 """
 
 import ctypes
@@ -38,7 +38,6 @@ MESSAGE_EACH = 5  # packets
 QUIET = 2.0  # seconds without an arrival, at the end: what is missing is lost
 MAGIC = b"bystander"
 PAYLOAD = struct.Struct("!9sBIq")  # magic, way, number, time sent
-TURN = struct.Struct("=Iq")  # number, time sent
 UP, DOWN = 0, 1
 SO_ATTACH_FILTER, SO_DETACH_FILTER, SO_TIMESTAMPNS, SO_RCVBUFFORCE = 26, 27, 35, 33
 
@@ -82,7 +81,7 @@ class Fared:
 
 class Result:
     def __init__(self, figures):
-        self.packets, self.messages, self.turns = (Fared(figures[name]) for name in ("packets", "messages", "turns"))
+        self.packets, self.messages, self.wait = Fared(figures["packets"]), Fared(figures["messages"]), figures["wait"]
 
 
 class Bystander:
@@ -97,7 +96,9 @@ class Bystander:
         streams = [session.client.sock, session.server.sock]
         fds = [sock.fileno() for sock in raws + streams]
         job = {"fds": fds, "to": [session.client.remote[0], session.server.remote[0]],
-               "ids": [call.client_sees, call.server_sees]}
+               "ids": [call.client_sees, call.server_sees],
+               "threads": [f"/proc/{pid}/task/{thread}/schedstat" for pid in world.net.firewall.pids()
+                           for thread in os.listdir(f"/proc/{pid}/task")]}
         self.process = subprocess.Popen([sys.executable, __file__, json.dumps(job)], pass_fds=fds, stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, text=True)
         for sock in raws:
@@ -146,25 +147,22 @@ class Count:
                 "p99": delays[len(delays) * 99 // 100] if delays else 0, "worst": delays[-1] if delays else 0}
 
 
-def give_back(sock):
-    """The process that waits for its turns, until the other end of the socket is closed."""
-    while octets := sock.recv(64):
-        sock.send(octets)
+class Waits:
+    """How long threads waited for a processor, at most at once. Each file has that as a sum, the second number, in ns."""
 
+    def __init__(self, paths):
+        self.files, self.sums, self.longest = [open(path, "rb", buffering=0) for path in paths], {}, 0
 
-def start_giving_back():
-    """Our end of that."""
-    ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    if os.fork() == 0:
-        ours.close()
-        try:
-            give_back(its)
-        except OSError:
-            pass
-        os._exit(0)
-    its.close()
-    ours.setblocking(False)
-    return ours
+    def look(self):
+        for file in list(self.files):
+            try:
+                file.seek(0)
+                waited = int(file.read(100).split()[1])
+            except (OSError, IndexError):  # the thread has ended
+                self.files.remove(file)
+                continue
+            self.longest = max(self.longest, waited - self.sums.get(file, waited))
+            self.sums[file] = waited
 
 
 class Ends:
@@ -172,19 +170,14 @@ class Ends:
         socks = [socket.socket(fileno=fd) for fd in job["fds"]]
         self.raws, self.streams = socks[:2], socks[2:]  # the client's, the server's
         self.to, self.ids = job["to"], job["ids"]
-        self.packets, self.messages, self.turns = Count(), Count(), Count()
-        self.mirror = start_giving_back()
+        self.packets, self.messages, self.waits = Count(), Count(), Waits(job["threads"])
         self.number, self.sent_at, self.buffers = 0, {}, [bytearray(), bytearray()]
         for sock in self.streams:
             sock.setblocking(False)
 
     def send(self):
         self.number += 1
-        try:
-            self.mirror.send(TURN.pack(self.number, time.monotonic_ns()))
-            self.turns.sent += 1
-        except BlockingIOError:
-            pass
+        self.waits.look()
         for way in (UP, DOWN):
             payload = PAYLOAD.pack(MAGIC, way, self.number, time.time_ns()) + bytes(100)
             try:
@@ -223,25 +216,15 @@ class Ends:
             self.messages.arrived(message.identifier >> 31, message.identifier & 0x7FFFFFFF,
                                   now - self.sent_at[message.identifier])
 
-    def take_turns(self):
-        try:
-            while octets := self.mirror.recv(64):
-                number, sent_at = TURN.unpack(octets)
-                self.turns.arrived(UP, number, (time.monotonic_ns() - sent_at) / 1e9)
-        except BlockingIOError:
-            pass
-
     def all_there(self):
-        return all(count.sent == len(count.delays) for count in (self.packets, self.messages, self.turns))
+        return all(count.sent == len(count.delays) for count in (self.packets, self.messages))
 
     def take(self, timeout, also=()):
         """Takes what comes within this time at most; answers what was ready, of these files too."""
-        ready, _, _ = select.select([*self.raws, *self.streams, self.mirror, *also], [], [], max(timeout, 0))
+        ready, _, _ = select.select([*self.raws, *self.streams, *also], [], [], max(timeout, 0))
         for sock in ready:
             if sock in self.raws:
                 self.take_packets(sock)
-            elif sock is self.mirror:
-                self.take_turns()
             elif sock in self.streams:
                 self.take_messages(self.streams.index(sock))
         return ready
@@ -263,7 +246,8 @@ def main():
     while not ends.all_there() and time.monotonic() - last < QUIET:
         if ends.take(0.1):
             last = time.monotonic()
-    print(json.dumps({name: getattr(ends, name).figures() for name in ("packets", "messages", "turns")}))
+    print(json.dumps({"packets": ends.packets.figures(), "messages": ends.messages.figures(),
+                      "wait": ends.waits.longest / 1e9}))
 
 
 if __name__ == "__main__":
