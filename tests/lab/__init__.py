@@ -5,6 +5,7 @@ proc.py   started processes and what they say, line by line; waiting for conditi
 tap.py    runs the test_* functions of a file and prints TAP
 topo.py   ready-made networks: the dual-homed firewall, a chain of two firewalls
 proxy.py  the program under test
+place.py  a directory for a test's files
 real.py   Debian's pptp and pptpd with a PPP end of the tests' own (tests/ppp_end)
 messages.py  all control messages and enhanced GRE packets, built and parsed
 fake.py   a world of clients and servers that say exactly what a test wants, octet by octet

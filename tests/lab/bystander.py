@@ -3,7 +3,7 @@
 
     with World(clients=2) as world, Bystander(world, client=1) as bystander:
         ...                          # the attack, from the other client
-        fared = bystander.stop()     # .packets.sent .arrived .lost .p99 .worst, the same of .messages
+        fared = bystander.stop()     # .packets.sent .arrived .lost .p99 .worst, the same of .messages; .wait
 
 Until it is closed, its packets are kept from the world's own GRE sockets, and its streams are its own.
 
@@ -11,6 +11,9 @@ A process of its own sends a packet each way every few milliseconds, and an Echo
 the test's own work does not disturb it. Packets are timed by the kernel when they reach the other end's socket, and
 those sockets are filtered by call ID: what is measured is the way by the proxy, not the ends. The process's own time is
 given a higher priority than the rest for the same reason.
+
+How late a packet is depends on the machine as well, and on what else it does: .wait is for how many seconds a thread of
+the program was ready to go on and had no processor, at most at once.
 """
 
 import ctypes
@@ -78,7 +81,7 @@ class Fared:
 
 class Result:
     def __init__(self, figures):
-        self.packets, self.messages = Fared(figures["packets"]), Fared(figures["messages"])
+        self.packets, self.messages, self.wait = Fared(figures["packets"]), Fared(figures["messages"]), figures["wait"]
 
 
 class Bystander:
@@ -93,7 +96,9 @@ class Bystander:
         streams = [session.client.sock, session.server.sock]
         fds = [sock.fileno() for sock in raws + streams]
         job = {"fds": fds, "to": [session.client.remote[0], session.server.remote[0]],
-               "ids": [call.client_sees, call.server_sees]}
+               "ids": [call.client_sees, call.server_sees],
+               "threads": [f"/proc/{pid}/task/{thread}/schedstat" for pid in world.net.firewall.pids()
+                           for thread in os.listdir(f"/proc/{pid}/task")]}
         self.process = subprocess.Popen([sys.executable, __file__, json.dumps(job)], pass_fds=fds, stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, text=True)
         for sock in raws:
@@ -142,18 +147,37 @@ class Count:
                 "p99": delays[len(delays) * 99 // 100] if delays else 0, "worst": delays[-1] if delays else 0}
 
 
+class Waits:
+    """How long threads waited for a processor, at most at once. Each file has that as a sum, the second number, in ns."""
+
+    def __init__(self, paths):
+        self.files, self.sums, self.longest = [open(path, "rb", buffering=0) for path in paths], {}, 0
+
+    def look(self):
+        for file in list(self.files):
+            try:
+                file.seek(0)
+                waited = int(file.read(100).split()[1])
+            except (OSError, IndexError):  # the thread has ended
+                self.files.remove(file)
+                continue
+            self.longest = max(self.longest, waited - self.sums.get(file, waited))
+            self.sums[file] = waited
+
+
 class Ends:
     def __init__(self, job):
         socks = [socket.socket(fileno=fd) for fd in job["fds"]]
         self.raws, self.streams = socks[:2], socks[2:]  # the client's, the server's
         self.to, self.ids = job["to"], job["ids"]
-        self.packets, self.messages = Count(), Count()
+        self.packets, self.messages, self.waits = Count(), Count(), Waits(job["threads"])
         self.number, self.sent_at, self.buffers = 0, {}, [bytearray(), bytearray()]
         for sock in self.streams:
             sock.setblocking(False)
 
     def send(self):
         self.number += 1
+        self.waits.look()
         for way in (UP, DOWN):
             payload = PAYLOAD.pack(MAGIC, way, self.number, time.time_ns()) + bytes(100)
             try:
@@ -222,7 +246,8 @@ def main():
     while not ends.all_there() and time.monotonic() - last < QUIET:
         if ends.take(0.1):
             last = time.monotonic()
-    print(json.dumps({"packets": ends.packets.figures(), "messages": ends.messages.figures()}))
+    print(json.dumps({"packets": ends.packets.figures(), "messages": ends.messages.figures(),
+                      "wait": ends.waits.longest / 1e9}))
 
 
 if __name__ == "__main__":

@@ -87,6 +87,7 @@ class Stage:
         began = time.monotonic()
         self.call = stack.enter_context(Call(self.net.client, self.net.inside))
         self.call.wait_up()
+        self.pptpd.wait_up(self.call)
         detail(f"PPP is up after {time.monotonic() - began:.1f} s: {self.call.local} at the client, {self.call.remote} at the server")
 
     def wait_neighbours(self):

@@ -37,10 +37,10 @@ class Internet(Topology):
             self.servers = [self.add("server27"), self.add("server28")]
             self.wire(self.workstation, "eth0", "192.0.2.2/24", self.home, "inside", "192.0.2.1/24")
             ip("-n", self.home.name, "addr", "add", "192.0.2.3/24", "dev", "inside")
-            self._switch("internet", [
+            self.switch("internet", [
                 (self.home, "outside", "203.0.113.1/24"), (self.office, "outside", "203.0.113.20/24"),
                 (self.vpn, "eth0", "203.0.113.10/24"), (self.traveller, "eth0", "203.0.113.99/24")])
-            self._switch("lan", [(self.office, "inside", "198.51.100.1/24")] + [
+            self.switch("lan", [(self.office, "inside", "198.51.100.1/24")] + [
                 (server, "eth0", f"198.51.100.{27 + i}/24") for i, server in enumerate(self.servers)])
         except BaseException:
             self.close()

@@ -24,16 +24,15 @@ import struct
 import time
 from contextlib import ExitStack
 
-from . import messages, tap
+from . import messages
 from .errors import LabTimeout
 from .messages import CCRQ, CDN, ECHO_RQ, ICCN, ICRP, ICRQ, OCRP, OCRQ, PORT, SCCRP, SCCRQ, Message, Packet, build
 from .netns import ip
-from .proc import wait_until
+from .proc import PATIENCE, wait_until
 from .proxy import Proxy
 from .real import keep_gre_open
 from .topo import DualHomed
 
-PATIENCE = 10.0 * tap.slowdown()
 IP_PKTINFO, IP_MTU_DISCOVER = 8, 10
 
 
@@ -251,6 +250,13 @@ class FakeServer:
         self.streams.append(stream)
         return stream
 
+    def admit(self, timeout=PATIENCE):
+        """The next connection, whose Start-Control-Connection-Request is granted."""
+        stream = self.accept(timeout)
+        stream.expect(SCCRQ)
+        stream.send(build(SCCRP))
+        return stream
+
     def dialled(self):
         """Does a connection wait to be accepted?"""
         self.sock.setblocking(False)
@@ -417,11 +423,15 @@ class World:
         """A control connection that is up."""
         stream = self.dial(client, PORT + server, **options)
         stream.send(build(SCCRQ))
-        other = self.servers[server].accept()
-        other.expect(SCCRQ)
-        other.send(build(SCCRP))
+        other = self.servers[server].admit()
         stream.expect(SCCRP)
         return Session(self.clients[client], stream, self.servers[server], other)
+
+    def hang_up(self):
+        """Closes the streams of all ends: at its end the proxy waits for its peers' ends of file."""
+        for host in self.clients + self.servers:
+            for stream in host.streams:
+                stream.close()
 
     def number(self, stream, timeout=PATIENCE):
         """The connection's number in the log, by the client's stream."""
@@ -443,10 +453,7 @@ class World:
         return self
 
     def __exit__(self, *exc):
-        # The streams first: at its end the proxy waits for its peers' ends of file.
-        for host in self.clients + self.servers:
-            for stream in host.streams:
-                stream.close()
+        self.hang_up()
         return self._stack.__exit__(*exc)
 
 

@@ -4,6 +4,7 @@
         link(client, "eth0", server, "eth0")
         client.address("eth0", "10.1.0.10/24")
         server.address("eth0", "10.1.0.1/24")
+        client.wait_link("eth0"), server.wait_link("eth0")
         with client:                     # this thread is inside now
             sock = socket.create_connection(("10.1.0.1", 1723))
         client.run(["ping", "-c1", "10.1.0.1"])
@@ -191,6 +192,16 @@ class Namespace:
         ip("-n", self.name, "link", "set", device, "up")
         self.ip = self.ip or address.split("/")[0]
 
+    def wait_link(self, device):
+        """Until the device passes packets, which it does not do as soon as both its ends are up: the kernel looks at the
+        carrier afterwards, in its own time, and what is sent until then is lost without a word. So does a switch's port."""
+        def passes():
+            said = ip("-n", self.name, "-d", "-o", "link", "show", "dev", device)
+            return " qdisc noop " not in said and " state UP " in said and (
+                " bridge_slave " not in said or " bridge_slave state forwarding " in said)
+
+        proc.wait_until(passes, what=f"{device} of {self.name} to pass packets")
+
     def route(self, destination, via):
         ip("-n", self.name, "route", "add", destination, "via", via)
 
@@ -224,7 +235,7 @@ def _end_members(kind, inode, name):
 
 
 def link(one, device, other, other_device):
-    """A veth pair between two namespaces; both ends get their addresses later."""
+    """A veth pair between two namespaces; both ends get their addresses later, and pass packets after wait_link() only."""
     ip("link", "add", device, "netns", one.name, "type", "veth", "peer", "name", other_device, "netns", other.name)
 
 

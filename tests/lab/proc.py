@@ -9,7 +9,8 @@ Standard output and standard error are merged and collected by a thread, so a pr
 on a pipe that nobody reads. Only the process itself and its own process group are ever signalled.
 
 Nothing here sleeps for a guessed time: wait_until() looks every 20 ms, Lines.wait() wakes up with
-the line.
+the line. A deadline that says nothing about the program is PATIENCE: it costs only a test that fails
+anyway, and a shorter one is a bet on the machine.
 """
 
 import atexit
@@ -27,7 +28,15 @@ from .errors import LabTimeout
 POLL = 0.02
 
 
-def wait_until(condition, timeout=10.0, what="a condition"):
+def slowdown():
+    """How many times as long as usual everything may take: PPTPPROXY_TEST_SLOWDOWN."""
+    return float(os.environ.get("PPTPPROXY_TEST_SLOWDOWN", "1"))
+
+
+PATIENCE = 10.0 * slowdown()
+
+
+def wait_until(condition, timeout=PATIENCE, what="a condition"):
     """Call condition() every 20 ms until it answers something true, and return that."""
     deadline = time.monotonic() + timeout
     while True:
@@ -106,7 +115,7 @@ class Lines:
         found = re.compile(pattern)
         return [line for line in self.all(after) if found.search(line)]
 
-    def wait(self, pattern, timeout=10.0, after=0, count=1):
+    def wait(self, pattern, timeout=PATIENCE, after=0, count=1):
         """The match object of the count-th line that matches, waited for up to timeout seconds.
 
         LabTimeout if it does not come, or if the source ends without it.
@@ -244,7 +253,7 @@ class Proc:
         self._reader = self.log.read_from(read_end)
         _running.add(self)
 
-    def wait_line(self, pattern, timeout=10.0, after=0, count=1):
+    def wait_line(self, pattern, timeout=PATIENCE, after=0, count=1):
         return self.log.wait(pattern, timeout, after, count)
 
     def lines(self, pattern="", after=0):
@@ -256,7 +265,7 @@ class Proc:
     def running(self):
         return self.popen.poll() is None
 
-    def wait(self, timeout=10.0):
+    def wait(self, timeout=PATIENCE):
         """The exit status (negative: the signal that ended it), waited for up to timeout seconds."""
         try:
             code = self.popen.wait(timeout)
@@ -270,7 +279,7 @@ class Proc:
         if self.running():
             self.popen.send_signal(number)
 
-    def stop(self, timeout=5.0):
+    def stop(self, timeout=PATIENCE):
         """SIGTERM; SIGKILL to the whole group if it has not ended in time. Returns the exit status."""
         self.signal(signal.SIGTERM)
         try:
@@ -292,7 +301,7 @@ class Proc:
 
     def _settle(self):
         # A grandchild may hold the pipe open; what it says later is not waited for.
-        self._reader.join(1)
+        self._reader.join(slowdown())
         _running.discard(self)
 
     def __enter__(self):

@@ -11,10 +11,11 @@ on, so ASAN_OPTIONS and the like work; tap.py fails the case that a sanitizer's 
 import os
 import re
 import shlex
+import time
 from pathlib import Path
 
 from . import watch
-from .proc import Lines, Proc, wait_until
+from .proc import Lines, Proc, slowdown, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 # What it says, as regular expressions.
@@ -28,8 +29,8 @@ MALFORMED = r": closed: .*malformed"
 DROPPED = r": dropped "
 NO_GRE = r"warning: .*no GRE from (client|server) ([\d.]+) for 10 s"
 SANITIZED = re.compile(rb"__[amt]san_init\b")
-START = 15.0  # seconds to readiness: a sanitizer's build on a loaded machine is slow
-STOP = 10.0  # the program promises 3
+START = 15.0 * slowdown()  # seconds to readiness: a loaded machine is slow
+STOP = 10.0 * slowdown()  # the program promises 3
 
 
 def program():
@@ -60,6 +61,7 @@ class Proxy:
 
     .proc  the process, .log  its lines (proc.Lines), .ns  where it runs
     .pid  the keeper's, .worker  the pid of the one that talks to the network
+    .took  seconds until it was ready, which tells how fast this machine is at the moment
     """
 
     def __init__(self, ns, words, debug=True, ready=True, env=None, log_file=None, name="pptpproxy", cwd=None,
@@ -86,6 +88,7 @@ class Proxy:
         wait_until(lambda: self.log.matching(READY) or not self.proc.running(), timeout, "readiness of the proxy")
         if not self.proc.running():
             raise AssertionError(f"the proxy ended at its start: {self.proc.wait()}\n{self.proc.log.tail()}")
+        self.took = time.monotonic() - self.proc.started
 
     @property
     def worker(self):

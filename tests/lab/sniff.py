@@ -13,6 +13,7 @@ import time
 
 from .errors import LabTimeout
 from .messages import Packet
+from .proc import PATIENCE
 
 ETH_P_IP = 0x0800
 PACKET_OUTGOING = 4
@@ -65,7 +66,7 @@ class Sniffer:
     def matching(self, condition):
         return [packet for packet in self.all() if condition(packet)]
 
-    def wait(self, condition, timeout=10.0):
+    def wait(self, condition, timeout=PATIENCE):
         """The first packet, early or late, for which condition(packet) is true."""
         deadline, at = time.monotonic() + timeout, 0
         while True:

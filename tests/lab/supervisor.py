@@ -12,7 +12,7 @@ import threading
 
 from .errors import LabTimeout
 from .netns import RUN_PREFIX
-from .proc import wait_until
+from .proc import PATIENCE, wait_until
 
 
 class Supervisor:
@@ -50,7 +50,7 @@ class Supervisor:
     def mark(self):
         return len(self.messages)
 
-    def wait(self, line, after=0, timeout=15):
+    def wait(self, line, after=0, timeout=PATIENCE):
         """The first message from there on that has this line."""
         name, value = line.split("=", 1)
         try:

@@ -10,6 +10,7 @@ sanitizer's run wants). One that takes longer fails with the stacks of all threa
 not even unwind ends the whole run, after cleaning up.
 """
 
+import functools
 import os
 import signal
 import sys
@@ -19,6 +20,7 @@ import traceback
 
 from . import netns, proc, sanitizers
 from .errors import Skip
+from .proc import slowdown
 
 DEADLINE = 120
 GRACE = 30
@@ -29,16 +31,48 @@ class _Overdue(BaseException):
     """Not an Exception: a test that catches those must not swallow its own deadline."""
 
 
-def slowdown():
-    return float(os.environ.get("PPTPPROXY_TEST_SLOWDOWN", "1"))
-
-
 def deadline(seconds):
     """Decorator: this case may take so long."""
 
     def mark(function):
         function.deadline = seconds
         return function
+
+    return mark
+
+
+class _TooLate(Exception):
+    pass
+
+
+class _Clock:
+    def __init__(self, seconds):
+        self.seconds, self.began = seconds, None
+
+    def start(self):
+        self.began = time.monotonic()
+
+    def stop(self):
+        if time.monotonic() - self.began >= self.seconds:
+            raise _TooLate
+
+
+def in_time(seconds):
+    """Decorator: between clock.start() and clock.stop() of the clock that this case gets its own part must take less than so
+    many seconds, as the program waits no longer. Where the machine did not let it, the case has shown nothing, and begins
+    anew; after five times it is skipped."""
+
+    def mark(function):
+        @functools.wraps(function)
+        def case():
+            for _ in range(5):
+                try:
+                    return function(_Clock(seconds))
+                except _TooLate:
+                    comment(f"it took longer than {seconds:g} s: once more")
+            raise Skip(f"this machine takes longer than {seconds:g} s")
+
+        return case
 
     return mark
 

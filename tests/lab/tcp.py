@@ -124,8 +124,10 @@ def fill(proxy, ways, octets, limit=64 * MIB, timeout=60):
     """
     all_ways = [_Way(sender, receiver, octets, limit) for sender, receiver in ways]
 
+    pid = proxy.worker
+
     def asleep():
-        return watch.stat(proxy.pid)[0] == "S"
+        return watch.stat(pid)[0] == "S"
 
     def full():
         slept, table = asleep(), sockets(proxy.ns)

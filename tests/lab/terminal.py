@@ -20,11 +20,9 @@ import termios
 import threading
 import time
 
-from . import tap
 from .errors import LabTimeout
-from .proc import Proc
+from .proc import PATIENCE, Proc
 
-PATIENCE = 10.0 * tap.slowdown()
 END = re.compile(rb"\[status (\d+)\]\r?\n")
 CONTROL = re.compile(rb"\x1b\[(\?\d+[hl]|H|J|K)")
 

@@ -23,10 +23,12 @@ class Topology:
         return ns
 
     def wire(self, one, device, address, other, other_device, other_address):
-        """Connect two namespaces by a veth pair with these addresses."""
+        """Connect two namespaces by a veth pair with these addresses; None: what has the device has one, a guest."""
         link(one, device, other, other_device)
-        one.address(device, address)
-        other.address(other_device, other_address)
+        _bring_up(one, device, address)
+        _bring_up(other, other_device, other_address)
+        one.wait_link(device)
+        other.wait_link(other_device)
 
     def network(self, label, hosts, gateway, device, subnet):
         """hosts (.10, .11, ...) and the gateway's device (.1) on one network "10.1.0"; the hosts'
@@ -36,18 +38,22 @@ class Topology:
         if len(hosts) == 1:
             self.wire(*ends[1], *ends[0])
         else:
-            self._switch(label, ends)
+            self.switch(label, ends)
         for host in hosts:
             host.route("default", f"{subnet}.1")
 
-    def _switch(self, label, ends):
+    def switch(self, label, ends):
+        """Connect these by a bridge, each (namespace, device, address) as wire() has them."""
         switch = self.add(f"{label}-switch")
         switch.run(["ip", "link", "add", "br0", "type", "bridge"])
         switch.run(["ip", "link", "set", "br0", "up"])
         for i, (ns, device, address) in enumerate(ends):
             link(ns, device, switch, f"port{i}")
             switch.run(["ip", "link", "set", f"port{i}", "master", "br0", "up"])
-            ns.address(device, address)
+            _bring_up(ns, device, address)
+        for i, (ns, device, _) in enumerate(ends):
+            ns.wait_link(device)
+            switch.wait_link(f"port{i}")
 
     def close(self):
         self._stack.close()
@@ -57,6 +63,13 @@ class Topology:
 
     def __exit__(self, *exc):
         self.close()
+
+
+def _bring_up(ns, device, address):
+    if address:
+        ns.address(device, address)
+    else:
+        ns.run(["ip", "link", "set", device, "up"])
 
 
 class DualHomed(Topology):

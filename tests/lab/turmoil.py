@@ -21,9 +21,9 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import tap, watch
+from . import watch
 from .netns import RUN_PREFIX
-from .proc import wait_until
+from .proc import PATIENCE, wait_until
 from .proxy import program
 
 GOES_ON = r"worker (\d+) goes on: (\d+) connections, (\d+) calls"
@@ -32,7 +32,6 @@ UPGRADED = r"upgraded: (pptpproxy \S+), pid (\d+): (\d+) connections, (\d+) call
 NOT_UPGRADED = r"SIGUSR2: no upgrade: "
 CHANGED = r"SIGHUP: new configuration in use"
 NOT_CHANGED = r"SIGHUP: the configuration stays as it was: "
-PATIENCE = 10.0 * tap.slowdown()
 
 
 class Death:

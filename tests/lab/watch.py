@@ -24,6 +24,18 @@ def bound(octets):
     return octets * int(os.environ.get("PPTPPROXY_TEST_MEMORY", "1"))
 
 
+class Growth:
+    """How much more memory a process has than when this was made."""
+
+    def __init__(self, pid):
+        self.pid, self.before = pid, rss(pid)
+
+    def check(self, octets, why=""):
+        """Less than so many octets."""
+        grown = rss(self.pid) - self.before
+        assert grown < bound(octets), f"{grown >> 10} KiB more than before{why and ', '}{why}"
+
+
 def threads(pid):
     return _status(pid, "Threads")
 
@@ -86,6 +98,12 @@ def _name(pid):
 def worker(keeper):
     """pid of the worker of this keeper; None where there is none at the moment."""
     return next((pid for pid in children(keeper) if _name(pid) == b"pptpproxy: worker"), None)
+
+
+def raw_drops(ns):
+    """Packets that found a raw socket of this namespace full."""
+    with ns, open("/proc/thread-self/net/raw") as table:
+        return sum(int(line.split()[-1]) for line in table.readlines()[1:])
 
 
 def commands(keeper):

@@ -15,12 +15,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lab import tap, tcp, turmoil, watch
 from lab.fake import World
 from lab.messages import CCRQ, CDN, ECHO_RQ, ICRP, ICRQ, OCRP, OCRQ, SLI, build
+from lab.place import Directory
 from lab.proc import Proc, wait_until
 from lab.proxy import CALL_ENDED, CALL_OPENED, CLOSED, DROPPED, Proxy, program
 from lab.real import Call as RealCall, Pptpd
 from lab.terminal import Terminal
 from lab.topo import DualHomed
-from test_process import Directory
 
 CONTROL = "\0pptpproxy"
 PATIENCE = 10.0 * tap.slowdown()

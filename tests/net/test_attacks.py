@@ -4,14 +4,13 @@
 The bystander's packets and messages go by the same program and the same host as the attack, from a client of their own.
 None of them may be lost: what the attacks send stays below what the receive buffers of the program hold while it is
 kept from its work for some hundred milliseconds, as on a busy machine. 99 of 100 must be there within 100 ms, which
-nobody at the ends of a call notices; the rest is the machine's. Where an attack is meant to fill those buffers, its case
-says what is asserted instead.
+nobody at the ends of a call notices, and twice the longest that one of the program's threads waited for a processor
+meanwhile, which is the machine's. Where an attack is meant to fill those buffers, its case says what is asserted instead.
 """
 
 import os
 import random
-import re
-import socket
+import select
 import sys
 import tempfile
 import time
@@ -22,16 +21,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lab import figures, tap, tcp, watch
 from lab.bystander import Bystander
 from lab.errors import Skip
-from lab.fake import PATIENCE, Ended, World
-from lab.messages import (CCRQ, CDN, ECHO_RP, ECHO_RQ, ICCN, ICRP, ICRQ, LENGTH, OCRP, OCRQ, SCCRP, SCCRQ, SLI, STOP_RP,
-                          TYPES, WEN, Message, build)
+from lab.fake import PATIENCE, World
+from lab.messages import (CCRQ, CDN, ECHO_RP, ECHO_RQ, ICCN, ICRP, ICRQ, LENGTH, OCRP, OCRQ, SCCRP, SCCRQ, SLI,
+                          STOP_RP, TYPES, WEN, build)
 from lab.proc import Proc, wait_until
-from lab.proxy import CLOSED, READY, REFUSED, program
+from lab.proxy import CLOSED, READY, REFUSED, START, program
 from lab.tools import gre_send_start
 
 MIB = 1 << 20
 SERVER = "10.2.0.10"
 DELAY = 0.1  # seconds, of 99 in 100
+WAITS = 2  # and so many times the longest wait for a processor
 PUT_OUT = r": put out for a newcomer: "
 GENERAL_ERROR = 2
 
@@ -52,6 +52,7 @@ def _fared(attack, bystander, share=0.0, delay=DELAY):
     packets, messages = fared.packets, fared.messages
     tap.comment(f"packets: {packets}")
     tap.comment(f"messages: {messages}")
+    tap.comment(f"waited at most {fared.wait * 1000:.1f} ms for a processor")
     figures.tell("hostile", bad_inputs=attack.inputs, bystander_sent=packets.sent + messages.sent,
                  bystander_arrived=packets.arrived + messages.arrived)
     assert attack.inputs > 0 and packets.sent > 100 and messages.sent > 20, (attack.inputs, packets, messages)
@@ -60,7 +61,7 @@ def _fared(attack, bystander, share=0.0, delay=DELAY):
     # Messages wait for the turns of one thread, of which an attack has some too; no end of a call minds a second.
     for some, bound in ((packets, delay), (messages, 10 * DELAY)):
         assert some.doubled == some.disordered == 0, some
-        assert some.p99 < bound * tap.slowdown(), some
+        assert some.p99 < bound * tap.slowdown() + WAITS * fared.wait, (some, fared.wait)
 
 
 @contextmanager
@@ -69,7 +70,7 @@ def _beside(world, **bounds):
     with Bystander(world) as bystander:
         attack = Attack()
         yield attack
-        wait_until(lambda: not attack.lasts(1.5), 5, "enough to measure")
+        wait_until(lambda: not attack.lasts(1.5), what="enough to measure")
         _fared(attack, bystander, **bounds)
     for host in world.clients + world.servers:
         host.gre.empty()
@@ -120,11 +121,6 @@ def test_packets_of_strangers():
         attack.inputs = _finish(floods)
 
 
-def _raw_drops(ns):
-    with ns, open("/proc/thread-self/net/raw") as table:
-        return sum(int(line.split()[-1]) for line in table.readlines()[1:])
-
-
 def test_packets_that_fill_the_receive_buffer():
     "more packets than the program can carry: a bystander loses no greater share than the flood, nor its connection"
     with World(clients=2, debug=False) as world:
@@ -132,11 +128,11 @@ def test_packets_that_fill_the_receive_buffer():
         # One queue holds everybody's packets, and what comes while it is full is lost, whoever sent it. It is 4 MiB, some
         # ten thousand packets: not more than a second's work, which is the delay.
         with Bystander(world) as bystander:
-            attack, drops = Attack(), _raw_drops(world.net.firewall)
+            attack, drops = Attack(), watch.raw_drops(world.net.firewall)
             attack.inputs = _finish([
                 gre_send_start(world.net.client, "-s", world.client.ip, "-d", world.net.inside, "-q", 1, "-l", 20,
                                "-n", 100000000, "-w", 4, "-c", call.client_sees) for _ in range(3)])
-            share = (_raw_drops(world.net.firewall) - drops) / attack.inputs
+            share = (watch.raw_drops(world.net.firewall) - drops) / attack.inputs
             tap.comment(f"{attack.inputs} packets, of which {share:.1%} found the receive buffer full")
             # Which ones of a burst are lost is chance.
             _fared(attack, bystander, share=min(1.5 * share + 0.05, 1) if share else 0, delay=1)
@@ -220,8 +216,8 @@ def test_messages_as_fast_as_they_go():
 
 def test_slow_senders():
     "a hundred requests an octet at a time, and fifty that never end: the first get through, the others' time runs out"
-    with World(["--handshake-timeout", "8"], clients=2, debug=False) as world, _beside(world) as attack:
-        before = watch.descriptors(world.proxy.pid)
+    with World(["--handshake-timeout", str(round(8 * tap.slowdown()))], clients=2, debug=False) as world, _beside(world) as attack:
+        before = watch.descriptors(world.proxy.worker)
         slow, endless = [world.dial() for _ in range(100)], [world.dial() for _ in range(50)]
         for octet in build(SCCRQ):
             for stream in slow:
@@ -245,7 +241,7 @@ def test_slow_senders():
         world.clients[0].streams.clear()
         for stream in world.server.streams[1:]:  # the first one is the bystander's
             stream.close()
-        wait_until(lambda: watch.descriptors(world.proxy.pid) <= before, 20, "their descriptors to be closed")
+        wait_until(lambda: watch.descriptors(world.proxy.worker) <= before, 20, "their descriptors to be closed")
 
 
 def test_slow_messages():
@@ -273,17 +269,17 @@ def test_stalled_readers():
     with World(clients=2, debug=False) as world:
         sessions = [world.session() for _ in range(70)]
         with _beside(world) as attack:
-            before = watch.rss(world.proxy.pid)
+            growth = watch.Growth(world.proxy.worker)
             octets = build(ECHO_RQ, tail=bytes(1000))
             ways = [(session.client, session.server) for session in sessions[:50]]
             ways += [(session.server, session.client) for session in sessions[50:]]
             went = tcp.fill(world.proxy, ways, octets)
             attack.inputs = sum(sent // len(octets) for sent, _ in went)
-            assert watch.rss(world.proxy.pid) < before + watch.bound(8 * MIB)
-            cpu = watch.cpu(world.proxy.pid)
+            growth.check(8 * MIB)
+            cpu = watch.cpu(world.proxy.worker)
             attack.began = time.monotonic()
-            wait_until(lambda: not attack.lasts(1), 5, "the clock")
-            assert watch.cpu(world.proxy.pid) - cpu < 0.5 * tap.slowdown(), "spinning"
+            wait_until(lambda: not attack.lasts(1), what="the clock")
+            assert watch.cpu(world.proxy.worker) - cpu < 0.5 * tap.slowdown(), "spinning"
 
 
 # ---- calls ----
@@ -311,20 +307,20 @@ def test_calls_that_open_and_end_as_fast_as_they_can():
     with World(clients=2, debug=False) as world:
         session = world.session()
         with _beside(world) as attack:
-            before, calls = watch.rss(world.proxy.pid), 0
+            growth, calls = watch.Growth(world.proxy.worker), 0
             while attack.lasts(5):
                 _storm(session, [(calls + i) & 0xFFFF for i in range(64)], attack)
                 calls += 64
             session.check()
             assert calls > 1000, calls
             # An ended call keeps its IDs for 30 s.
-            assert watch.rss(world.proxy.pid) < before + watch.bound(4 * MIB + calls * 600)
+            growth.check(4 * MIB + calls * 600)
             seconds = time.monotonic() - attack.began
             lines = len(world.log.all())
             tap.comment(f"{calls} calls, {lines} lines")
             # 200 of a source within 5 s, one that tells of the rest, and some of the start.
             assert lines < 201 * (seconds // 5 + 2), f"{lines} lines of {calls} calls"
-        world.log.wait(r"connections and calls of 10\.1\.0\.10: \d+ more lines like these in the last \d+ s", 10)
+        world.log.wait(r"connections and calls of 10\.1\.0\.10: \d+ more lines like these in the last \d+ s")
 
 
 def test_requests_that_nobody_answers():
@@ -336,13 +332,13 @@ def test_requests_that_nobody_answers():
             while attack.lasts(2):
                 same.turn()
             wait_until(same.finish, PATIENCE, "all requests to arrive")
-            before = watch.rss(world.proxy.pid)
+            growth = watch.Growth(world.proxy.worker)
             pipe = Pipe(session.client, session.server, b"".join(build(OCRQ, call_id=i) for i in range(1, 301)))
             while attack.lasts(4):
                 pipe.turn()
             wait_until(pipe.finish, PATIENCE, "all requests to arrive")
             attack.inputs = (same.sent + pipe.sent) // LENGTH[OCRQ]
-            assert watch.rss(world.proxy.pid) < before + watch.bound(16 * MIB + attack.inputs * 600)
+            growth.check(16 * MIB + attack.inputs * 600)
             session.check()
 
 
@@ -433,7 +429,7 @@ def test_messages_of_chance():
                     _drain(session.server)
             for session in sessions:
                 session.close()
-            world.log.wait(CLOSED, 10, count=10)
+            world.log.wait(CLOSED, count=10)
 
 
 # ---- connections ----
@@ -443,7 +439,7 @@ def _limited(world, limit):
     """The proxy with few descriptors, so that there is room for (limit - 49) / 2 connections."""
     proc = Proc(["prlimit", f"--nofile={limit}:{limit}", program(), "-n", "-p", SERVER], ns=world.net.firewall,
                 name="pptpproxy")
-    proc.wait_line(READY, 15)
+    proc.wait_line(READY, START)
     return proc
 
 
@@ -452,7 +448,7 @@ def test_half_open_connections_of_one_source():
     with World(clients=2, proxy=False) as world:
         proc = _limited(world, 189)
         with _beside(world) as attack:
-            up, slowest = [], 0
+            up, took = [], []
             for number in range(20):
                 crowd = [world.dial() for _ in range(100)]
                 for stream in crowd[::2]:
@@ -460,19 +456,18 @@ def test_half_open_connections_of_one_source():
                 attack.inputs += len(crowd)
                 began = time.monotonic()
                 up.append(world.session(client=1))
-                slowest = max(slowest, time.monotonic() - began)
+                took.append(time.monotonic() - began)
                 for stream in crowd[:50]:
                     stream.close()
             for session in up:
                 session.check()
-            assert slowest < 1 * tap.slowdown(), f"{slowest:.2f} s"
-            assert watch.descriptors(proc.pid) <= 189
+            # Each of them, but for one or another that had to wait for its turn at the machine.
+            assert sorted(took)[len(took) // 2] < 1 * tap.slowdown(), took
+            assert watch.descriptors(watch.worker(proc.pid)) <= 189
             assert proc.lines(PUT_OUT), "nobody was put out"
             others = [line for line in proc.lines(PUT_OUT) if "10.1.0.10:" not in line]
             assert not others, others[:3]
-        for host in world.clients + world.servers:
-            for stream in host.streams:
-                stream.close()
+        world.hang_up()
         assert proc.stop() == 0
 
 
@@ -482,7 +477,7 @@ def test_connections_that_a_server_accepted_stay():
         proc = _limited(world, 109)
         with _beside(world) as attack:
             up = [world.session() for _ in range(29)]
-            proc.wait_line(r"warning: new connections wait, at 30: ", 10)
+            proc.wait_line(r"warning: new connections wait, at 30: ")
             crowd = [world.dial() for _ in range(100)]
             attack.inputs = len(crowd)
             late = world.dial(client=1)
@@ -493,21 +488,17 @@ def test_connections_that_a_server_accepted_stay():
             for stream in crowd:
                 stream.close()
             up[0].close()
-            server = world.server.accept()
-            server.expect(SCCRQ)
-            server.send(build(SCCRP))
+            server = world.server.admit()
             late.expect(SCCRP)
             assert not proc.lines(PUT_OUT), "somebody had to go"
-        for host in world.clients + world.servers:
-            for stream in host.streams:
-                stream.close()
+        world.hang_up()
         assert proc.stop() == 0
 
 
 def test_connections_as_fast_as_they_come():
     "connections that come, say a word of nonsense, and go as fast as one client can: the log stays short, memory too"
     with World(clients=2, debug=False) as world, _beside(world) as attack:
-        before = watch.rss(world.proxy.pid)
+        growth = watch.Growth(world.proxy.worker)
         words = [b"", b"GET / HTTP/1.0\r\n\r\n", build(SCCRQ, cookie=1), build(ECHO_RQ), bytes(300)]
         while attack.lasts(5):
             stream = world.dial()
@@ -523,8 +514,8 @@ def test_connections_as_fast_as_they_come():
         tap.comment(f"{attack.inputs} connections, {lines} lines")
         assert lines < 201 * (seconds // 5 + 2), f"{lines} lines of {attack.inputs} connections"
         assert not world.server.dialled()
-        assert watch.rss(world.proxy.pid) < before + watch.bound(4 * MIB)
-        world.log.wait(r"connections that asked for nothing: \d+ more lines like these in the last \d+ s", 10)
+        growth.check(4 * MIB)
+        world.log.wait(r"connections that asked for nothing: \d+ more lines like these in the last \d+ s")
 
 
 # ---- limits ----
@@ -540,27 +531,26 @@ def test_so_many_connections_of_a_source():
             stream.expect_end()
             stream.close()
             attack.inputs += 1
-        world.log.wait(r"refused: limit: 5 connections of 10\.1\.0\.10 already \(--max-per-source\)", 10, count=50)
+        world.log.wait(r"refused: limit: 5 connections of 10\.1\.0\.10 already \(--max-per-source\)", count=50)
         for session in sessions:
             session.check()
         for _ in range(3):
             world.session(client=1)
         sessions[0].close()
-        descriptors = watch.descriptors(world.proxy.pid)
-        wait_until(lambda: watch.descriptors(world.proxy.pid) < descriptors or _comes(world), 10, "room for one more")
+        wait_until(lambda: _comes(world, world.dial()), what="room for one more")
 
 
-def _comes(world):
-    """A connection of the first client's comes up."""
-    stream = world.dial()
-    stream.send(build(SCCRQ))
+def _comes(world, stream):
+    """Does this connection get as far as the server, or is it refused?"""
     try:
-        stream.sock.settimeout(1)
-        return stream.sock.recv(1, socket.MSG_PEEK) == b"\0"
-    except socket.timeout:
-        return world.server.dialled()
+        stream.send(build(SCCRQ))
     except ConnectionError:
         return False
+    if stream.sock in select.select([stream.sock, world.server.sock], [], [], PATIENCE)[0]:
+        stream.close()
+        return False
+    assert world.server.dialled(), "neither"
+    return True
 
 
 def test_so_many_new_connections_a_second():
@@ -571,21 +561,16 @@ def test_so_many_new_connections_a_second():
         while len(came) < 30:
             stream = world.dial()
             attack.inputs += 1
-            stream.sock.settimeout(0.02)
-            try:
-                stream.sock.recv(1)
-                refused += 1
-                stream.close()
-            except socket.timeout:
+            if _comes(world, stream):
                 came.append(stream)
-            except ConnectionError:
+            else:
                 refused += 1
         took = time.monotonic() - began
         # Ten at once, and ten a second from then on; a loaded machine only makes it longer.
         assert took > 1.8, f"30 connections within {took:.2f} s"
         assert refused > 0
         world.session(client=1)
-        world.log.wait(r"refused: rate: more than 10 new connections a second of 10\.1\.0\.10 \(--max-rate-per-source\)", 10)
+        world.log.wait(r"refused: rate: more than 10 new connections a second of 10\.1\.0\.10 \(--max-rate-per-source\)")
 
 
 def test_so_many_connections_in_all():
@@ -596,7 +581,7 @@ def test_so_many_connections_in_all():
         attack.inputs = len(crowd)
         for stream in crowd[9:]:  # nine beside the bystander
             stream.expect_end()
-            assert world.lines(stream, "refused: limit: no room")
+            world.wait_line(stream, "refused: limit: no room")
         world.session(client=1)
         crowd[0].expect_end()
         world.wait_line(crowd[0], PUT_OUT)

@@ -4,20 +4,18 @@
 import contextlib
 import os
 import re
-import shutil
 import signal
 import stat
 import struct
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lab import messages, tap, turmoil
 from lab.fake import PATIENCE, World
-from lab.messages import CCRQ, CDN, ECHO_RQ, ECHO_RP, ICRQ, OCRP, OCRQ, SCCRP, SCCRQ, WEN, build
-from lab.netns import RUN_PREFIX
+from lab.messages import CCRQ, CDN, ECHO_RQ, ICRQ, OCRP, OCRQ, SCCRP, SCCRQ, WEN, build
+from lab.place import Directory
 from lab.proc import wait_until
 from lab.proxy import Proxy, program
 from lab.real import Call, Pptpd
@@ -28,25 +26,9 @@ BEGINS = r"capture .*: begins"
 ENDS = r"capture .*: ends: (\d+) packets by this worker, (\d+) lost"
 
 
-class Place:
-    """A directory for captures."""
-
-    def __enter__(self):
-        self.path = Path(tempfile.mkdtemp(prefix=RUN_PREFIX))
-        return self
-
-    def __truediv__(self, name):
-        return str(self.path / name)
-
-    def __exit__(self, *exc):
-        shutil.rmtree(self.path, ignore_errors=True)
-
-
 def end(world):
     """The program's end, after which all has been written. The streams first, as World does it."""
-    for host in world.clients + world.servers:
-        for stream in host.streams:
-            stream.close()
+    world.hang_up()
     world.proxy.stop()
 
 
@@ -76,7 +58,7 @@ def exchange(call, seq, length=16):
 
 def test_messages_and_packets_on_both_sides():
     "messages and packets of a call are in the file as they were on each side, with both sides' IDs, and nothing else is"
-    with Place() as place, World(["--capture", place / "x.pcap"]) as world:
+    with Directory() as place, World(["--capture", place / "x.pcap"]) as world:
         world.session().call(5, 7, settle=False)
         session = world.session()
         call = session.call(5, 7, settle=False)
@@ -114,20 +96,21 @@ def seqs(*captures):
     return [packet.seq for capture in captures for packet in capture.packets()][::2]
 
 
-def wait_packets(path, count):
-    """Until the file has so many packets, control messages' segments left out."""
-    def there():
-        try:
-            return sum(1 for _, octets in Capture(path).records() if octets[9] == 47) >= count
-        except (AssertionError, OSError):
-            return False
+def packets_there(path):
+    """How many packets the file has so far, control messages' segments left out; -1: half of one is there."""
+    try:
+        return sum(1 for _, octets in Capture(path).records() if octets[9] == 47)
+    except (AssertionError, OSError):
+        return -1
 
-    wait_until(there, PATIENCE, f"{count} packets in {path}")
+
+def wait_packets(path, count):
+    wait_until(lambda: packets_there(path) >= count, what=f"{count} packets in {path}")
 
 
 def test_what_is_dropped():
     "a packet of no call, and a message about no call, are seen on the side that they came from only; answers of our own where they go"
-    with Place() as place, World(["--capture", place / "x.pcap"]) as world:
+    with Directory() as place, World(["--capture", place / "x.pcap"]) as world:
         session = world.session()
         call = session.call(5, 7)
         world.client.gre.send(session.client.remote[0], call.client_sees ^ 1, lcp(1), 1)
@@ -144,17 +127,20 @@ def test_what_is_dropped():
         assert told == [Message(client, inside, WEN, None, call.client_sees ^ 1)], told
 
 
-def test_held_packets():
+@tap.in_time(1.0)  # GRE_HOLD_MS
+def test_held_packets(clock):
     "a packet that comes before its Reply is seen when it comes, and again when it leaves"
-    with Place() as place, World(["--capture", place / "x.pcap"]) as world:
+    with Directory() as place, World(["--capture", place / "x.pcap"]) as world:
         session = world.session()
         session.client.send(build(OCRQ, call_id=5))
         server_sees = session.server.expect(OCRQ).call_id
         outside, server = session.server.remote[0], session.server.local[0]
+        clock.start()
         world.server.gre.send(outside, server_sees, lcp(1), 1)
         wait_packets(place / "x.pcap", 1)
         session.server.send(build(OCRP, call_id=7, peer_id=server_sees))
         session.client.expect(OCRP)
+        clock.stop()
         world.client.gre.expect(5, lcp(1))
         end(world)
         capture = Capture(place / "x.pcap")
@@ -165,7 +151,7 @@ def test_held_packets():
 
 def test_headers_of_packets():
     "DSCP and ECN of a packet that leaves are those of the one that came; the octets of both differ in the call ID alone"
-    with Place() as place, World(["--capture", place / "x.pcap"]) as world:
+    with Directory() as place, World(["--capture", place / "x.pcap"]) as world:
         world.session().call(5, 7)
         call = world.session().call(5, 7)
         call.up(lcp(1), 1, tos=0xBA)
@@ -180,7 +166,7 @@ def test_headers_of_packets():
 
 def test_streams():
     "each leg is one TCP stream with a beginning and an end, whatever its port; octets follow on each other"
-    with Place() as place, World(["--capture", place / "x.pcap"], pairs=["0.0.0.0:1750,10.2.0.10"]) as world:
+    with Directory() as place, World(["--capture", place / "x.pcap"], pairs=["0.0.0.0:1750,10.2.0.10"]) as world:
         stream = world.dial(port=1750)
         stream.send(build(SCCRQ))
         server = world.server.accept()
@@ -202,12 +188,12 @@ def test_streams():
 
 def test_who_closes():
     "whoever closes a connection is first to do so in the capture, too: the client, then we our leg to the server"
-    with Place() as place, World(["--capture", place / "x.pcap"]) as world:
+    with Directory() as place, World(["--capture", place / "x.pcap"]) as world:
         session = world.session()
         session.client.close()
         session.server.expect_end()
         session.server.close()
-        world.log.wait("closed: client closed", 5)
+        world.log.wait("closed: client closed")
         end(world)
         capture = Capture(place / "x.pcap")
         capture.check()
@@ -218,7 +204,7 @@ def test_who_closes():
 
 def test_real_call():
     "a call of real ends: tshark sees LCP being negotiated on both sides, and finds nothing wrong"
-    with Place() as place, DualHomed() as net, Pptpd(net.server) as pptpd:
+    with Directory() as place, DualHomed() as net, Pptpd(net.server) as pptpd:
         with Proxy(net.firewall, ["-p", net.server.ip, "--capture", place / "x.pcap"]) as proxy:
             with Call(net.client, net.inside) as call:
                 call.wait_up()
@@ -227,7 +213,7 @@ def test_real_call():
                 call.hang_up()
             proxy.log.wait(r": closed: ", 15)
             proxy.stop()
-            lost = proxy.log.wait(ENDS, 5)[2]
+            lost = proxy.log.wait(ENDS)[2]
         capture = Capture(place / "x.pcap")
         assert lost == "0" and capture.whole()
         wrong = [line for line in capture.tshark("-Y", "_ws.malformed || tcp.analysis.flags || tcp.checksum.status == 0 "
@@ -245,7 +231,7 @@ def test_real_call():
 
 def test_mode_and_rotation():
     "mode 0600; a full file becomes FILE.1, of which there is one; between them no packet is lost"
-    with Place() as place, World(["--capture", place / "x.pcap", "--capture-limit", "1"], debug=False) as world:
+    with Directory() as place, World(["--capture", place / "x.pcap", "--capture-limit", "1"], debug=False) as world:
         call = world.session().call(5, 7)
         assert stat.S_IMODE(os.stat(place / "x.pcap").st_mode) == 0o600
         os.symlink("/etc/passwd", place / "x.pcap.1")  # it is the name that is replaced
@@ -271,28 +257,28 @@ def test_mode_and_rotation():
 
 def test_bad_files():
     "what is no capture is not overwritten, and a start with it fails with one line that names it; so does --check"
-    with Place() as place, World(proxy=False) as world:
-        Path(place / "text").write_text("important\n")
+    with Directory() as place, World(proxy=False) as world:
+        (place / "text").write_text("important\n")
         os.symlink(place / "text", place / "link")
         os.mkdir(place / "directory")
-        Path(place / "notes.1").write_text("precious\n")
+        (place / "notes.1").write_text("precious\n")
         for name, reason in (("text", "no capture"), ("link", "symbolic link"), ("directory", "no file"),
                              ("notes", "notes.1: it is there, and no capture"),
                              ("none/x.pcap", "No such file or directory")):
             proxy = Proxy(world.net.firewall, ["-p", world.server.ip, "--capture", place / name], ready=False)
             assert proxy.wait(15) == 1
             [line] = [line for line in proxy.log.matching("capture file")]
-            assert place / name in line and reason in line, line
+            assert str(place / name) in line and reason in line, line
             checked = world.net.firewall.run([program(), "--check", "-p", world.server.ip, "--capture", place / name],
                                              check=False)
             assert checked.returncode == 1 and reason in checked.stderr, checked
-        assert Path(place / "text").read_text() == "important\n"
+        assert (place / "text").read_text() == "important\n"
         assert sorted(os.listdir(place.path)) == ["directory", "link", "notes.1", "text"]
 
 
 def test_older_captures_stay():
     "a start keeps the capture of the last one as FILE.1; one that saw nothing takes no place"
-    with Place() as place:
+    with Directory() as place:
         for number in (1, 2):
             with World(["--capture", place / "x.pcap"]) as world:
                 exchange(world.session().call(5, 7), number)
@@ -307,12 +293,12 @@ def test_older_captures_stay():
 
 def test_full_disk():
     "a disk that is full ends the capture with one line; calls go on; a reload with room begins it again"
-    with Place() as place, World(proxy=False) as world:
-        disk = place.path / "disk"
+    with Directory() as place, World(proxy=False) as world:
+        disk = place / "disk"
         disk.mkdir()
-        conf = Path(place / "conf")
+        conf = place / "conf"
         conf.write_text(f"proxy 0.0.0.0:1723,10.2.0.10\ncapture {disk}/x.pcap\n")
-        wrapper = place.path / "wrapper"
+        wrapper = place / "wrapper"
         wrapper.write_text("#!/bin/sh\nexec unshare --mount --propagation private sh -c '"
                            f'mount -t tmpfs -o size=256k lab {disk} && exec "$0" "$@"\' {program()} "$@"\n')
         wrapper.chmod(0o755)
@@ -339,7 +325,7 @@ def test_full_disk():
         assert "No space left on device" in line and "calls go on" in line, line
         assert len(world.log.matching(ENDS)) == 1
         inside = f"/proc/{world.proxy.pid}/root{disk}/x.pcap"
-        kept = Path(place / "kept")
+        kept = place / "kept"
         kept.write_bytes(Path(inside).read_bytes())
         read = seqs(Capture(kept, whole=False))
         assert len(read) > 50 and read == [1 + i // 2 for i in range(len(read))]
@@ -359,7 +345,7 @@ def test_full_disk():
 
 def test_worker_dies():
     "after the worker's death the next one begins a new file; the old one is whole, and streams go on by their positions"
-    with Place() as place, World(["--capture", place / "x.pcap"]) as world:
+    with Directory() as place, World(["--capture", place / "x.pcap"]) as world:
         session = world.session()
         call = session.call(5, 7)
         exchange(call, 1)
@@ -382,7 +368,7 @@ def test_worker_dies():
 
 def test_upgrade():
     "an upgrade loses no packet of the capture, and begins a new file"
-    with Place() as place, turmoil.Installed() as installed:
+    with Directory() as place, turmoil.Installed() as installed:
         with installed.in_use():
             world = World(["--capture", place / "x.pcap"])
         with world:
@@ -401,8 +387,8 @@ def test_upgrade():
 
 def test_reload():
     "SIGHUP begins a capture, changes its file, and ends it; one that stays as it is goes on in its file"
-    with Place() as place, World(proxy=False) as world:
-        conf = Path(place / "conf")
+    with Directory() as place, World(proxy=False) as world:
+        conf = place / "conf"
         base = "proxy 0.0.0.0:1723,10.2.0.10\n"
         conf.write_text(base)
         place.path.chmod(0o755)
@@ -505,7 +491,7 @@ def connection(world, session):
 
 def test_tap_of_one_call():
     "--tap of one call among two: its packets and its connection's messages, none of the other's; it ends with the call"
-    with Place() as place, World() as world:
+    with Directory() as place, World() as world:
         session, other_session = world.session(), world.session()
         call, sister, other = session.call(5, 7), session.call(6, 8), other_session.call(9, 10)
         with Tap(world, f"{connection(world, session)}:5", place / "x.pcap") as tap_:
@@ -535,7 +521,7 @@ def test_tap_of_one_call():
 
 def test_tap_of_a_client():
     "--tap of a client: all its calls, those that come later too, and nothing of another client"
-    with Place() as place, World(clients=2) as world:
+    with Directory() as place, World(clients=2) as world:
         first, other = world.session(0).call(5, 7), world.session(1).call(6, 8)
         with Tap(world, world.clients[0].ip, place / "x.pcap") as tap_:
             later = world.session(0).call(15, 17)
@@ -552,7 +538,7 @@ def test_tap_of_a_client():
         assert capture.packets() == expected, (capture.packets(), expected)
         assert [m.type for m in capture.messages()][:4] == [SCCRQ, SCCRQ, SCCRP, SCCRP]
         assert lost == 0 and packets == sum(1 for _ in capture.records())
-        world.log.wait(rf"tap {world.clients[0].ip}: ends: {packets} packets, 0 lost", 5)
+        world.log.wait(rf"tap {world.clients[0].ip}: ends: {packets} packets, 0 lost")
 
 
 def test_tap_to_standard_output():
@@ -578,15 +564,15 @@ def test_tap_to_standard_output():
 
 def test_tap_rotates():
     "--capture-limit of a tap: FILE and FILE.1, whole and without a gap"
-    with Place() as place, World(debug=False) as world:
+    with Directory() as place, World(debug=False) as world:
         call = world.session().call(5, 7)
         with Tap(world, "all", place / "x.pcap", "--capture-limit", "1") as tap_:
             seq = 0
             while not os.path.exists(place / "x.pcap.1"):
                 seq += 1
                 exchange(call, seq, 1400)
-            wait_until(lambda: sum(len(Capture(place / name).packets()) for name in ("x.pcap.1", "x.pcap")) == 4 * seq,
-                       PATIENCE, f"{4 * seq} packets in both files")
+            wait_until(lambda: sum(packets_there(place / name) for name in ("x.pcap.1", "x.pcap")) == 4 * seq,
+                       what=f"{4 * seq} packets in both files")
             packets, lost = tap_.interrupt()
         older, newer = Capture(place / "x.pcap.1"), Capture(place / "x.pcap")
         assert lost == 0 and packets == 4 * seq
@@ -603,7 +589,7 @@ def test_tap_rotates():
 
 def test_slow_reader():
     "a tap that is stopped loses packets and hears how many; calls go on, and so does a capture beside it"
-    with Place() as place, World(["--capture", place / "all.pcap"], debug=False) as world:
+    with Directory() as place, World(["--capture", place / "all.pcap"], debug=False) as world:
         call = world.session().call(5, 7)
         with Tap(world, "all", place / "x.pcap") as tap_:
             tap_.popen.send_signal(signal.SIGSTOP)
@@ -621,9 +607,9 @@ def test_slow_reader():
 
 def test_tap_on_a_full_disk():
     "a tap whose disk is full says so, counts what is in the file only, and that it does not know what was lost"
-    with Place() as place, World() as world:
+    with Directory() as place, World() as world:
         call = world.session().call(5, 7)
-        disk, kept = place.path / "disk", place.path / "kept"
+        disk, kept = place / "disk", place / "kept"
         disk.mkdir()
         script = f'mount -t tmpfs -o size=64k lab {disk}; "$0" "$@"; status=$?; cp {disk}/x.pcap {kept}; exit $status'
         with world.net.firewall:
@@ -643,7 +629,7 @@ def test_tap_on_a_full_disk():
 
 def test_bad_taps():
     "no such call, bad words, too many taps, no instance, another user: one line each, status 1, and no file touched"
-    with Place() as place, World() as world:
+    with Directory() as place, World() as world:
         place.path.chmod(0o777)
         session = world.session()
         session.call(5, 7)
@@ -677,16 +663,16 @@ def test_bad_taps():
             taps = [stack.enter_context(Tap(world, "all", place / f"{i}.pcap")) for i in range(4)]
             assert "busy: there are 4 taps already" in say("--tap", "all", *file)
             taps[0].interrupt()
-            world.log.wait("tap all: ends", 5)
+            world.log.wait("tap all: ends")
             stack.enter_context(Tap(world, "all", place / "x.pcap"))
-        world.log.wait("tap all: ends", 5, count=5)
-        Path(place / "text").write_text("important\n")
+        world.log.wait("tap all: ends", count=5)
+        (place / "text").write_text("important\n")
         assert "no capture" in say("--tap", "all", "--capture", place / "text")
 
 
 def test_tap_and_the_worker():
     "a tap ends with the worker, and says so, with what it has; another one can begin"
-    with Place() as place, World() as world:
+    with Directory() as place, World() as world:
         call = world.session().call(5, 7)
         with Tap(world, "all", place / "x.pcap") as tap_:
             exchange(call, 1)

@@ -129,7 +129,7 @@ def test_carries_calls_with_net_raw_alone():
                 assert uid == image.words()[2], uid
             old = watch.worker(keeper)
             os.kill(old, 9)
-            wait_until(lambda: watch.worker(keeper) not in (None, old), 10, "another worker")
+            wait_until(lambda: watch.worker(keeper) not in (None, old), what="another worker")
             call.ping(2)
             call.hang_up()
             contained.log.wait(CALL_ENDED)

@@ -142,7 +142,7 @@ def test_stops():
     with Lab() as lab, Service(lab, witness=True) as service:
         pid = service.wait_up()
         service.svc("-d")
-        wait_until(lambda: ": down " in service.svstat(), 10, "the service to be down")
+        wait_until(lambda: ": down " in service.svstat(), what="the service to be down")
         assert service.status_file.read_text() == "0"
         assert watch.gone(pid)
         service.wait_log("stopped$")

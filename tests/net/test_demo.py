@@ -69,7 +69,7 @@ class Traces:
         listed = [line.split()[0] for line in netns.ip("netns", "list").splitlines()]
         assert not [name for name in listed if name.startswith(self.prefixes)], listed
         # Whoever was killed in a namespace may still be a zombie that nobody took yet.
-        wait_until(lambda: all(map(watch.gone, self.pids)), 10, f"the demo's processes to end: {self.pids}")
+        wait_until(lambda: all(map(watch.gone, self.pids)), what=f"the demo's processes to end: {self.pids}")
 
 
 @contextmanager
@@ -161,7 +161,7 @@ def test_demo_stays():
         process.wait_line("http://127.0.0.1:8723/", UP)
         traces = Traces(process.pid)
         traces.look()
-        wait_until(lambda: re.search(r'"client":\{"addr":"10\.1\.0\.10".*"packets":[1-9]', fetch("/calls.json")), 10, "the call's packets")
+        wait_until(lambda: re.search(r'"client":\{"addr":"10\.1\.0\.10".*"packets":[1-9]', fetch("/calls.json")), what="the call's packets")
         assert "10.1.0.10" in fetch("/")
     finally:
         interrupt(process)

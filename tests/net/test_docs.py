@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lab import tap
 from lab.errors import Skip
 from lab.examples import Machine
-from lab.netns import link, need
+from lab.netns import need
 from lab.pages import ROOT, blocks, carry_out
 from lab.proc import Lines, Proc
 from lab.proxy import SANITIZED, Proxy, program
@@ -150,18 +150,6 @@ class Net(Topology):
         except BaseException:
             self.close()
             raise
-
-    def switch(self, label, ends):
-        bridge = self.add(f"{label}-switch")
-        bridge.run(["ip", "link", "add", "br0", "type", "bridge"])
-        bridge.run(["ip", "link", "set", "br0", "up"])
-        for i, (ns, device, address) in enumerate(ends):
-            link(ns, device, bridge, f"port{i}")
-            bridge.run(["ip", "link", "set", f"port{i}", "master", "br0", "up"])
-            if address:
-                ns.address(device, address)
-            else:
-                ns.run(["ip", "link", "set", device, "up"])
 
 
 PLACES = {"workstation": ("192.0.2.2/24", "192.0.2.1"), "vpn": ("203.0.113.10/24", "203.0.113.20"),

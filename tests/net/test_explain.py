@@ -190,7 +190,7 @@ def test_gre_is_killed():
             Proxy(net.firewall, ["-p", net.server.ip]), Call(net.client, net.inside) as call:
         call.wait_up()
         call.ping(2)
-        begun = capture.frames()[0][0]
+        begun, before = (capture.frames()[at][0] for at in (0, -1))
         net.firewall.run(["nft", "-f", "-"], input=BLOCK.format(hook="output", rule="oifname outside ip protocol gre"))
         cut = capture.frames()[-1][0]
         # LCP echoes go on.
@@ -199,7 +199,7 @@ def test_gre_is_killed():
         story = Story(capture.save(place / "file.pcap"))
         found = story.expect(r"Call 2\.1: GRE of the client goes on arriving on the other leg until ([\d.]+) s, and leaves "
                              r"here until ([\d.]+) s only: what is between the legs, at 10\.2\.0\.1, does not carry it any")
-        assert float(found[1]) > float(found[2]) + 5 and abs(float(found[2]) - (cut - begun)) < 3, found[0]
+        assert float(found[1]) > float(found[2]) + 5 and before - 3 < begun + float(found[2]) < cut + 1, found[0]
 
 
 def test_gre_is_not_captured():
@@ -261,8 +261,8 @@ def test_losses():
             call.down(b"%d" % n, seq=n)
         call.expect_up(b"1", seq=1)
         w.server.gre.until(b"%d" % numbers[-1])
-        w.client.gre.until(b"151")
-        wait_until(lambda: not w.client.gre.empty(), 5, "nothing")
+        for _ in range(2):  # the second is the last of all
+            w.client.gre.until(b"151")
         story = w.story()
         assert story.way("1.1", "client") == (380, sum(len(b"%d" % n) for n in numbers), 20, 0, 0)
         assert story.way("2.1", "server")[2:] == (0, 19, 2), story.lines
@@ -344,7 +344,7 @@ def test_from_the_middle():
         call = session.call(5, 7)
         w.capture.forget()
         call.check()
-        story = w.story()
+        story = w.story(keep=lambda frame: frame[23:24] == b"\x2f")  # TCP may acknowledge late what was said before
         story.expect(rf"Stray call 1: IDs: .* {call.client_sees} of 10\.1\.0\.1")
         story.findings(*[r"Stray call \d: GRE from .* is of no call whose control connection is in the capture"] * 2)
 

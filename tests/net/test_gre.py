@@ -1,13 +1,15 @@
 #!/usr/bin/python3
 """GRE packets: what comes out of the firewall for what went in, on the wire and at the ends."""
 
+import os
 import sys
 import time
 from pathlib import Path
 from signal import SIGCONT, SIGSTOP
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from lab import messages, tap
+from lab import messages, tap, watch
+from lab.errors import LabTimeout
 from lab.fake import Call, World
 from lab.messages import ICRP, ICRQ, OCRP, OCRQ, build
 from lab.proc import wait_until
@@ -200,7 +202,7 @@ def test_plain_gre_never_wakes_the_proxy():
         call.check()
         world.clients[0].streams[0].close()
         world.proxy.stop()
-        world.log.wait(r"GRE packets: 2 received, 2 sent", 5)
+        world.log.wait(r"GRE packets: 2 received, 2 sent")
 
 
 def test_strangers_packets_are_dropped():
@@ -283,17 +285,20 @@ def _request(world, call_id=5):
     return session, Call(session, call_id, 7, sees, None)
 
 
-def test_early_packets_follow_the_reply():
+@tap.in_time(HOLD)
+def test_early_packets_follow_the_reply(clock):
     "packets that the server sends before its Reply are held, up to 8, and follow right behind it, in order"
     with World() as world:
         bystander = world.session().call(50, 70)
         session, call = _request(world)
         with Sniffer(world.net.client, "eth0") as wire:
+            clock.start()
             for i in range(10):
                 call.down(b"early %d" % i, seq=i, ack=i, tos=0x88)
             _gre_has_been_looked_at(bystander)  # nothing else has come
             session.server.send(build(OCRP, call_id=7, peer_id=call.server_sees))
             call.client_sees = session.client.expect(OCRP, peer_id=5).call_id
+            clock.stop()
             for i in range(8):
                 call.expect_down(b"early %d" % i, seq=i, ack=i, tos=0x88)
             call.check()
@@ -305,7 +310,8 @@ def test_early_packets_follow_the_reply():
         world.wait_line(session.client, rf"{CALL_ENDED}.*server sent \d+ packets, \d+ octets, 2 dropped")
 
 
-def test_early_packets_of_an_incoming_call():
+@tap.in_time(HOLD)
+def test_early_packets_of_an_incoming_call(clock):
     "the same for incoming calls: the client's packets before its Reply follow it to the server"
     with World() as world:
         bystander = world.session().call(50, 70)
@@ -313,18 +319,21 @@ def test_early_packets_of_an_incoming_call():
         session.server.send(build(ICRQ, call_id=7))
         client_sees = session.client.expect(ICRQ).call_id
         call = Call(session, 5, 7, None, client_sees)
+        clock.start()
         for i in range(8):
             call.up(b"early %d" % i, seq=i)
         bystander.up(b"later")
         bystander.expect_up(b"later")
         session.client.send(build(ICRP, call_id=5, peer_id=client_sees))
         call.server_sees = session.server.expect(ICRP).call_id
+        clock.stop()
         for i in range(8):
             call.expect_up(b"early %d" % i, seq=i)
         call.check()
 
 
-def test_early_packets_grow_stale():
+@tap.in_time(HOLD)
+def test_early_packets_grow_stale(clock):
     "early packets that have waited for more than a second are dropped, and counted"
     with World() as world:
         bystander = world.session().call(50, 70)
@@ -336,10 +345,12 @@ def test_early_packets_grow_stale():
         # it cuts off below a millisecond.
         stale_at = time.monotonic() + HOLD + 0.002
         wait_until(lambda: time.monotonic() >= stale_at, HOLD + 5, "the second to pass")
+        clock.start()
         call.down(b"young", seq=8)  # there is room for it again
         _gre_has_been_looked_at(bystander)
         session.server.send(build(OCRP, call_id=7, peer_id=call.server_sees))
         call.client_sees = session.client.expect(OCRP).call_id
+        clock.stop()
         call.expect_down(b"young", seq=8)
         call.check()
         call.clear()
@@ -359,7 +370,8 @@ def test_early_packets_of_a_refused_call_are_dropped():
         again.check()
 
 
-def test_early_packets_of_one_call_leave_room_for_another():
+@tap.in_time(HOLD)
+def test_early_packets_of_one_call_leave_room_for_another(clock):
     "each call has its own room for early packets"
     with World() as world:
         bystander = world.session().call(50, 70)
@@ -367,11 +379,13 @@ def test_early_packets_of_one_call_leave_room_for_another():
         session, call = _request(world, 6)
         for i in range(300):
             flood.down(b"flood %d" % i, seq=i)
+        clock.start()
         for i in range(8):
             call.down(b"early %d" % i, seq=i)
         _gre_has_been_looked_at(bystander)
         session.server.send(build(OCRP, call_id=7, peer_id=call.server_sees))
         call.client_sees = session.client.expect(OCRP).call_id
+        clock.stop()
         for i in range(8):
             call.expect_down(b"early %d" % i, seq=i)
         call.check()
@@ -401,8 +415,8 @@ def test_silence_is_told_once():
         half.up()
         half.expect_up()
         both.check()
-        world.log.wait("call opened", 10, count=4)
-        world.log.wait(NO_GRE, 20, count=3)
+        world.log.wait("call opened", count=4)
+        world.log.wait(NO_GRE, 20 * tap.slowdown(), count=3)
         last = world.session()  # the log goes on
         world.wait_line(last.client, "connected")
         told = world.log.matching("no GRE from")
@@ -441,19 +455,26 @@ def test_no_icmp_under_a_flood():
     "not even when more GRE comes than the proxy reads: its socket's buffer is full, and the call survives"
     with World(clients=2, debug=False) as world, Sniffer(world.net.firewall, "inside") as inside:
         call = world.session().call(5, 7)
-        world.proxy.proc.signal(SIGSTOP)
+        worker = world.proxy.worker
+        os.kill(worker, SIGSTOP)
         try:
             sent = gre_send(world.net.clients[0], "-s", world.client.ip, "-d", world.net.inside, "-c", call.client_sees,
                             "-q", 1, "-l", 1400, "-n", 12000, "-w", 10)
             assert sent > 10000, sent
+            assert watch.raw_drops(world.net.firewall) > 0, "the buffer was not full"
         finally:
-            world.proxy.proc.signal(SIGCONT)
-        world.client.gre.send(world.net.inside, call.client_sees, b"after the flood", 1)
-        try:
-            world.server.gre.until(b"after the flood", 5)
-        except AssertionError:  # it met a full buffer; the next one does not
+            os.kill(worker, SIGCONT)
+
+        def arrives():
+            """One that meets a full buffer does not."""
             call.up(b"after the flood")
-            world.server.gre.until(b"after the flood")
+            try:
+                world.server.gre.until(b"after the flood", 0.5)
+            except LabTimeout:
+                return False
+            return True
+
+        wait_until(arrives, what="packets to arrive again")
         assert not _unreachable(inside)
         call.down()
         call.expect_down()

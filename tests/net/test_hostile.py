@@ -3,6 +3,7 @@
 
 import os
 import re
+import select
 import socket
 import sys
 import tempfile
@@ -11,12 +12,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lab import tap, tcp, watch
-from lab.errors import LabTimeout
-from lab.fake import PATIENCE, Ended, World
+from lab.fake import Ended, World
 from lab.messages import ECHO_RQ, OCRQ, SCCRP, SCCRQ, build
 from lab.netns import RUN_PREFIX
 from lab.proc import Proc, wait_until
-from lab.proxy import CALL_ENDED, CALL_OPENED, CLOSED, READY, program
+from lab.proxy import CALL_ENDED, CALL_OPENED, CLOSED, READY, START, program
 from lab.sniff import Sniffer
 from lab.tools import gre_send_start
 
@@ -31,7 +31,7 @@ JUNK = [b"GET / HTTP/1.0\r\n\r\n", bytes(200), b"\xff" * 64, b"\x16\x03\x01\x02\
 def _cpu_over(pid, seconds):
     """The share of one processor that a process takes over so many seconds of the clock."""
     before, began = watch.cpu(pid), time.monotonic()
-    wait_until(lambda: time.monotonic() - began >= seconds, seconds + 5, "the clock")
+    wait_until(lambda: time.monotonic() - began >= seconds, what="the clock")
     return (watch.cpu(pid) - before) / (time.monotonic() - began)
 
 
@@ -44,11 +44,11 @@ def test_stalled_reader_costs_bounded_memory():
         bystander = world.session(client=1)
         call = bystander.call(5, 7)
         session = world.session()
-        before = watch.rss(world.proxy.worker)
+        growth = watch.Growth(world.proxy.worker)
         for sender, receiver in ((session.client, session.server), (session.server, session.client)):
             octets = build(ECHO_RQ, identifier=7, tail=bytes(500))
             [(sent, rest)] = tcp.fill(world.proxy, [(sender, receiver)], octets)
-            assert watch.rss(world.proxy.worker) < before + watch.bound(4 * MIB)
+            growth.check(4 * MIB)
             assert _cpu_over(world.proxy.worker, 0.5) < 0.3, "spinning"
             bystander.check()
             call.check()
@@ -75,12 +75,12 @@ def test_everything_arrives_before_the_end_of_a_stalled_connection():
             leg = tcp.leg(world.net.firewall, session.client)
             return leg and leg.state == tcp.CLOSE_WAIT and leg.receive_queue
 
-        wait_until(knows_of_the_end, 10, "the client's end behind what the server does not read")
+        wait_until(knows_of_the_end, what="the client's end behind what the server does not read")
         # Longer than any patience with peers that do not close: a later one of those has been given up meanwhile.
         descriptors = watch.descriptors(world.proxy.worker)
         bystander.client.close()
         bystander.server.expect_end(how="EOF")
-        wait_until(lambda: watch.descriptors(world.proxy.worker) <= descriptors - 2, 10, "the bystander to be given up")
+        wait_until(lambda: watch.descriptors(world.proxy.worker) <= descriptors - 2, what="the bystander to be given up")
         for _ in range(count):
             session.server.expect_octets(octets)
         session.server.expect_end(how="EOF")
@@ -91,11 +91,11 @@ def test_many_stalled_readers():
     with World(clients=2, debug=False) as world:
         bystander = world.session(client=1)
         call = bystander.call(5, 7)
-        before = watch.rss(world.proxy.worker)
+        growth = watch.Growth(world.proxy.worker)
         sessions = [world.session() for _ in range(50)]
         ways = [(session.client, session.server) for session in sessions]
         tcp.fill(world.proxy, ways, build(ECHO_RQ, tail=bytes(1000)))
-        assert watch.rss(world.proxy.worker) < before + watch.bound(8 * MIB)
+        growth.check(8 * MIB)
         call.check()
         bystander.check()
         assert _cpu_over(world.proxy.worker, 0.5) < 0.3, "spinning"
@@ -147,7 +147,7 @@ def test_one_sided_end_of_a_stalled_connection():
         session.client.expect_end()
         world.wait_line(session.client, CLOSED)
         session.client.close()
-        wait_until(lambda: watch.descriptors(world.proxy.worker) == before, 10, "its descriptors to be closed")
+        wait_until(lambda: watch.descriptors(world.proxy.worker) == before, what="its descriptors to be closed")
 
 
 # ---- descriptors ----
@@ -157,8 +157,12 @@ def _limited(world, limit, *words):
     """The proxy with few descriptors."""
     proc = Proc(["prlimit", f"--nofile={limit}:{limit}", program(), "-n", "-p", SERVER, *words], ns=world.net.firewall,
                 name="pptpproxy")
-    proc.wait_line(READY, 15)
+    proc.wait_line(READY, START)
     return proc
+
+
+def _ready(sock):
+    return bool(select.select([sock], [], [], 0)[0])
 
 
 def test_exhausted_descriptors():
@@ -168,16 +172,14 @@ def test_exhausted_descriptors():
         session = world.session(client=1)
         call = session.call(5, 7)
         crowd = [world.dial() for _ in range(300)]
-        proc.wait_line(r": (put out for a newcomer: |refused: limit: no room)", 10)
+        proc.wait_line(r": (put out for a newcomer: |refused: limit: no room)")
         assert watch.descriptors(watch.worker(proc.pid)) <= 120
         call.check()
         session.check()
         assert _cpu_over(watch.worker(proc.pid), 1.0) < 0.2, "spinning"
         waiting = world.dial(client=1)
         waiting.send(build(SCCRQ))
-        server = world.server.accept(20)
-        server.expect(SCCRQ)
-        server.send(build(SCCRP))
+        server = world.server.admit(20)
         waiting.expect(SCCRP)
         call.check()
         for stream in crowd:
@@ -194,17 +196,15 @@ def test_exhausted_descriptors_of_established_connections():
     with World(proxy=False) as world:
         proc = _limited(world, 120)
         streams, up = [], []
-        try:
-            for _ in range(60):  # one after the other, as half-open ones would give way
-                streams.append(world.dial())
-                streams[-1].send(build(SCCRQ))
-                server = world.server.accept(1.0 * tap.slowdown())
-                server.expect(SCCRQ)
-                server.send(build(SCCRP))
-                streams[-1].expect(SCCRP)
-                up.append(server)
-        except LabTimeout:
-            pass
+        while len(streams) < 60:  # one after the other, as half-open ones would give way
+            streams.append(world.dial())
+            streams[-1].send(build(SCCRQ))
+            wait_until(lambda: _ready(world.server.sock) or proc.lines("warning: new connections wait, at"), what="its turn")
+            if not _ready(world.server.sock):
+                break
+            server = world.server.admit()
+            streams[-1].expect(SCCRP)
+            up.append(server)
         assert 20 <= len(up) < 60, f"{len(up)} came up"
         while len(streams) < 60:
             streams.append(world.dial())
@@ -256,7 +256,7 @@ def test_descriptors_run_out_of_a_sudden():
             crowd = [world.dial() for _ in range(5)]
             for stream in crowd:
                 stream.send(build(SCCRQ))
-            world.log.wait(r"Too many open files", 10, after=mark)
+            world.log.wait(r"Too many open files", after=mark)
             call.check()
             session.check()
             assert _cpu_over(pid, 0.7) < 0.2, "spinning"
@@ -277,13 +277,13 @@ def test_flood_of_junk_leaves_a_call_untouched():
     with World(clients=2, debug=False) as world, Sniffer(world.net.firewall, "inside") as wire:
         session = world.session(client=1)
         call = session.call(5, 7)
-        before = watch.rss(world.proxy.worker)
-        attacker = world.net.client
+        growth = watch.Growth(world.proxy.worker)
+        attacker, rate = world.net.client, round(15000 / tap.slowdown())
         floods = [
             gre_send_start(attacker, "-s", world.client.ip, "-d", world.net.inside, "-c", call.client_sees, "-q", 1,
-                           "-l", 100, "-n", 60000, "-r", 15000, "-w", 6),
+                           "-l", 100, "-n", 60000, "-r", rate, "-w", 6),
             gre_send_start(attacker, "-s", world.client.ip, "-d", world.net.inside, "-c", 0, "-i", "-q", 1, "-l", 20,
-                           "-n", 60000, "-r", 15000, "-w", 6),
+                           "-n", 60000, "-r", rate, "-w", 6),
         ]
         seq = opened = 0
         while any(flood.running() for flood in floods):
@@ -309,15 +309,9 @@ def test_flood_of_junk_leaves_a_call_untouched():
         assert opened > 100 and seq > 100, (opened, seq)
         assert not wire.matching(lambda p: p.out and p.protocol == 1), "ICMP"
         assert not world.server.dialled()
-        assert watch.rss(world.proxy.worker) < before + watch.bound(16 * MIB)
+        growth.check(16 * MIB)
         call.check()
         session.check()
-
-
-def _raw_drops(ns):
-    """Packets that found a raw socket of this namespace full."""
-    with ns, open("/proc/thread-self/net/raw") as table:
-        return sum(int(line.split()[-1]) for line in table.readlines()[1:])
 
 
 def _pin(process, cpus):
@@ -335,14 +329,16 @@ def _calls_under_a_flood(cpu, flood_cpus):
                                  flooding.client_sees, "-q", 1, "-l", 20, "-n", 100000000, "-w", 60) for _ in range(4)]
         for flood in floods:
             _pin(flood, flood_cpus)
+        took = []
         for number in range(10):
-            drops = _raw_drops(world.net.firewall)
-            wait_until(lambda: _raw_drops(world.net.firewall) > drops, 30, "the flood to saturate the GRE thread")
+            drops = watch.raw_drops(world.net.firewall)
+            wait_until(lambda: watch.raw_drops(world.net.firewall) > drops, 30, "the flood to saturate the GRE thread")
             began = time.monotonic()
             session = world.session(client=1)
             session.call(100 + number, 200 + number, settle=False)
-            took = time.monotonic() - began
-            assert took < tap.slowdown(), f"call {number} took {took:.2f} s"
+            took.append(time.monotonic() - began)
+        # What else the machine does may hold up one or another.
+        assert sorted(took)[len(took) - 3] < tap.slowdown(), took
         assert all(flood.running() for flood in floods)
 
 
@@ -370,7 +366,7 @@ def test_flood_of_silent_connections():
             stream.expect_end()
             stream.close()
         session.close()
-        wait_until(lambda: watch.descriptors(world.proxy.worker) <= before, 10, "their descriptors to be closed")
+        wait_until(lambda: watch.descriptors(world.proxy.worker) <= before, what="their descriptors to be closed")
 
 
 def test_flood_of_messages():
@@ -380,16 +376,17 @@ def test_flood_of_messages():
         call = session.call(5, 7)
         flooder = world.session(client=0)
         octets = build(ECHO_RQ, identifier=9) * 200
-        slowest = 0
+        took = []
         for _ in range(100):
             flooder.client.send(octets)
             began = time.monotonic()
             session.check()
             call.check()
-            slowest = max(slowest, time.monotonic() - began)
+            took.append(time.monotonic() - began)
             for _ in range(200):
                 flooder.server.expect(ECHO_RQ, identifier=9)
-        assert slowest < 2, f"{slowest:.2f} s"
+        # What else the machine does may hold up one or another.
+        assert sorted(took)[90] < 2 * tap.slowdown(), f"{sorted(took)[85:]} s"
 
 
 def test_junk_of_every_kind():
@@ -406,7 +403,7 @@ def test_junk_of_every_kind():
                 pass
             stream.reset() if i % 2 else stream.close()
         session.check()
-        wait_until(lambda: watch.descriptors(world.proxy.worker) == before, 10, "their descriptors to be closed")
+        wait_until(lambda: watch.descriptors(world.proxy.worker) == before, what="their descriptors to be closed")
 
 
 def _send_odd_octets(world):
@@ -500,7 +497,7 @@ def test_ten_thousand_connections_leak_nothing():
         descriptors, threads = watch.descriptors(pid), watch.threads(pid)
 
         def settle():
-            wait_until(lambda: watch.descriptors(pid) == descriptors, 10, "the descriptors to be closed")
+            wait_until(lambda: watch.descriptors(pid) == descriptors, what="the descriptors to be closed")
             assert watch.threads(pid) == threads
 
         for i in range(1500):
@@ -514,33 +511,31 @@ def test_ten_thousand_connections_leak_nothing():
                 talk.server.expect(ECHO_RQ)
         talk.close()
         settle()
-        before = watch.rss(pid)
+        growth = watch.Growth(pid)
         for i in range(4000):
             traffic.connection(i, call=False)
         for i in range(2000):
             traffic.junk(i)
         settle()
-        grown = watch.rss(pid) - before
-        assert grown < watch.bound(256 << 10), f"{grown >> 10} KiB more after 6000 connections without a call"
-        before = watch.rss(pid)
+        growth.check(256 << 10, "after 6000 connections without a call")
+        growth = watch.Growth(pid)
         for i in range(2000):
             traffic.connection(i, call=True)
         settle()
         # Calls rest for 30 s with their IDs: some hundred octets each.
-        grown = watch.rss(pid) - before
-        assert grown < watch.bound(2 * MIB), f"{grown >> 10} KiB more after 2000 connections with a call"
+        growth.check(2 * MIB, "after 2000 connections with a call")
         last = world.session()
         last.call(5, 7).check()
         assert watch.descriptors(pid) == descriptors + 2, "a connection has two"
         opened = 750 + 2000 + 1
-        wait_until(lambda: len(world.log.matching(CALL_OPENED)) >= opened, 10, "the last call's line")
+        wait_until(lambda: len(world.log.matching(CALL_OPENED)) >= opened, what="the last call's line")
         assert len(world.log.matching(CALL_OPENED)) == opened
         assert not world.log.matching(r"lines? (was|were) lost")
         # Before the end of the program, which ends what was held too long.
-        wait_until(lambda: len(world.log.matching(ENDED)) >= opened - 1, 10, "all calls but one to end")
+        wait_until(lambda: len(world.log.matching(ENDED)) >= opened - 1, what="all calls but one to end")
         assert len(world.log.matching(ENDED)) == opened - 1
         world.proxy.stop()
-        held = int(world.log.wait(r"table of calls: 0 calls, (\d+) call IDs in quarantine", 5)[1])
+        held = int(world.log.wait(r"table of calls: 0 calls, (\d+) call IDs in quarantine")[1])
         young = time.monotonic() - 30 - 2 * tap.slowdown()  # the log's lines come a little late
         ended = [at for line, at in zip(world.log.all(), world.log.times) if at > young and ENDED in line]
         assert held <= 2 * len(ended), f"{held} IDs rest, {len(ended)} calls ended of late"

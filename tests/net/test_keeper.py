@@ -11,15 +11,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lab import tap, tcp, turmoil, watch
+from lab.errors import Skip
 from lab.fake import Call, World
 from lab.messages import CCRQ, CDN, ECHO_RQ, OCRP, OCRQ, SCCRP, SCCRQ, SLI, build
+from lab.place import Directory
 from lab.proc import Proc, wait_until
-from lab.proxy import CALL_ENDED, CALL_OPENED, READY, REFUSED, program
+from lab.proxy import CALL_ENDED, CALL_OPENED, READY, REFUSED, START, program
 from lab.turmoil import Installed, KeptMemory
-from test_process import Daemon, Directory
+from test_process import Daemon
 
-SOON = 1.0 * tap.slowdown()  # what is promised for a worker's death
-SHUTDOWN = 3.0 + 1.0 * tap.slowdown()
+SHUTDOWN = 3.0 + 2.0 * tap.slowdown()  # what is promised, and a loaded machine's share
 SERVER = "10.2.0.10"
 
 
@@ -37,20 +38,26 @@ def _talk(session, calls, number=0):
 # ---- a worker's death ----
 
 
+def _soon(proxy):
+    """Seconds, as promised for a worker's death; three times what a whole start took where even that is slow."""
+    return max(1.0 * tap.slowdown(), 3 * proxy.took)
+
+
 def test_killed_worker_is_replaced():
     "the worker killed: told, another one within a second, every call's packets and messages pass, and new calls come up"
     with World(clients=2, debug=False) as world:
         session, other, idle = world.session(), world.session(client=1), world.session()
         calls = [session.call(5, 7), session.call_back(6, 8), session.incoming(9, 10)]
         others = [other.call(5, 7)]
-        world.log.wait(CALL_OPENED, 10, count=4)  # lines that a worker has not written yet die with it
+        world.log.wait(CALL_OPENED, count=4)  # lines that a worker has not written yet die with it
+        soon = _soon(world.proxy)
         for number in range(3):
             death = turmoil.kill(world.proxy)
             assert death.told() == "signal 9 (Killed)"
             for call in calls + others:
                 call.up(b"between")
             for call in calls + others:
-                call.expect_up(b"between", timeout=max(death.at + SOON - time.monotonic(), 0.001))
+                call.expect_up(b"between", timeout=max(death.at + soon - time.monotonic(), 0.001))
             _talk(session, calls, number)
             _talk(other, others, number)
             pid, connections, count = map(int, death.over().groups())
@@ -62,7 +69,7 @@ def test_killed_worker_is_replaced():
         fresh.call(5, 7).check(b"fresh")
         calls[0].clear()
         others[0].clear()
-        world.log.wait(CALL_ENDED + ": client ID 5, server ID 7: ", 10, count=2)
+        world.log.wait(CALL_ENDED + ": client ID 5, server ID 7: ", count=2)
         session.check()
 
 
@@ -123,18 +130,21 @@ def test_short_write_over_a_death():
             session.check()
 
 
-def test_held_packets_over_a_death():
+@tap.in_time(1.0)  # GRE_HOLD_MS
+def test_held_packets_over_a_death(clock):
     "packets that came before their call was up wait for the Reply over a worker's death"
     with World(["-e"], debug=False) as world:
         session = world.session()
         session.client.send(build(OCRQ, call_id=5))
         server_sees = session.server.expect(OCRQ).call_id
+        clock.start()
         for number in range(3):
             world.server.gre.send(world.net.outside, server_sees, b"early %d" % number, seq=number)
-        world.log.wait("GRE in, 10.2.0.10 -> 10.2.0.1", 10, count=3)
+        world.log.wait("GRE in, 10.2.0.10 -> 10.2.0.1", count=3)
         death = turmoil.kill(world.proxy)
         session.server.send(build(OCRP, call_id=7, peer_id=server_sees))
         client_sees = session.client.expect(OCRP, peer_id=5).call_id
+        clock.stop()
         for number in range(3):
             world.client.gre.expect(5, b"early %d" % number, seq=number)
         world.client.gre.send(world.net.inside, client_sees, b"after")
@@ -178,7 +188,7 @@ def test_ends_that_came_without_a_worker():
         clears.client.expect(CDN, call_id=calls[1].client_sees)
         calls[2].check()
         stays.check()
-        world.log.wait(CALL_ENDED, 10, count=2)
+        world.log.wait(CALL_ENDED, count=2)
 
 
 def test_workers_that_die_in_a_row():
@@ -187,13 +197,17 @@ def test_workers_that_die_in_a_row():
         session = world.session()
         call = session.call(5, 7)
         began, took = time.monotonic(), []
-        for _ in range(11):
+        slows_down = lambda: world.log.matching("the next worker starts in 1 s")
+        for number in range(11):
+            assert not slows_down(), f"{number} deaths"
             death = turmoil.kill(world.proxy)
             death.over()
             took.append(time.monotonic() - death.at)
-        assert time.monotonic() - began < 10, "too slow a machine to tell"
-        assert took[10] > 0.9 > max(took[:10]) / tap.slowdown(), took
-        assert world.log.matching("the next worker starts in 1 s"), "the log does not tell that it slows down"
+        if time.monotonic() - began > 10:
+            raise Skip("too slow a machine for eleven deaths within ten seconds")
+        # A busy machine holds up one or another of the ten.
+        assert took[10] > 0.9 > sorted(took[:10])[5] / tap.slowdown(), took
+        assert slows_down(), "the log does not tell that it slows down"
         _talk(session, [call])
 
 
@@ -204,9 +218,9 @@ def test_worker_that_dies_before_it_is_ready():
         call = session.call(5, 7)
         with KeptMemory(world.proxy).of_version(99) as version:
             death = turmoil.kill(world.proxy)
-            world.log.wait(rf"kept memory: of version 99, not {version}", 10, count=3)
+            world.log.wait(rf"kept memory: of version 99, not {version}", count=3)
             assert time.monotonic() - death.at > 1.9, "three tries took less than two seconds"
-            world.log.wait(r"worker \d+ died: exit status 1", 10, count=2)
+            world.log.wait(r"worker \d+ died: exit status 1", count=2)
             call.up(b"meanwhile")
         death.over()
         call.expect_up(b"meanwhile")
@@ -221,7 +235,7 @@ def test_worker_that_cannot_be_started():
         limit = ["prlimit", "--pid", str(world.proxy.pid)]
         world.net.firewall.run([*limit, "--nofile=8:"])
         death = turmoil.kill(world.proxy)
-        world.log.wait(r"cannot start a worker: Too many open files|cannot be told what to do: Too many", 10, count=2)
+        world.log.wait(r"cannot start a worker: Too many open files|cannot be told what to do: Too many", count=2)
         world.net.firewall.run([*limit, f"--nofile={1 << 14}:"])
         death.over()
         _talk(session, [call])
@@ -234,7 +248,7 @@ def test_killed_keeper():
         session.call(5, 7)
         worker = world.proxy.worker
         os.kill(world.proxy.pid, signal.SIGKILL)
-        turmoil.gone(worker, SOON)
+        turmoil.gone(worker, _soon(world.proxy))
         session.client.expect_end()
         session.server.expect_end()
         world.proxy.kill()
@@ -248,7 +262,7 @@ def test_killed_keeper_of_a_stopped_worker():
         worker = world.proxy.worker
         os.kill(worker, signal.SIGSTOP)
         os.kill(world.proxy.pid, signal.SIGKILL)
-        turmoil.gone(worker, SOON)
+        turmoil.gone(worker, _soon(world.proxy))
         world.proxy.kill()
 
 
@@ -276,14 +290,14 @@ def test_death_in_the_background():
             daemon.ready()
             session = world.session()
             call = session.call(5, 7)
-            worker = wait_until(lambda: watch.worker(daemon.pid), 10, "a worker")
+            worker = wait_until(lambda: watch.worker(daemon.pid), what="a worker")
             os.kill(worker, signal.SIGKILL)
-            daemon.room.syslog.wait(turmoil.DIED.format(worker), 10)
-            daemon.room.syslog.wait(turmoil.GOES_ON, 10)
+            daemon.room.syslog.wait(turmoil.DIED.format(worker))
+            daemon.room.syslog.wait(turmoil.GOES_ON)
             _talk(session, [call])
             installed.replace(installed.octets)
             os.kill(daemon.pid, signal.SIGUSR2)
-            daemon.room.syslog.wait(turmoil.UPGRADED, 10)
+            daemon.room.syslog.wait(turmoil.UPGRADED)
             _talk(session, [call])
             assert int(daemon.pid_file.read_text()) == daemon.pid and installed.runs_as(daemon.pid)
             for pid in (daemon.pid, watch.worker(daemon.pid)):
@@ -313,11 +327,11 @@ class SlowTrial:
 
     def begin(self):
         self.proxy.proc.signal(signal.SIGUSR2)
-        wait_until(lambda: watch.commands(self.proxy.pid), 10, "the new file to be tried")
+        wait_until(lambda: watch.commands(self.proxy.pid), what="the new file to be tried")
 
     def answer(self):
         self.gate.touch()
-        wait_until(lambda: not watch.commands(self.proxy.pid), 10, "the trial to be over")
+        wait_until(lambda: not watch.commands(self.proxy.pid), what="the trial to be over")
 
 
 class Upgradable(World):
@@ -431,13 +445,13 @@ def test_upgrade_to_what_does_not_answer():
             world.installed.replace(b"#!/bin/sh\n" + script)
             mark = world.log.mark()
             world.proxy.proc.signal(signal.SIGUSR2)
-            wait_until(lambda: watch.commands(world.proxy.pid), 10, "the new file to be tried")
+            wait_until(lambda: watch.commands(world.proxy.pid), what="the new file to be tried")
             death = turmoil.kill(world.proxy)
             death.told()
             calls[0].check(b"meanwhile")
             death.over()
             world.log.wait(turmoil.NOT_UPGRADED + ".*no answer in 10 s", 20 * tap.slowdown(), after=mark)
-            wait_until(lambda: not watch.commands(world.proxy.pid), 10, "what was tried to be gone")
+            wait_until(lambda: not watch.commands(world.proxy.pid), what="what was tried to be gone")
             _talk(calls[0].session, calls)
 
 
@@ -469,13 +483,22 @@ def test_upgrades_at_once():
             for _ in range(5):
                 world.proxy.proc.signal(signal.SIGUSR2)
                 session.check()
-            world.log.wait(turmoil.UPGRADED, turmoil.PATIENCE, after=mark)
+
+            def upgraded():
+                """To the last file: one of the last round may still be under way, and all five be refused."""
+                if world.log.matching(turmoil.UPGRADED, after=mark) and world.installed.runs_as(world.proxy.pid):
+                    return True
+                if world.log.matching(turmoil.NOT_UPGRADED, after=mark):
+                    world.proxy.proc.signal(signal.SIGUSR2)
+                session.check()
+                return False
 
             def quiet():
                 session.check()
                 return not watch.commands(world.proxy.pid) and watch.worker(world.proxy.pid)
 
-            wait_until(quiet, 10, "upgrades to be over")
+            wait_until(upgraded, what="the last file to run")
+            wait_until(quiet, what="upgrades to be over")
             _talk(session, [call], round_)
             assert world.installed.runs_as(world.proxy.pid)
 
@@ -487,8 +510,7 @@ class Configured(World):
     """A world whose proxy reads a configuration file. pairs: its "proxy" lines."""
 
     def __init__(self, *lines, pairs=None, **options):
-        self.directory = Directory()
-        os.chmod(self.directory.path, 0o755)
+        self.directory = Directory(0o755)
         self.conf = self.directory / "conf"
         self.pair_lines = pairs or [f"proxy 0.0.0.0:1723,{SERVER}"]
         self.write(*lines)
@@ -497,7 +519,7 @@ class Configured(World):
         try:
             super().__init__(pairs=[], **options)
         except BaseException:
-            self.directory.__exit__()
+            self.directory.close()
             raise
 
     def write(self, *lines, pairs=None):
@@ -528,7 +550,7 @@ class Configured(World):
             found.extend(number for number, server in enumerate(self.servers) if server.dialled())
             return found
 
-        wait_until(arrived, 10, "the connection to be served or refused")
+        wait_until(arrived, what="the connection to be served or refused")
         stream.close()
         return found[0]
 
@@ -536,7 +558,7 @@ class Configured(World):
         try:
             return super().__exit__(*exc)
         finally:
-            self.directory.__exit__()
+            self.directory.close()
 
 
 def test_reload_pairs():
@@ -578,7 +600,7 @@ def _refuses(world, port):
         except ConnectionRefusedError:
             return True
 
-    wait_until(refused, 5, f"port {port} to be refused")
+    wait_until(refused, what=f"port {port} to be refused")
 
 
 def test_refused_reload_lets_go_of_its_sockets():
@@ -610,7 +632,7 @@ def test_reload_rules():
             world.reload(*rules)
             assert (world.knock(), world.knock(client=1)) == expected, rules
             _talk(session, [call])
-        world.log.wait(REFUSED, 10)
+        world.log.wait(REFUSED)
 
 
 def test_reload_commands():
@@ -623,13 +645,11 @@ def test_reload_commands():
         world.reload(f"acl-cmd sh -c 'while ! [ -e {gate} ]; do sleep 0.05; done'")
         stream = world.dial()
         stream.send(build(SCCRQ))
-        wait_until(lambda: watch.commands(world.proxy.pid), 10, "the command to run")
+        wait_until(lambda: watch.commands(world.proxy.pid), what="the command to run")
         world.reload("acl-cmd false")
         assert world.knock(client=1) is None
         gate.touch()
-        server = world.server.accept()
-        server.expect(SCCRQ)
-        server.send(build(SCCRP))
+        server = world.server.admit()
         stream.expect(SCCRP)
         world.reload()
         assert world.knock(client=1) == 0
@@ -646,29 +666,29 @@ def test_reload_log():
         call = session.call(5, 7)
         os.rename(one, old)
         proxy.proc.signal(signal.SIGHUP)
-        wait_until(lambda: one.exists() and "new configuration" in one.read_text(), 10, "the new log")
+        wait_until(lambda: one.exists() and "new configuration" in one.read_text(), what="the new log")
         assert "new configuration" not in old.read_text()
         world.write(f"log {two}")
         proxy.proc.signal(signal.SIGHUP)
-        wait_until(lambda: two.exists() and "new configuration" in two.read_text(), 10, "the other log")
+        wait_until(lambda: two.exists() and "new configuration" in two.read_text(), what="the other log")
         worker = proxy.worker
         os.kill(worker, signal.SIGKILL)
-        wait_until(lambda: re.search(turmoil.GOES_ON, two.read_text()), 10, "the next worker's line")
+        wait_until(lambda: re.search(turmoil.GOES_ON, two.read_text()), what="the next worker's line")
         call.clear()
-        wait_until(lambda: "call ended" in two.read_text(), 10, "the worker's line")
+        wait_until(lambda: "call ended" in two.read_text(), what="the worker's line")
         assert f"worker {worker} died" in two.read_text() and "call ended" not in one.read_text()
         session.check()
         assert "from client" not in two.read_text()
         world.write(f"log {two}", "debug")
         proxy.proc.signal(signal.SIGHUP)
         session.check()
-        wait_until(lambda: session.check() or "Echo-Request from client" in two.read_text(), 10, "a line of debug")
+        wait_until(lambda: session.check() or "Echo-Request from client" in two.read_text(), what="a line of debug")
         log = world.directory / "no" / "log"
         world.write(f"log {log}")
         proxy.proc.signal(signal.SIGHUP)
-        wait_until(lambda: str(log) in two.read_text(), 10, "a line about the log that cannot be opened")
+        wait_until(lambda: str(log) in two.read_text(), what="a line about the log that cannot be opened")
         session.close()
-        wait_until(lambda: two.read_text().count(": closed: client closed") == 1, 10, "a line in the old log")
+        wait_until(lambda: two.read_text().count(": closed: client closed") == 1, what="a line in the old log")
 
 
 def test_reload_of_a_broken_file():
@@ -720,7 +740,7 @@ def test_reload_without_a_file():
         call = session.call(5, 7)
         mark = world.log.mark()
         world.proxy.proc.signal(signal.SIGHUP)
-        world.log.wait("SIGHUP: ", 10, after=mark)
+        world.log.wait("SIGHUP: ", after=mark)
         turmoil.kill(world.proxy).over()
         assert not world.log.matching("new configuration")
         _talk(session, [call])
@@ -745,9 +765,9 @@ def test_reload_and_death():
                 death = turmoil.kill(world.proxy)
                 world.proxy.proc.signal(signal.SIGHUP)
             death.over()
-            world.log.wait(turmoil.CHANGED, 10, after=mark)
+            world.log.wait(turmoil.CHANGED, after=mark)
             expected = (0, None) if rule == 10 else (None, 0)
-            wait_until(lambda: (world.knock(), world.knock(client=1)) == expected, 10, "the new rules")
+            wait_until(lambda: (world.knock(), world.knock(client=1)) == expected, what="the new rules")
             _talk(session, [call])
 
 
@@ -763,9 +783,9 @@ def test_reload_and_upgrade():
             mark = world.log.mark()
             way()
             world.log.wait(upgraded, 15, after=mark)
-            world.log.wait(turmoil.CHANGED, 10, after=mark)
+            world.log.wait(turmoil.CHANGED, after=mark)
             expected = (0, None) if rule == 10 else (None, 0)
-            wait_until(lambda: (world.knock(), world.knock(client=1)) == expected, 10, "the new rules")
+            wait_until(lambda: (world.knock(), world.knock(client=1)) == expected, what="the new rules")
             _talk(session, [call])
 
         def reload_in_the_trial():
@@ -816,15 +836,15 @@ def _ends(world, disturb):
     """Whatever has just befallen it, SIGTERM ends it in time, tells the ends, and leaves no process."""
     session = world.session()
     session.call(5, 7)
-    began = time.monotonic()
     disturb()
+    began = time.monotonic()
     world.proxy.proc.signal(signal.SIGTERM)
     client, server = session.client.drain(), session.server.drain()
     session.close()
     assert world.proxy.wait(SHUTDOWN) == 0, world.proxy.log.tail()
     assert time.monotonic() - began < SHUTDOWN
     # At once, but for what a slow trial's script was just sleeping by.
-    wait_until(lambda: not world.net.firewall.pids(), SOON, "no process to be left")
+    wait_until(lambda: not world.net.firewall.pids(), _soon(world.proxy), "no process to be left")
     return [message.type for message in client], [message.type for message in server]
 
 
@@ -861,7 +881,7 @@ def test_sigterm_in_an_upgrade():
                 if when != "tried":
                     trial.answer()
                 if when == "over":
-                    proxy.log.wait(turmoil.UPGRADED, 10)
+                    proxy.log.wait(turmoil.UPGRADED)
 
             client, server = _ends(world, disturb)
             assert client and server, f"{when}: the ends were not told"
@@ -917,8 +937,7 @@ def test_worker_has_no_rights():
 
 def test_commands_have_no_rights():
     "an access command runs as the user, too, without root's groups, capabilities or descriptors"
-    with Directory() as directory:
-        os.chmod(directory.path, 0o777)
+    with Directory(0o777) as directory:
         script = directory / "command"
         out = directory / "out"
         script.write_text(f"#!/bin/sh\ncat /proc/self/status >{out}.new && ls /proc/self/fd >{out}.fd && mv {out}.new {out}\n")
@@ -934,7 +953,7 @@ def test_commands_have_no_rights():
             fds = (directory / "out.fd").read_text().split()
             assert set(fds) <= {"0", "1", "2", "3"}, f"{fds}: 3 is the listing's own"
             turmoil.kill(world.proxy)
-            world.log.wait(turmoil.GOES_ON, 10)
+            world.log.wait(turmoil.GOES_ON)
             world.session().check()
 
 
@@ -966,15 +985,15 @@ def test_without_root():
         firewall.sysctl("net.ipv4.ip_unprivileged_port_start", 1024)
         capable = [*AS_NOBODY[:-1], "+net_raw", "--ambient-caps", "+net_raw"]
         proc = Proc([*capable, path, "-n", "-p", SERVER], ns=firewall, name="pptpproxy")
-        proc.wait_line(READY, 15)
+        proc.wait_line(READY, START)
         session = world.session()
         call = session.call(5, 7)
         _has_no_rights(watch.worker(proc.pid), *_ids("nobody"), bounding=False)
         os.kill(watch.worker(proc.pid), signal.SIGKILL)
-        proc.wait_line(turmoil.GOES_ON, 10)
+        proc.wait_line(turmoil.GOES_ON)
         _talk(session, [call])
         proc.signal(signal.SIGUSR2)
-        proc.wait_line(turmoil.UPGRADED, 10)
+        proc.wait_line(turmoil.UPGRADED)
         _talk(session, [call])
         _has_no_rights(watch.worker(proc.pid), *_ids("nobody"), bounding=False)
         session.close()

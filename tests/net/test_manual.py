@@ -222,15 +222,15 @@ def test_daemon():
         unfollow()
         file.rename(room.log / "pptpproxy.log.1")
         assert Proc(["sh", "-c", rotate], ns=lab.net.home, room=room).wait() == 0
-        wait_until(file.exists, 10, "a new log file")
+        wait_until(file.exists, what="a new log file")
         mark = file.stat().st_size
         call = lab.call(lab.net.workstation, "192.0.2.1", 10)
         assert Proc(["sh", "-c", upgrade], ns=lab.net.home, room=room).wait() == 0
-        wait_until(lambda: re.search(rf"upgraded: .*pid {pid}: 1 connections, 1 calls", file.read_text()), 10, "the upgrade")
+        wait_until(lambda: re.search(rf"upgraded: .*pid {pid}: 1 connections, 1 calls", file.read_text()), what="the upgrade")
         call.ping(2)
         call.hang_up()
         os.kill(pid, 15)
-        wait_until(lambda: watch.gone(pid), 10, "the daemon to end")
+        wait_until(lambda: watch.gone(pid), what="the daemon to end")
         assert re.search(CALL_ENDED, file.read_text()[mark:])
         assert file.read_text().endswith(" stopped\n")
         assert not (room.run / "pptpproxy.pid").exists()
@@ -328,7 +328,7 @@ def has_all(tcpdump):
     """It says how many packets it has written, and how many there were."""
     mark = tcpdump.log.mark()
     tcpdump.signal(signal.SIGUSR1)
-    found = tcpdump.log.wait(r"(\d+) packets? captured, (\d+) packets? received by filter", 5, after=mark)
+    found = tcpdump.log.wait(r"(\d+) packets? captured, (\d+) packets? received by filter", after=mark)
     return found[1] == found[2] != "0"
 
 
@@ -344,7 +344,7 @@ def test_explain():
             tcpdump.wait_line("listening on")
             lab.call(lab.net.workstation, "192.0.2.1", 10).hang_up()
             # It takes what the kernel has gathered once a second, and loses the rest when it ends.
-            wait_until(lambda: has_all(tcpdump), 10, "tcpdump to take all packets")
+            wait_until(lambda: has_all(tcpdump), what="tcpdump to take all packets")
             tcpdump.signal(signal.SIGINT)
             tcpdump.wait()
         process = Proc([program(), *words], cwd=place)
@@ -419,7 +419,7 @@ def test_firewall_lets_no_gre_in():
         lab.pptpd(lab.net.vpn, 10)
         proxy = lab.proxy(lab.net.home, commands(SCENARIO_1)[0])
         call = lab.enter(Call(lab.net.workstation, "192.0.2.1"))
-        proxy.log.wait(NO_GRE, 25, count=2)
+        proxy.log.wait(NO_GRE, 25 * tap.slowdown(), count=2)
         assert not call.up()
         assert {line.split("no GRE from ")[1].split(" for")[0] for line in proxy.log.matching(NO_GRE)} == {
             "client 192.0.2.2", "server 203.0.113.10"}

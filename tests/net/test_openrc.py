@@ -189,7 +189,7 @@ def test_supervised():
         service.do("reload")
         service.log.wait("SIGHUP: ")
         service.do("stop")
-        wait_until(lambda: not service.ns.pids(), 10, "all to end")
+        wait_until(lambda: not service.ns.pids(), what="all to end")
         service.log.wait(" stopped$")
 
 

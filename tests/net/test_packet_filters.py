@@ -122,7 +122,7 @@ def no_gre_without(kind, text):
         lab.pptpd(lab.net.vpn, 10)
         proxy = lab.proxy(lab.net.home, WORDS)
         call = lab.enter(Call(lab.net.workstation, "192.0.2.1"))
-        proxy.log.wait(NO_GRE, 25, count=2)
+        proxy.log.wait(NO_GRE, 25 * tap.slowdown(), count=2)
         assert not call.up()
 
 

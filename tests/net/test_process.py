@@ -5,11 +5,9 @@ import fcntl
 import os
 import pty
 import re
-import shutil
 import signal
 import socket
 import sys
-import tempfile
 import threading
 import time
 from contextlib import closing
@@ -19,31 +17,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lab import tap, tcp, watch
 from lab.fake import Ended, World, wait_listening
 from lab.messages import CCRQ, CDN, ECHO_RQ, OCRP, OCRQ, STOP_RQ, build
-from lab.netns import RUN_PREFIX, Room, private_mounts
+from lab.netns import Room, private_mounts
+from lab.place import Directory
 from lab.proc import Lines, Proc, wait_until
-from lab.proxy import CALL_ENDED, CLOSED, READY, Proxy, program
+from lab.proxy import CALL_ENDED, CLOSED, READY, START, Proxy, program
 
-SHUTDOWN = 3.0 + 1.0 * tap.slowdown()  # what is promised, and a loaded machine's share
+SHUTDOWN = 3.0 + 2.0 * tap.slowdown()  # what is promised, and a loaded machine's share
 STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3} "
 LOCAL_SHUTDOWN = 3
 SERVER = "10.2.0.10"
 CONTROL = "\0pptpproxy"  # the control socket's name, unless --control gives another
-
-
-class Directory:
-    """A directory for a test's files."""
-
-    def __init__(self):
-        self.path = Path(tempfile.mkdtemp(prefix=RUN_PREFIX))
-
-    def __truediv__(self, name):
-        return self.path / name
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        shutil.rmtree(self.path, ignore_errors=True)
 
 
 def _fails(ns, words, *expected, quiet=True):
@@ -141,7 +124,7 @@ def test_help_and_version():
 def test_conflicting_pairs_are_ignored():
     "a pair whose listen address conflicts with an earlier one's is ignored with a warning; the earlier one works"
     with World(servers=2, pairs=[SERVER, "10.2.0.11", "10.1.0.1,10.2.0.11", "0.0.0.0:1800,10.2.0.11"]) as world:
-        world.log.wait("warning: .*ignored", 10, count=2)  # the worker's; its line of readiness is the keeper's
+        world.log.wait("warning: .*ignored", count=2)  # the worker's; its line of readiness is the keeper's
         ignored = world.log.matching("warning: .*ignored")
         assert len(ignored) == 2, ignored
         assert "10.2.0.11" in ignored[0] and "10.1.0.1" in ignored[1]
@@ -332,7 +315,7 @@ class Daemon:
 
     def __exit__(self, *exc):
         self.room.close()
-        self.directory.__exit__()
+        self.directory.close()
 
 
 def test_background():
@@ -346,14 +329,14 @@ def test_background():
             assert os.stat(f"/proc/{daemon.pid}/fd/{fd}").st_rdev == os.stat("/dev/null").st_rdev
         fields = watch.stat(daemon.pid)
         assert int(fields[3]) != daemon.pid and fields[4] == "0", "it has a terminal, or can get one"
-        daemon.room.syslog.wait(r"^<30>.*pptpproxy.*ready: ", 5)  # facility daemon, informational
-        daemon.room.syslog.wait(r"^<28>.*pptpproxy.*any source", 5)  # a warning
-        daemon.room.syslog.wait(r"pptpproxy.*call opened", 5)
+        daemon.room.syslog.wait(r"^<30>.*pptpproxy.*ready: ")  # facility daemon, informational
+        daemon.room.syslog.wait(r"^<28>.*pptpproxy.*any source")  # a warning
+        daemon.room.syslog.wait(r"pptpproxy.*call opened")
         assert not re.search(STAMP, daemon.room.syslog.text()), "time stamps in front of syslog's own"
         session.close()
         daemon.end()
         assert not daemon.pid_file.exists()
-        daemon.room.syslog.wait("stopped", 5)
+        daemon.room.syslog.wait("stopped")
 
 
 def test_background_is_ready_at_once():
@@ -382,7 +365,7 @@ def test_background_logs_to_a_file():
     with World(proxy=False) as world, Directory() as directory:
         with Daemon(world, "-l", directory / "log") as daemon:
             daemon.ready()
-            wait_until(lambda: re.search(READY, (directory / "log").read_text()), 10, "a line in the log")
+            wait_until(lambda: re.search(READY, (directory / "log").read_text()), what="a line in the log")
             daemon.end()
             assert not daemon.room.syslog.all()
 
@@ -427,7 +410,7 @@ def test_control_path():
         dead = Proxy(world.net.firewall, words)
         worker = dead.worker
         dead.kill()
-        wait_until(lambda: watch.gone(worker), 10, "its worker, which has the socket as well, to follow it")
+        wait_until(lambda: watch.gone(worker), what="its worker, which has the socket as well, to follow it")
         assert path.exists()
         with Proxy(world.net.firewall, words):
             assert path.is_socket()
@@ -443,7 +426,7 @@ def test_many_callers_of_the_control_socket():
                 with world.net.firewall:
                     caller = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
                 callers.append(caller)
-                wait_until(lambda: _connects(caller), 10, f"caller {len(callers)} to be taken")
+                wait_until(lambda: _connects(caller), what=f"caller {len(callers)} to be taken")
             _fails(world.net.firewall, ["-n", "-p", f"0.0.0.0:1800,{SERVER}"], f"pid {world.proxy.pid} ", "running")
             for caller in callers:
                 caller.settimeout(20 * tap.slowdown())
@@ -470,7 +453,7 @@ def test_descriptor_limit():
     "the soft limit of descriptors is raised to the hard one"
     with World(proxy=False) as world:
         proc = Proc(["prlimit", "--nofile=64:4096", program(), "-n", "-p", SERVER], ns=world.net.firewall)
-        proc.wait_line(READY, 15)
+        proc.wait_line(READY, START)
         limits = Path(f"/proc/{proc.pid}/limits").read_text()
         assert re.search(r"^Max open files +4096 +4096 ", limits, re.M), limits
         assert proc.stop() == 0
@@ -483,7 +466,7 @@ def test_blocked_signals():
     with World(proxy=False) as world:
         for number in (signal.SIGTERM, signal.SIGINT):
             proc = Proc([sys.executable, "-c", blocked, program(), "-n", "-p", SERVER], ns=world.net.firewall)
-            proc.wait_line(READY, 15)
+            proc.wait_line(READY, START)
             proc.signal(signal.SIGHUP)
             proc.signal(number)
             assert proc.wait(SHUTDOWN) == 0
@@ -610,18 +593,18 @@ def test_sighup_reopens_the_log():
         world.session()
         os.rename(log, old)
         world.proxy.proc.signal(signal.SIGHUP)
-        wait_until(log.exists, 10, "the log to be opened anew")
+        wait_until(log.exists, what="the log to be opened anew")
         client = world.session().client
-        wait_until(lambda: f":{client.local[1]} " in log.read_text(), 10, "lines in the new log")
-        wait_until(lambda: "connected" in log.read_text(), 10, "lines in the new log")
+        wait_until(lambda: f":{client.local[1]} " in log.read_text(), what="lines in the new log")
+        wait_until(lambda: "connected" in log.read_text(), what="lines in the new log")
         assert f":{client.local[1]} " not in old.read_text()
         # The new one cannot be opened: the old one is kept, and a line says so.
         os.rename(log, old)
         os.mkdir(log)
         world.proxy.proc.signal(signal.SIGHUP)
-        wait_until(lambda: str(log) in old.read_text(), 10, "a line about it")
+        wait_until(lambda: str(log) in old.read_text(), what="a line about it")
         client = world.session().client
-        wait_until(lambda: f":{client.local[1]} " in old.read_text(), 10, "lines in the old log")
+        wait_until(lambda: f":{client.local[1]} " in old.read_text(), what="lines in the old log")
     with World() as world:
         world.proxy.proc.signal(signal.SIGHUP)
         world.session().check()
@@ -633,7 +616,8 @@ def test_sigpipe_is_ignored():
         session = world.session()
         call = session.call(5, 7)
         for _ in range(3):
-            world.proxy.proc.signal(signal.SIGPIPE)
+            for pid in (world.proxy.pid, world.proxy.worker):
+                os.kill(pid, signal.SIGPIPE)
             session.check()
             call.check()
         world.session().call(6, 8).check()
@@ -649,8 +633,7 @@ def test_closed_standard_output():
         os.close(read_end)
         world.session().call(5, 7).check()
         assert proc.stop() == 0
-        for stream in world.client.streams + world.server.streams:
-            stream.close()
+        world.hang_up()
         closed = 'exec "$0" -n -p "$1" --control @closed <&- >&- 2>&-'
         shell = Proc(["sh", "-c", closed, program(), SERVER], ns=world.net.firewall)
         wait_listening(world.net.firewall)
@@ -705,20 +688,20 @@ def test_extensive_log_dumps_every_packet():
         session.client.send(build(ECHO_RQ, tail=b"text in the message"))
         session.server.expect(ECHO_RQ)
         call.check(b"1234in the payload!!")  # the dump has 16 octets a line, 12 are the header's
-        world.log.wait(r"control from client", 10)
-        world.log.wait(r"control to server", 10)
-        world.log.wait(r"1a 2b 3c 4d|1a2b ?3c4d", 10)
-        world.log.wait(r"GRE in, 10\.1\.0\.10 -> 10\.1\.0\.1", 10)
-        world.log.wait(r"GRE out, 10\.2\.0\.1 -> 10\.2\.0\.10", 10)
-        world.log.wait(r"GRE in, 10\.2\.0\.10 -> 10\.2\.0\.1", 10)
-        world.log.wait(r"GRE out, 10\.1\.0\.1 -> 10\.1\.0\.10", 10)
-        world.log.wait(r" text in the mess$", 10)
-        world.log.wait(r" in the payload!!$", 10, count=4)
+        world.log.wait(r"control from client")
+        world.log.wait(r"control to server")
+        world.log.wait(r"1a 2b 3c 4d|1a2b ?3c4d")
+        world.log.wait(r"GRE in, 10\.1\.0\.10 -> 10\.1\.0\.1")
+        world.log.wait(r"GRE out, 10\.2\.0\.1 -> 10\.2\.0\.10")
+        world.log.wait(r"GRE in, 10\.2\.0\.10 -> 10\.2\.0\.1")
+        world.log.wait(r"GRE out, 10\.1\.0\.1 -> 10\.1\.0\.10")
+        world.log.wait(r" text in the mess$")
+        world.log.wait(r" in the payload!!$", count=4)
     for debug in (True, False):
         with World(debug=debug) as world:
             world.session().call(5, 7).check(b"packet's payload")
             world.client.streams[0].close()
-            world.log.wait(CLOSED, 10)
+            world.log.wait(CLOSED)
             assert not world.log.matching("GRE in,|payload")
             assert bool(world.log.matching("Outgoing-Call-Request from client")) == debug
 
@@ -733,18 +716,18 @@ def test_log_that_nobody_reads_holds_no_call():
         wait_listening(world.net.firewall)
         session = world.session()
         call = session.call(5, 7)
-        before = watch.rss(watch.worker(proc.pid))
+        growth = watch.Growth(watch.worker(proc.pid))
         for i in range(20):
             session.client.send(build(ECHO_RQ, identifier=i, tail=bytes(1000)) * 50)
             for _ in range(50):
                 session.server.expect(ECHO_RQ, identifier=i)
             call.check(b"still %d" % i)
-        assert watch.rss(watch.worker(proc.pid)) < before + watch.bound(8 << 20)
+        growth.check(8 << 20)
         lines = Lines("log")
         lines.read_from(read_end)
-        lines.wait(r"\d+ log lines? (was|were) lost", 10)
+        lines.wait(r"\d+ log lines? (was|were) lost")
         session.close()
-        lines.wait(CLOSED, 10)
+        lines.wait(CLOSED)
         assert proc.stop() == 0
 
 
@@ -774,7 +757,7 @@ def test_full_disk_holds_no_call():
             call.check(b"still %d" % i)
         assert inside.stat().st_size <= 32768
         os.truncate(inside, 0)
-        wait_until(lambda: session.check() or "lost" in inside.read_text(errors="replace"), 10, "a line about lost ones")
+        wait_until(lambda: session.check() or "lost" in inside.read_text(errors="replace"), what="a line about lost ones")
 
 
 if __name__ == "__main__":

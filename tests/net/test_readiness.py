@@ -84,7 +84,7 @@ def test_from_the_background():
         pid = int(pid_file.read_text())
         assert supervisor.wait("READY=1")["MAINPID"] == str(pid)
         os.kill(pid, signal.SIGTERM)
-        wait_until(lambda: watch.gone(pid), 10, "the daemon to end")
+        wait_until(lambda: watch.gone(pid), what="the daemon to end")
 
 
 def test_reload():
@@ -159,7 +159,7 @@ def test_descriptor():
             process.log.wait("upgraded:")
             process.signal(signal.SIGHUP)
             process.log.wait("SIGHUP:")
-            os.kill(wait_until(lambda: watch.worker(process.pid), 10, "a worker"), signal.SIGKILL)
+            os.kill(wait_until(lambda: watch.worker(process.pid), what="a worker"), signal.SIGKILL)
             process.log.wait("goes on:")
             assert fifo.at_end() and fifo.text == b"\n"
 
@@ -175,7 +175,7 @@ def test_descriptor_from_the_background():
         assert fifo.text == b"\n"
         pid = int(pid_file.read_text())
         os.kill(pid, signal.SIGTERM)
-        wait_until(lambda: watch.gone(pid), 10, "the daemon to end")
+        wait_until(lambda: watch.gone(pid), what="the daemon to end")
 
 
 def test_bad_descriptors():

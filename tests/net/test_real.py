@@ -259,7 +259,7 @@ def test_client_killed():
             other.wait_up()
             call.kill()
             proxy.log.wait(CALL_ENDED)
-            wait_until(lambda: len(pptpd.ppp.matching("end reason=")) == 1, 10, "one call less at the server")
+            wait_until(lambda: len(pptpd.ppp.matching("end reason=")) == 1, what="one call less at the server")
             other.ping(3)
             other.hang_up()
         wait_hung_up(pptpd)

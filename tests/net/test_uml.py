@@ -17,7 +17,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lab import tap
-from lab.netns import link
 from lab.proxy import CALL_ENDED, READY, Proxy, guest_program
 from lab.topo import Topology
 from uml.guest import Guest, Link, build_preload, need_host
@@ -84,9 +83,7 @@ class Net(Topology):
         try:
             self.client, self.firewall, self.server = map(self.add, ("client", "firewall", "server"))
             for end, device, subnet in ((self.client, "inside", "10.1.0"), (self.server, "outside", "10.2.0")):
-                link(end, "eth0", self.firewall, device)
-                self.firewall.address(device, f"{subnet}.1/24")
-                end.run(["ip", "link", "set", "eth0", "up"])
+                self.wire(end, "eth0", None, self.firewall, device, f"{subnet}.1/24")
             if forward:
                 self.firewall.sysctl("net.ipv4.ip_forward", 1)
         except BaseException:
@@ -188,7 +185,7 @@ def test_mppe_through_the_proxy():
         dial(client, server)
         carry(client, server)
         hang_up(client, server)
-        proxy.log.wait(CALL_ENDED, 10)
+        proxy.log.wait(CALL_ENDED)
 
 
 # One run of the program, to readiness and back. Prints what it said, and its exit status last.

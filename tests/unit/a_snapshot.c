@@ -1,7 +1,12 @@
 #include "tests/unit/a_snapshot.h"
 
+#include <event2/buffer.h>
+#include <setjmp.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include <cmocka.h>
 
 static void make_call(struct snapshot_call *call, size_t index)
 {
@@ -113,4 +118,32 @@ void a_snapshot_make(struct snapshot *snapshot, size_t calls)
 	if (calls > 0)
 		make_odd(snapshot);
 	make_totals(snapshot);
+}
+
+struct snapshot a_snapshot_figures;
+
+int a_snapshot_set_up(void **state)
+{
+	(void)state;
+	a_snapshot_make(&a_snapshot_figures, 3);
+	return 0;
+}
+
+int a_snapshot_tear_down(void **state)
+{
+	(void)state;
+	snapshot_clear(&a_snapshot_figures);
+	return 0;
+}
+
+char *a_snapshot_written(int (*write)(struct evbuffer *out, const struct snapshot *snapshot))
+{
+	struct evbuffer *out = evbuffer_new();
+	assert_int_equal(write(out, &a_snapshot_figures), 0);
+	size_t length = evbuffer_get_length(out);
+	char *text = calloc(1, length + 1);
+	assert_non_null(text);
+	evbuffer_remove(out, text, length);
+	evbuffer_free(out);
+	return text;
 }

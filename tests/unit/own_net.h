@@ -102,6 +102,9 @@ static inline void own_net_enter_for_xdp(void)
 		snprintf(own_net_lacks, sizeof(own_net_lacks), "needs a kernel from 5.18 on");
 }
 
+/* A set-up's answer: it has failed, for this struct why. */
+#define OWN_NET_CANNOT(why) (print_message("# %s\n", (why)->text), -1)
+
 /* Asks until it is true, for up to ten seconds. */
 #define OWN_NET_WAIT(condition)                                                                    \
 	do {                                                                                       \

@@ -17,26 +17,10 @@
 
 #include <cmocka.h>
 
+#define SCRATCH_FILE "pid"
+#include "tests/unit/scratch.h"
+
 enum { DEADLINE_MS = 20000 };
-
-static char directory[] = "/tmp/test_background.XXXXXX";
-static char path[64];
-
-static int make_directory(void **state)
-{
-	(void)state;
-	if (!mkdtemp(directory))
-		return -1;
-	snprintf(path, sizeof(path), "%s/pid", directory);
-	return 0;
-}
-
-static int remove_directory(void **state)
-{
-	(void)state;
-	unlink(path);
-	return rmdir(directory);
-}
 
 /* What a daemon tells the test about itself. */
 struct report {
@@ -317,6 +301,6 @@ int main(void)
 	    cmocka_unit_test(pid_file_of_another_stays),
 	    cmocka_unit_test(bad_pid_file_is_named),
 	};
-	return cmocka_run_group_tests_name("background", tests, make_directory, remove_directory) !=
-	       0;
+	return cmocka_run_group_tests_name("background", tests, scratch_set_up,
+					   scratch_tear_down) != 0;
 }

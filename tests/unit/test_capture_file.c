@@ -20,27 +20,18 @@
 
 #include <cmocka.h>
 
-static char directory[] = "/tmp/test_capture_file.XXXXXX";
-static char path[64], older[64];
+#define SCRATCH_FILE "x.pcap"
+#include "tests/unit/scratch.h"
+
+static char older[64];
 static struct why why;
 
 static int set_up(void **state)
 {
-	(void)state;
-	strcpy(directory + strlen(directory) - 6, "XXXXXX");
-	if (!mkdtemp(directory))
+	if (scratch_set_up(state) != 0)
 		return -1;
-	snprintf(path, sizeof(path), "%s/x.pcap", directory);
 	snprintf(older, sizeof(older), "%s/x.pcap.1", directory);
 	return 0;
-}
-
-static int tear_down(void **state)
-{
-	char command[80];
-	(void)state;
-	snprintf(command, sizeof(command), "rm -r %s", directory);
-	return system(command);
 }
 
 /* With one packet of that octet. */
@@ -300,18 +291,22 @@ static void full_disk_leaves_no_half_packet(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test_setup_teardown(libpcap_reads_it, set_up, tear_down),
-	    cmocka_unit_test_setup_teardown(what_another_writes_is_his, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(libpcap_reads_it, set_up, scratch_tear_down_all),
+	    cmocka_unit_test_setup_teardown(what_another_writes_is_his, set_up,
+					    scratch_tear_down_all),
 	    cmocka_unit_test_setup_teardown(ones_own_is_rotated_while_it_is_written, set_up,
-					    tear_down),
-	    cmocka_unit_test_setup_teardown(older_one_is_kept, set_up, tear_down),
-	    cmocka_unit_test_setup_teardown(empty_one_is_replaced, set_up, tear_down),
-	    cmocka_unit_test_setup_teardown(what_is_no_capture_stays, set_up, tear_down),
-	    cmocka_unit_test_setup_teardown(older_that_is_no_capture_stays, set_up, tear_down),
-	    cmocka_unit_test_setup_teardown(directory_is_missing, set_up, tear_down),
+					    scratch_tear_down_all),
+	    cmocka_unit_test_setup_teardown(older_one_is_kept, set_up, scratch_tear_down_all),
+	    cmocka_unit_test_setup_teardown(empty_one_is_replaced, set_up, scratch_tear_down_all),
+	    cmocka_unit_test_setup_teardown(what_is_no_capture_stays, set_up,
+					    scratch_tear_down_all),
+	    cmocka_unit_test_setup_teardown(older_that_is_no_capture_stays, set_up,
+					    scratch_tear_down_all),
+	    cmocka_unit_test_setup_teardown(directory_is_missing, set_up, scratch_tear_down_all),
 	    cmocka_unit_test(whole_records_in_a_write),
 	    cmocka_unit_test(full_disk),
-	    cmocka_unit_test_setup_teardown(full_disk_leaves_no_half_packet, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(full_disk_leaves_no_half_packet, set_up,
+					    scratch_tear_down_all),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

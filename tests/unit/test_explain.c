@@ -3,7 +3,7 @@
  */
 #include "explain/explain.h"
 
-#include "tests/unit/frames.h"
+#include "tests/unit/a_capture.h"
 #include "wire/bytes.h"
 #include "wire/pptp_wire.h"
 
@@ -14,38 +14,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-
-enum { C = FRAMES_CLIENT, S = FRAMES_SERVER };
-enum {
-	LCP = 0xC021,
-	CHAP = 0xC223,
-	PAP = 0xC023,
-	EAP = 0xC227,
-	IPCP = 0x8021,
-	CCP = 0x80FD,
-	IPV6CP = 0x8057
-};
-
-static struct frames frames;
-
-static int begin(void **state)
-{
-	(void)state;
-	frames_begin(&frames, 1);
-	return 0;
-}
-
-static int clear(void **state)
-{
-	(void)state;
-	frames_clear(&frames);
-	return 0;
-}
-
-#define EXPECT(text)	frames_expect(&frames, text)
-#define EXPECT_NO(text) frames_expect_no(&frames, text)
-#define PPP(end, protocol, code, options)                                                          \
-	frames_add_ppp(&frames, end, protocol, code, options, sizeof(options) - 1)
 
 /* Both ends ask and agree. */
 static void negotiate(uint16_t protocol, const void *client, size_t client_length,
@@ -60,8 +28,6 @@ static void negotiate(uint16_t protocol, const void *client, size_t client_lengt
 #define NEGOTIATE(protocol, client, server)                                                        \
 	negotiate(protocol, client, sizeof(client) - 1, server, sizeof(server) - 1)
 
-#define MAGIC_C	  "\x05\x06\x11\x22\x33\x44"
-#define MAGIC_S	  "\x05\x06\x55\x66\x77\x88"
 #define MRU_1400  "\x01\x04\x05\x78"
 #define AUTH_V2	  "\x03\x05\xC2\x23\x81"
 #define AUTH_PAP  "\x03\x04\xC0\x23"
@@ -69,12 +35,6 @@ static void negotiate(uint16_t protocol, const void *client, size_t client_lengt
 #define MPPE_128  "\x12\x06\x01\x00\x00\x40"
 #define ADDRESS_C "\x03\x06\x0A\x09\x00\x01"
 #define ADDRESS_S "\x03\x06\x0A\x08\x00\x01"
-
-static void up(void)
-{
-	frames_open(&frames);
-	frames_call(&frames);
-}
 
 static void lcp_up(void)
 {
@@ -101,14 +61,8 @@ static void a_good_call(void **state)
 {
 	(void)state;
 	lcp_up();
-	PPP(S, CHAP, 1,
-	    "\x04"
-	    "abcd"
-	    "vpn");
-	PPP(C, CHAP, 2,
-	    "\x04"
-	    "abcd"
-	    "alice");
+	CHALLENGE("vpn");
+	RESPONSE("alice");
 	PPP(S, CHAP, 3, "S=0123 M=welcome");
 	NEGOTIATE(CCP, MPPE_128, MPPE_128);
 	NEGOTIATE(IPCP, ADDRESS_C, ADDRESS_S);
@@ -508,14 +462,8 @@ static void a_wrong_password(void **state)
 {
 	(void)state;
 	lcp_up();
-	PPP(S, CHAP, 1,
-	    "\x04"
-	    "abcd"
-	    "vpn");
-	PPP(C, CHAP, 2,
-	    "\x04"
-	    "abcd"
-	    "al\x1b[1mice");
+	CHALLENGE("vpn");
+	RESPONSE("al\x1b[1mice");
 	PPP(S, CHAP, 4, "E=691 R=1 C=00 V=3 M=Access denied");
 	EXPECT(
 	    "MS-CHAPv2: server refuses \"al\\x1b[1mice\": \"E=691 R=1 C=00 V=3 M=Access denied\" "
@@ -1255,14 +1203,8 @@ static void every_line_fits(void **state)
 {
 	(void)state;
 	lcp_up();
-	PPP(S, CHAP, 1,
-	    "\x04"
-	    "abcd"
-	    "vpn");
-	PPP(C, CHAP, 2,
-	    "\x04"
-	    "abcd"
-	    "alice");
+	CHALLENGE("vpn");
+	RESPONSE("alice");
 	PPP(S, CHAP, 4, "E=691 R=1 C=00 V=3 M=Access denied");
 	frames.gre_sequence[C] += 10;
 	data(20);

@@ -3,7 +3,7 @@
  * what is not known is not claimed, and what is too much is counted.
  */
 #include "explain/explain_case.h"
-#include "tests/unit/frames.h"
+#include "tests/unit/a_capture.h"
 #include "wire/bytes.h"
 #include "wire/pptp_wire.h"
 
@@ -14,43 +14,13 @@
 
 #include <cmocka.h>
 
-enum { C = FRAMES_CLIENT, S = FRAMES_SERVER };
-enum { LCP = 0xC021, CHAP = 0xC223, PAP = 0xC023, CCP = 0x80FD, IPCP = 0x8021 };
 enum { TCP = 6, GRE = 47, ICMP = 1, UDP = 17, MORE = 0x2000 };
 
-static struct frames frames;
-
-static int begin(void **state)
-{
-	(void)state;
-	frames_begin(&frames, 1);
-	return 0;
-}
-
-static int clear(void **state)
-{
-	(void)state;
-	frames_clear(&frames);
-	return 0;
-}
-
-#define EXPECT(text)	frames_expect(&frames, text)
-#define EXPECT_NO(text) frames_expect_no(&frames, text)
-#define MAGIC_C		"\x05\x06\x11\x22\x33\x44"
-#define MAGIC_S		"\x05\x06\x55\x66\x77\x88"
-#define PPP(end, protocol, code, options)                                                          \
-	frames_add_ppp(&frames, end, protocol, code, options, sizeof(options) - 1)
 #define ADD_IP(end, protocol, ...)                                                                 \
 	do {                                                                                       \
 		const uint8_t packet[] = {__VA_ARGS__};                                            \
 		frames_add_ip(&frames, end, protocol, 0, packet, sizeof(packet));                  \
 	} while (0)
-
-static void up(void)
-{
-	frames_open(&frames);
-	frames_call(&frames);
-}
 
 static void lcp_up(void)
 {
@@ -89,8 +59,7 @@ static void tcp_of_others(void **state)
 static void check_client(int end, uint16_t type, const char *client)
 {
 	char text[64];
-	frames_clear(&frames);
-	frames_begin(&frames, 1);
+	begin_anew();
 	frames.port[S] = 50000;
 	frames_add_message(&frames, end, type, 5, 7, 1);
 	snprintf(text, sizeof(text), "Control connection 1: client %s,", client);
@@ -116,8 +85,7 @@ static void who_dialled_by_port(void **state)
 	(void)state;
 	frames_add_tcp(&frames, S, FRAMES_ACK, NULL, 0);
 	EXPECT("client 10.1.0.10:40000, server 10.2.0.10:1723");
-	frames_clear(&frames);
-	frames_begin(&frames, 1);
+	begin_anew();
 	frames_add_tcp(&frames, S, FRAMES_SYN | FRAMES_ACK, NULL, 0);
 	EXPECT("client 10.1.0.10:40000, server 10.2.0.10:1723");
 	EXPECT("server takes it");
@@ -166,8 +134,7 @@ static void syns(void **state)
 	frames_add_tcp(&frames, C, FRAMES_SYN, NULL, 0);
 	EXPECT("2 control connections, 0 calls");
 	/* From the middle on, then from the start. */
-	frames_clear(&frames);
-	frames_begin(&frames, 1);
+	begin_anew();
 	frames_add_message(&frames, C, PPTP_ECHO_REQUEST, 0, 0, 0);
 	frames_add_tcp(&frames, C, FRAMES_SYN, NULL, 0);
 	EXPECT("2 control connections, 0 calls");
@@ -260,8 +227,7 @@ static void strays_that_are_not_adopted(void **state)
 	PPP(C, LCP, 1, MAGIC_C);
 	EXPECT("client sends 1 ");
 	EXPECT("Stray call 1: IDs: ");
-	frames_clear(&frames);
-	frames_begin(&frames, 1);
+	begin_anew();
 	PPP(C, LCP, 1, MAGIC_C);
 	PPP(S, LCP, 1, MAGIC_S);
 	up();
@@ -390,8 +356,7 @@ static void errors_of_ms_chap(void **state)
 	    {"E=709", "(password cannot be changed)"},
 	};
 	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
-		frames_clear(&frames);
-		frames_begin(&frames, 1);
+		begin_anew();
 		lcp_up();
 		frames_add_ppp(&frames, S, CHAP, 4, errors[i].said, strlen(errors[i].said));
 		EXPECT(errors[i].words);
@@ -576,8 +541,7 @@ static void three_that_look_the_same(void **state)
 /* One direction of PPP is enough to know a call by. */
 static void check_legs_by(int end, const char *magic)
 {
-	frames_clear(&frames);
-	frames_begin(&frames, 1);
+	begin_anew();
 	up();
 	frames_add_ppp(&frames, end, LCP, 1, magic, 6);
 	frames_add_ppp(&frames, !end, LCP, 9, magic, 6);
@@ -756,8 +720,7 @@ static void ids_of_accel_ppp_in_the_middle(void **state)
 	pass_on(1);
 	frames_add_message(&frames, S, PPTP_CALL_DISCONNECT_NOTIFY, 0x0201, 0, 1);
 	EXPECT("ended: server ends it: lost carrier");
-	frames_clear(&frames);
-	frames_begin(&frames, 1);
+	begin_anew();
 	frames.id[C] = 0x0102;
 	pass_on(1);
 	frames_add_message(&frames, S, PPTP_CALL_DISCONNECT_NOTIFY, 0x0102, 0, 1);
@@ -783,8 +746,7 @@ static void a_true_beginning_stays_one(void **state)
 	frames_add_message(&frames, C, PPTP_START_REQUEST, 0, 0, 0);
 	EXPECT("client opens the connection");
 	EXPECT_NO("began before");
-	frames_clear(&frames);
-	frames_begin(&frames, 1);
+	begin_anew();
 	frames_add_tcp(&frames, C, FRAMES_SYN, NULL, 0);
 	frames_add_tcp(&frames, S, FRAMES_SYN | FRAMES_ACK, NULL, 0);
 	frames_add_message(&frames, C, PPTP_CALL_CLEAR_REQUEST, 5, 0, 0);

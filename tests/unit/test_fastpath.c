@@ -112,12 +112,6 @@ static int open_worker(struct why *why)
 	return fastpath_open(&fastpath, &config, why);
 }
 
-static int cannot(const struct why *reason)
-{
-	print_message("# %s\n", reason->text);
-	return -1;
-}
-
 static int set_up(void **state)
 {
 	struct why why;
@@ -128,7 +122,7 @@ static int set_up(void **state)
 	carried_before = request_count = 0;
 	later = false;
 	if (open_keeper(FASTPATH_GENERIC, OWN_NET_INSIDE, &why) != 0 || open_worker(&why) != 0)
-		return cannot(&why);
+		return OWN_NET_CANNOT(&why);
 	at[CALLID_CLIENT] = open_end("client");
 	at[CALLID_SERVER] = open_end("server");
 	return 0;

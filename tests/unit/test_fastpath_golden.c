@@ -182,12 +182,6 @@ static void fill_routes(void)
 	};
 }
 
-static int cannot(const struct why *reason)
-{
-	print_message("# %s\n", reason->text);
-	return -1;
-}
-
 static bool make_room(struct why *why)
 {
 	static struct fastpath_given given;
@@ -208,7 +202,7 @@ static int set_up(void **state)
 		return 0;
 	maps = fastpath_maps_open(&why);
 	if (!maps || !make_room(&why))
-		return cannot(&why);
+		return OWN_NET_CANNOT(&why);
 	ifindex[CLIENT] = if_nametoindex("inside");
 	ifindex[SERVER] = if_nametoindex("outside");
 	if (fastpath_maps_set_port(maps, PORT_INSIDE, ifindex[CLIENT]) != 0 ||

@@ -23,12 +23,6 @@ static struct fastpath_hop *records;
 static struct fastpath_wanted *wanted;
 static struct fastpath_wanted_table *table;
 
-static int cannot(const struct why *reason)
-{
-	print_message("# %s\n", reason->text);
-	return -1;
-}
-
 static int set_up(void **state)
 {
 	static const uint32_t listens[] = {0};
@@ -43,16 +37,16 @@ static int set_up(void **state)
 		return 0;
 	maps = fastpath_maps_open(&why);
 	if (!maps)
-		return cannot(&why);
+		return OWN_NET_CANNOT(&why);
 	netlink = fastpath_netlink_open(&why);
 	ports = netlink ? fastpath_ports_open(&config, maps, netlink, &why) : NULL;
 	records = fastpath_maps_hops(maps);
 	if (!ports || fastpath_wanted_make(&fds[0], &fds[1], &why) != 0)
-		return cannot(&why);
+		return OWN_NET_CANNOT(&why);
 	hops = fastpath_hops_open(records, netlink, ports, fds, &why);
 	wanted = hops ? fastpath_wanted_open(fds[0], fds[1], &why) : NULL;
 	table = fastpath_wanted_map(fds[0]);
-	return wanted && table ? 0 : cannot(&why);
+	return wanted && table ? 0 : OWN_NET_CANNOT(&why);
 }
 
 static int tear_down(void **state)
@@ -411,7 +405,7 @@ static int open_hops(void)
 {
 	struct why why;
 	hops = fastpath_hops_open(records, netlink, ports, fds, &why);
-	return hops ? 0 : cannot(&why);
+	return hops ? 0 : OWN_NET_CANNOT(&why);
 }
 
 static void the_next_one_goes_on(void **state)

@@ -17,12 +17,6 @@
 
 static struct fastpath_maps *maps;
 
-static int cannot(const struct why *reason)
-{
-	print_message("# %s\n", reason->text);
-	return -1;
-}
-
 static int set_up(void **state)
 {
 	struct why why;
@@ -30,7 +24,7 @@ static int set_up(void **state)
 	if (own_net_lacks[0])
 		return 0;
 	maps = fastpath_maps_open(&why);
-	return maps ? 0 : cannot(&why);
+	return maps ? 0 : OWN_NET_CANNOT(&why);
 }
 
 static int tear_down(void **state)

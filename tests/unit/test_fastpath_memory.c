@@ -42,19 +42,13 @@ static void answer(size_t number)
 	fastpath_memory_granted(memory, &requests[number], grant(&requests[number]));
 }
 
-static int cannot(const struct why *reason)
-{
-	print_message("# %s\n", reason->text);
-	return -1;
-}
-
 static int open_memory(void)
 {
 	static struct fastpath_given given;
 	struct why why;
 	fastpath_maps_give(maps, &given);
 	memory = fastpath_memory_open(&given, want, NULL, &why);
-	return memory ? 0 : cannot(&why);
+	return memory ? 0 : OWN_NET_CANNOT(&why);
 }
 
 static int set_up(void **state)
@@ -66,7 +60,7 @@ static int set_up(void **state)
 	if (own_net_lacks[0])
 		return 0;
 	maps = fastpath_maps_open(&why);
-	return maps ? open_memory() : cannot(&why);
+	return maps ? open_memory() : OWN_NET_CANNOT(&why);
 }
 
 static int tear_down(void **state)

@@ -18,12 +18,6 @@ static struct fastpath_ports *ports;
 static struct why why;
 static int other_fd = -1; /* somebody else's attachment */
 
-static int cannot(const struct why *reason)
-{
-	print_message("# %s\n", reason->text);
-	return -1;
-}
-
 static int set_up(void **state)
 {
 	(void)state;
@@ -32,7 +26,7 @@ static int set_up(void **state)
 	maps = fastpath_maps_open(&why);
 	netlink = fastpath_netlink_open(&why);
 	if (!maps || !netlink)
-		return cannot(&why);
+		return OWN_NET_CANNOT(&why);
 	why.text[0] = '\0';
 	return 0;
 }

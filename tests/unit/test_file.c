@@ -15,31 +15,16 @@
 
 #include <cmocka.h>
 
+#define SCRATCH_FILE "file"
+#include "tests/unit/scratch.h"
+
 enum { MAX = 10000 };
-
-static char directory[] = "/tmp/test_file.XXXXXX";
-static char path[64];
-
-static int make_directory(void **state)
-{
-	(void)state;
-	if (!mkdtemp(directory))
-		return -1;
-	snprintf(path, sizeof(path), "%s/file", directory);
-	return 0;
-}
 
 static int remove_file(void **state)
 {
 	(void)state;
 	unlink(path);
 	return 0;
-}
-
-static int remove_directory(void **state)
-{
-	(void)state;
-	return rmdir(directory);
 }
 
 static void write_file(const char *text, size_t length)
@@ -221,5 +206,5 @@ int main(void)
 	    cmocka_unit_test_teardown(socket_is_refused, remove_file),
 	    cmocka_unit_test_teardown(what_could_be_written_is_told, remove_file),
 	};
-	return cmocka_run_group_tests_name("file", tests, make_directory, remove_directory) != 0;
+	return cmocka_run_group_tests_name("file", tests, scratch_set_up, scratch_tear_down) != 0;
 }

@@ -18,26 +18,16 @@
 
 #include <cmocka.h>
 
-static char directory[] = "/tmp/test_instance.XXXXXX";
-static char path[64];
+#define SCRATCH_FILE "control"
+#include "tests/unit/scratch.h"
+
 static char abstract_name[64];
 static struct why why;
 
-static int make_directory(void **state)
+static int set_up(void **state)
 {
-	(void)state;
-	if (!mkdtemp(directory))
-		return -1;
-	snprintf(path, sizeof(path), "%s/control", directory);
 	snprintf(abstract_name, sizeof(abstract_name), "@test_instance.%ld", (long)getpid());
-	return 0;
-}
-
-static int remove_directory(void **state)
-{
-	(void)state;
-	unlink(path);
-	return rmdir(directory);
+	return scratch_set_up(state);
 }
 
 static int opened(const char *name)
@@ -221,6 +211,5 @@ int main(void)
 	    cmocka_unit_test(other_file_is_left_alone), cmocka_unit_test(bad_names),
 	    cmocka_unit_test(one_that_runs_is_found),
 	};
-	return cmocka_run_group_tests_name("instance", tests, make_directory, remove_directory) !=
-	       0;
+	return cmocka_run_group_tests_name("instance", tests, set_up, scratch_tear_down) != 0;
 }

@@ -14,8 +14,10 @@
 
 #include <cmocka.h>
 
-static char directory[] = "/tmp/test_keeper_capture.XXXXXX";
-static char path[64], older[64];
+#define SCRATCH_FILE "x.pcap"
+#include "tests/unit/scratch.h"
+
+static char older[64];
 static struct options options;
 static struct keeper_capture capture;
 static struct link_message answer;
@@ -23,11 +25,8 @@ static struct why why;
 
 static int set_up(void **state)
 {
-	(void)state;
-	strcpy(directory + strlen(directory) - 6, "XXXXXX");
-	if (!mkdtemp(directory))
+	if (scratch_set_up(state) != 0)
 		return -1;
-	snprintf(path, sizeof(path), "%s/x.pcap", directory);
 	snprintf(older, sizeof(older), "%s/x.pcap.1", directory);
 	options = (struct options){.capture = path, .capture_limit_mib = 1};
 	capture = KEEPER_CAPTURE_NONE;
@@ -36,11 +35,8 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-	char command[80];
-	(void)state;
 	keeper_capture_close(&capture);
-	snprintf(command, sizeof(command), "rm -r %s", directory);
-	return system(command);
+	return scratch_tear_down_all(state);
 }
 
 static void ask(void)

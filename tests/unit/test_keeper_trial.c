@@ -20,8 +20,9 @@
 
 #include <cmocka.h>
 
-static char directory[] = "/tmp/test_keeper_trial.XXXXXX";
-static char path[64];
+#define SCRATCH_FILE "program"
+#include "tests/unit/scratch.h"
+
 static struct event_base *base;
 static struct why why;
 static int letter;
@@ -38,22 +39,6 @@ static void on_done(void *arg, const char *failure)
 	done.failed = failure != NULL;
 	snprintf(done.failure, sizeof(done.failure), "%s", failure ? failure : "");
 	event_base_loopbreak(base);
-}
-
-static int make_directory(void **state)
-{
-	(void)state;
-	if (!mkdtemp(directory))
-		return -1;
-	snprintf(path, sizeof(path), "%s/program", directory);
-	return 0;
-}
-
-static int remove_directory(void **state)
-{
-	(void)state;
-	unlink(path);
-	return rmdir(directory);
 }
 
 static int set_up(void **state)
@@ -177,6 +162,6 @@ int main(void)
 	    CASE(what_cannot_be_executed_is_told),
 	    CASE(cancelled_one_tells_nobody),
 	};
-	return cmocka_run_group_tests_name("keeper_trial", tests, make_directory,
-					   remove_directory) != 0;
+	return cmocka_run_group_tests_name("keeper_trial", tests, scratch_set_up,
+					   scratch_tear_down) != 0;
 }

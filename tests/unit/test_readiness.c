@@ -17,25 +17,11 @@
 
 #include <cmocka.h>
 
-static char directory[] = "/tmp/test_readiness.XXXXXX";
-static char path[64];
+#define SCRATCH_FILE "notify"
+#include "tests/unit/scratch.h"
+
 static int supervisor = -1;
 static struct why why;
-
-static int make_directory(void **state)
-{
-	(void)state;
-	if (!mkdtemp(directory))
-		return -1;
-	snprintf(path, sizeof(path), "%s/notify", directory);
-	return 0;
-}
-
-static int remove_directory(void **state)
-{
-	(void)state;
-	return rmdir(directory);
-}
 
 /* As a supervisor does; name[0] is '@' for an abstract one. */
 static void listen_at(const char *name)
@@ -231,5 +217,5 @@ int main(void)
 	    CASE(a_descriptor),
 	    CASE(a_descriptor_that_is_none),
 	};
-	return cmocka_run_group_tests(tests, make_directory, remove_directory);
+	return cmocka_run_group_tests(tests, scratch_set_up, scratch_tear_down);
 }

@@ -5,7 +5,6 @@
 
 #include "tests/unit/a_snapshot.h"
 
-#include <event2/buffer.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,34 +13,7 @@
 
 #include <cmocka.h>
 
-static struct snapshot figures;
-
-static int set_up(void **state)
-{
-	(void)state;
-	a_snapshot_make(&figures, 3);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	snapshot_clear(&figures);
-	return 0;
-}
-
 typedef int writer(struct evbuffer *out, const struct snapshot *snapshot);
-
-static char *written(writer *write)
-{
-	struct evbuffer *out = evbuffer_new();
-	assert_int_equal(write(out, &figures), 0);
-	size_t length = evbuffer_get_length(out);
-	char *copy = calloc(1, length + 1);
-	evbuffer_remove(out, copy, length);
-	evbuffer_free(out);
-	return copy;
-}
 
 /* Those that come in pieces, whole. */
 static int all_calls(struct evbuffer *out, const struct snapshot *snapshot)
@@ -64,7 +36,7 @@ static int all_figures(struct evbuffer *out, const struct snapshot *snapshot)
 
 static void assert_written(writer *write, const char *expected)
 {
-	char *is = written(write);
+	char *is = a_snapshot_written(write);
 	assert_string_equal(is, expected);
 	free(is);
 }
@@ -91,11 +63,11 @@ static void assert_written(writer *write, const char *expected)
 static void calls_are_an_array(void **state)
 {
 	(void)state;
-	figures.call_count = 2;
+	a_snapshot_figures.call_count = 2;
 	assert_written(all_calls, "[" FIRST "," RESERVED "]");
-	figures.call_count = 1;
+	a_snapshot_figures.call_count = 1;
 	assert_written(all_calls, "[" FIRST "]");
-	figures.call_count = 0;
+	a_snapshot_figures.call_count = 0;
 	assert_written(all_calls, "[]");
 }
 
@@ -111,9 +83,9 @@ static void pairs_have_their_state_and_last_error(void **state)
 	    "\"connections\":0,\"calls\":0,\"accepted\":4,\"connected\":0,\"failed\":4,"
 	    "\"last_error_ms\":65000,"
 	    "\"last_error\":\"connect to 198.51.100.8:1723: Connection refused\"}]");
-	figures.pairs[0].state = SNAPSHOT_UNTRIED;
-	figures.pairs[1].state = SNAPSHOT_IGNORED;
-	char *is = written(status_json_pairs);
+	a_snapshot_figures.pairs[0].state = SNAPSHOT_UNTRIED;
+	a_snapshot_figures.pairs[1].state = SNAPSHOT_IGNORED;
+	char *is = a_snapshot_written(status_json_pairs);
 	assert_non_null(strstr(is, "\"state\":\"untried\""));
 	assert_non_null(strstr(is, "\"state\":\"ignored\""));
 	free(is);
@@ -122,7 +94,7 @@ static void pairs_have_their_state_and_last_error(void **state)
 static void rules_are_told_as_given(void **state)
 {
 	(void)state;
-	strcpy(figures.rules[1].text, "/x \"</script>\\\n\xff");
+	strcpy(a_snapshot_figures.rules[1].text, "/x \"</script>\\\n\xff");
 	assert_written(
 	    status_json_rules,
 	    "[{\"rule\":\"192.0.2.0/24\",\"command\":false,\"refused\":null,\"allowed\":990},"
@@ -153,8 +125,9 @@ static void totals_have_every_reason(void **state)
 
 static void all_is_the_four_of_them(void **state)
 {
-	char *calls = written(all_calls), *pairs = written(status_json_pairs),
-	     *rules = written(status_json_rules), *totals = written(status_json_totals);
+	char *calls = a_snapshot_written(all_calls), *pairs = a_snapshot_written(status_json_pairs),
+	     *rules = a_snapshot_written(status_json_rules),
+	     *totals = a_snapshot_written(status_json_totals);
 	char *expected;
 	(void)state;
 	assert_true(asprintf(&expected, "{\"calls\":%s,\"pairs\":%s,\"rules\":%s,\"totals\":%s}",
@@ -170,12 +143,16 @@ static void all_is_the_four_of_them(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test_setup_teardown(calls_are_an_array, set_up, tear_down),
-	    cmocka_unit_test_setup_teardown(pairs_have_their_state_and_last_error, set_up,
-					    tear_down),
-	    cmocka_unit_test_setup_teardown(rules_are_told_as_given, set_up, tear_down),
-	    cmocka_unit_test_setup_teardown(totals_have_every_reason, set_up, tear_down),
-	    cmocka_unit_test_setup_teardown(all_is_the_four_of_them, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(calls_are_an_array, a_snapshot_set_up,
+					    a_snapshot_tear_down),
+	    cmocka_unit_test_setup_teardown(pairs_have_their_state_and_last_error,
+					    a_snapshot_set_up, a_snapshot_tear_down),
+	    cmocka_unit_test_setup_teardown(rules_are_told_as_given, a_snapshot_set_up,
+					    a_snapshot_tear_down),
+	    cmocka_unit_test_setup_teardown(totals_have_every_reason, a_snapshot_set_up,
+					    a_snapshot_tear_down),
+	    cmocka_unit_test_setup_teardown(all_is_the_four_of_them, a_snapshot_set_up,
+					    a_snapshot_tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

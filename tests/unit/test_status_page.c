@@ -6,7 +6,6 @@
 
 #include "tests/unit/a_snapshot.h"
 
-#include <event2/buffer.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -14,34 +13,19 @@
 
 #include <cmocka.h>
 
-static struct snapshot figures;
 static char *page;
-
-static int set_up(void **state)
-{
-	(void)state;
-	a_snapshot_make(&figures, 3);
-	return 0;
-}
 
 static int tear_down(void **state)
 {
-	(void)state;
-	snapshot_clear(&figures);
 	free(page);
 	page = NULL;
-	return 0;
+	return a_snapshot_tear_down(state);
 }
 
 static void write_it(void)
 {
-	struct evbuffer *out = evbuffer_new();
-	assert_int_equal(status_page_write(out, &figures), 0);
-	size_t length = evbuffer_get_length(out);
 	free(page);
-	page = calloc(1, length + 1);
-	evbuffer_remove(out, page, length);
-	evbuffer_free(out);
+	page = a_snapshot_written(status_page_write);
 }
 
 static void assert_there(const char *part)
@@ -115,11 +99,11 @@ static void nobodys_text_is_markup(void **state)
 	(void)state;
 	write_it();
 	size_t tags = count_of("<"), quotes = count_of("\"");
-	strcpy(figures.pairs[0].listen, evil);
-	strcpy(figures.pairs[0].peer, evil);
-	strcpy(figures.pairs[1].last_error, evil);
-	strcpy(figures.rules[0].text, evil);
-	strcpy(figures.calls[0].name, evil);
+	strcpy(a_snapshot_figures.pairs[0].listen, evil);
+	strcpy(a_snapshot_figures.pairs[0].peer, evil);
+	strcpy(a_snapshot_figures.pairs[1].last_error, evil);
+	strcpy(a_snapshot_figures.rules[0].text, evil);
+	strcpy(a_snapshot_figures.calls[0].name, evil);
 	write_it();
 	assert_int_equal(count_of("<"), tags);
 	assert_int_equal(count_of("\""), quotes);
@@ -129,7 +113,8 @@ static void nobodys_text_is_markup(void **state)
 static void nothing_is_said_to_be_nothing(void **state)
 {
 	(void)state;
-	figures.call_count = figures.rule_count = figures.pair_count = 0;
+	a_snapshot_figures.call_count = a_snapshot_figures.rule_count =
+	    a_snapshot_figures.pair_count = 0;
 	write_it();
 	assert_there("<td colspan=\"10\">No calls.</td>");
 	assert_there("<td colspan=\"9\">No pairs.</td>");
@@ -139,13 +124,13 @@ static void nothing_is_said_to_be_nothing(void **state)
 static void too_many_calls_are_cut(void **state)
 {
 	(void)state;
-	snapshot_clear(&figures);
-	a_snapshot_make(&figures, STATUS_PAGE_CALLS_MAX);
+	snapshot_clear(&a_snapshot_figures);
+	a_snapshot_make(&a_snapshot_figures, STATUS_PAGE_CALLS_MAX);
 	write_it();
 	assert_int_equal(count_of("data-label=\"Call\""), STATUS_PAGE_CALLS_MAX);
 	assert_null(strstr(page, "left_out"));
-	snapshot_clear(&figures);
-	a_snapshot_make(&figures, STATUS_PAGE_CALLS_MAX + 1234);
+	snapshot_clear(&a_snapshot_figures);
+	a_snapshot_make(&a_snapshot_figures, STATUS_PAGE_CALLS_MAX + 1234);
 	write_it();
 	assert_int_equal(count_of("data-label=\"Call\""), STATUS_PAGE_CALLS_MAX);
 	assert_there("1,234 more calls are not shown here");
@@ -166,12 +151,14 @@ static void script_and_style_are_within(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test_setup_teardown(every_part_is_filled, set_up, tear_down),
-	    cmocka_unit_test_setup_teardown(a_call_has_both_sides, set_up, tear_down),
-	    cmocka_unit_test_setup_teardown(pairs_tell_their_last_error, set_up, tear_down),
-	    cmocka_unit_test_setup_teardown(nobodys_text_is_markup, set_up, tear_down),
-	    cmocka_unit_test_setup_teardown(nothing_is_said_to_be_nothing, set_up, tear_down),
-	    cmocka_unit_test_setup_teardown(too_many_calls_are_cut, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(every_part_is_filled, a_snapshot_set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(a_call_has_both_sides, a_snapshot_set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(pairs_tell_their_last_error, a_snapshot_set_up,
+					    tear_down),
+	    cmocka_unit_test_setup_teardown(nobodys_text_is_markup, a_snapshot_set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(nothing_is_said_to_be_nothing, a_snapshot_set_up,
+					    tear_down),
+	    cmocka_unit_test_setup_teardown(too_many_calls_are_cut, a_snapshot_set_up, tear_down),
 	    cmocka_unit_test(script_and_style_are_within),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
