@@ -1,5 +1,5 @@
 /*
- * The life of calls, and what is told of them. callid/callid_state.h says what the table consists
+ * The life of calls, and what is told of them. callid/callid_own.h says what the table consists
  * of.
  */
 #include "callid_db.h"

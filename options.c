@@ -1,7 +1,7 @@
 #include "options.h"
 
 #include "options/options_check.h"
-#include "options/options_given.h"
+#include "options/options_own.h"
 #include "options/options_take.h"
 
 #include <getopt.h>

@@ -7,7 +7,7 @@
 #ifndef CALLID_SLOTS_H
 #define CALLID_SLOTS_H
 
-#include "callid/callid_state.h"
+#include "callid/callid_own.h"
 
 static inline callid_ref callid_slots_ref(const struct call *call)
 {

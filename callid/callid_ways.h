@@ -7,7 +7,7 @@
 #ifndef CALLID_WAYS_H
 #define CALLID_WAYS_H
 
-#include "callid/callid_state.h"
+#include "callid/callid_own.h"
 
 /* Whatever its state, quarantine included; or NULL. Readers within read_begin and _end, too. */
 struct callid_way *callid_ways_find(const struct callid_db *db, const struct callid_key *key);

@@ -43,7 +43,7 @@ static void on_table_change(void *arg, callid_ref call, enum callid_event event)
 		if (!sink || sink->filter.what != CAPTURE_CALL || sink->filter.call != call)
 			continue;
 		sink->call_ended = true;
-		capture_state_wake(capture);
+		capture_own_wake(capture);
 	}
 }
 

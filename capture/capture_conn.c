@@ -42,7 +42,7 @@ static struct capture_wire_segment segment_of(const struct capture_conn *conn,
 	    .destination_port = is_in ? leg->proxy_port : leg->peer_port,
 	    .seq = is_in ? in : out,
 	    .ack = is_in ? out : in,
-	    .id = capture_state_next_id(conn->capture),
+	    .id = capture_own_next_id(conn->capture),
 	    .flags = flags,
 	};
 }
@@ -92,7 +92,7 @@ static void begin_for(struct capture_sink *sink, int place, uint64_t time_us,
 static void show_message(struct capture_conn *conn, const struct capture_wire_segment *segment)
 {
 	struct capture *capture = conn->capture;
-	uint64_t time_us = capture_state_now_us();
+	uint64_t time_us = capture_own_now_us();
 	pthread_mutex_lock(&capture->lock);
 	for (int i = 0; i < CAPTURE_SINKS_MAX; i++) {
 		struct capture_sink *sink = capture->sinks[i];
@@ -141,7 +141,7 @@ void capture_conn_end(struct capture_conn *conn)
 	uint64_t time_us;
 	if (!capture_is_on(capture))
 		return;
-	time_us = capture_state_now_us();
+	time_us = capture_own_now_us();
 	pthread_mutex_lock(&capture->lock);
 	for (int i = 0; i < CAPTURE_SINKS_MAX; i++) {
 		struct capture_sink *sink = capture->sinks[i];

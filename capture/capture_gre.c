@@ -18,7 +18,7 @@ enum {
 static void put_gre(struct capture *capture, const struct capture_gre *gre,
 		    struct capture_piece head, struct capture_piece body)
 {
-	uint64_t time_us = capture_state_now_us();
+	uint64_t time_us = capture_own_now_us();
 	pthread_mutex_lock(&capture->lock);
 	for (int i = 0; i < CAPTURE_SINKS_MAX; i++) {
 		struct capture_sink *sink = capture->sinks[i];
@@ -50,7 +50,7 @@ void capture_gre_out(struct capture *capture, const struct capture_gre *gre, con
 	const struct capture_wire_ip ip = {
 	    .source = gre->source,
 	    .destination = gre->destination,
-	    .id = capture_state_next_id(capture),
+	    .id = capture_own_next_id(capture),
 	    .protocol = CAPTURE_WIRE_GRE,
 	    .tos = gre->tos,
 	};

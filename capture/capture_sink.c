@@ -90,7 +90,7 @@ static void ask_for_next(struct capture_sink *sink, struct capture_file **file)
 {
 	close_file(sink, file);
 	sink->full = true;
-	capture_state_wake(sink->capture);
+	capture_own_wake(sink->capture);
 }
 
 /* Without the lock, as it may take long. */
@@ -147,7 +147,7 @@ static void *run(void *arg)
 	pthread_mutex_lock(&sink->capture->lock);
 	write_all(sink);
 	sink->gone = sink->ended = true;
-	capture_state_wake(sink->capture);
+	capture_own_wake(sink->capture);
 	pthread_cond_broadcast(&sink->changed);
 	pthread_mutex_unlock(&sink->capture->lock);
 	return NULL;

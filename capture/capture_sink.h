@@ -7,7 +7,7 @@
 #ifndef CAPTURE_SINK_H
 #define CAPTURE_SINK_H
 
-#include "capture/capture_state.h"
+#include "capture/capture_own.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -7,7 +7,7 @@
 #ifndef EXPLAIN_EXPLAIN_PPP_AUTH_H
 #define EXPLAIN_EXPLAIN_PPP_AUTH_H
 
-#include "explain/explain_ppp_packet.h"
+#include "explain/explain_ppp_own.h"
 
 void explain_ppp_auth_take_pap(const struct packet *packet);
 void explain_ppp_auth_take_chap(const struct packet *packet);

@@ -7,7 +7,7 @@
 #ifndef EXPLAIN_EXPLAIN_PPP_LAYER_H
 #define EXPLAIN_EXPLAIN_PPP_LAYER_H
 
-#include "explain/explain_ppp_packet.h"
+#include "explain/explain_ppp_own.h"
 
 void explain_ppp_layer_take(const struct packet *packet, enum explain_layer layer);
 

@@ -2,7 +2,7 @@
  * keeper: the supervised process: it starts the worker, holds what must outlive it, and does for it
  * what takes rights. It reads nothing from the network.
  *
- *   keeper, keeper_life, _wishes, _change, _upgrade    the keeper; keeper_inside.h draws them
+ *   keeper, keeper_life, _wishes, _change, _upgrade    the keeper; keeper_own.h draws them
  *   keeper_worker      the worker as a process      link    messages between the two
  *   keeper_hold        descriptors and kept memory  letter  what an executed process is told
  *   keeper_commands    access commands              keeper_trial, keeper_spawn: our own program

@@ -3,8 +3,8 @@
 #include "host/log.h"
 #include "host/readiness.h"
 #include "keeper/keeper_commands.h"
-#include "keeper/keeper_inside.h"
 #include "keeper/keeper_life.h"
+#include "keeper/keeper_own.h"
 #include "keeper/keeper_worker.h"
 
 #include <errno.h>

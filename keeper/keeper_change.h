@@ -5,7 +5,7 @@
  * Nothing is used before all of it is good, here and in the worker. One at a time: what comes
  * meanwhile is one more change afterwards.
  *
- * One of the keeper's pieces, see keeper_inside.h. Thread: main.
+ * One of the keeper's pieces, see keeper_own.h. Thread: main.
  */
 #ifndef KEEPER_CHANGE_H
 #define KEEPER_CHANGE_H

@@ -10,7 +10,7 @@
 #include "keeper/keeper_commands.h"
 #include "keeper/keeper_fastpath.h"
 #include "keeper/keeper_hold.h"
-#include "keeper/keeper_inside.h"
+#include "keeper/keeper_own.h"
 #include "keeper/keeper_upgrade.h"
 #include "keeper/keeper_wishes.h"
 #include "keeper/keeper_worker.h"

@@ -2,7 +2,7 @@
  * keeper_life: the worker's life, as the keeper decides it: when the first one starts, and the
  * next; what it means when one is ready, or dies. How one is started and missed is keeper_worker's.
  *
- * One of the keeper's pieces, see keeper_inside.h. Thread: main.
+ * One of the keeper's pieces, see keeper_own.h. Thread: main.
  */
 #ifndef KEEPER_LIFE_H
 #define KEEPER_LIFE_H

@@ -2,7 +2,7 @@
  * keeper_upgrade: another program in this process's place, from SIGUSR2 to the exec, and what that
  * program does first. ARCHITECTURE.md, "An upgrade", draws it.
  *
- * One of the keeper's pieces, see keeper_inside.h. Thread: main.
+ * One of the keeper's pieces, see keeper_own.h. Thread: main.
  */
 #ifndef KEEPER_UPGRADE_H
 #define KEEPER_UPGRADE_H

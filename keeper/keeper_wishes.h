@@ -4,7 +4,7 @@
  * It reads what strangers send, so it may be theirs by now: it is given what the configuration has,
  * and nothing that it says takes more than so much.
  *
- * One of the keeper's pieces, see keeper_inside.h. Thread: main.
+ * One of the keeper's pieces, see keeper_own.h. Thread: main.
  */
 #ifndef KEEPER_WISHES_H
 #define KEEPER_WISHES_H

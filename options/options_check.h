@@ -7,7 +7,7 @@
 #define OPTIONS_CHECK_H
 
 #include "options.h"
-#include "options/options_given.h"
+#include "options/options_own.h"
 
 /* Of an instance that is to run, or a look at the host. file: as of options_parse. 0, or -1 with a
  * sentence. */

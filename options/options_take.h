@@ -8,7 +8,7 @@
 #define OPTIONS_TAKE_H
 
 #include "options.h"
-#include "options/options_given.h"
+#include "options/options_own.h"
 
 /* All defaults, on a struct that holds nothing. 0, or -1 with a sentence: no memory. */
 int options_take_defaults(struct options *options, struct why *why);

@@ -8,7 +8,7 @@
 #ifndef SNOOP_CALLS_H
 #define SNOOP_CALLS_H
 
-#include "snoop/snoop_state.h"
+#include "snoop/snoop_own.h"
 
 /* NULL: none of this connection. */
 struct snoop_call *snoop_calls_find_own(const struct call_snoop *snoop, enum callid_side side,

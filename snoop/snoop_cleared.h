@@ -7,7 +7,7 @@
 #ifndef SNOOP_CLEARED_H
 #define SNOOP_CLEARED_H
 
-#include "snoop/snoop_state.h"
+#include "snoop/snoop_own.h"
 
 /* The PAC of this side has been sent a Call-Clear-Request for the call. */
 void snoop_cleared_remember(struct call_snoop *snoop, const struct snoop_call *call,

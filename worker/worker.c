@@ -16,7 +16,7 @@
 #include "keeper/link.h"
 #include "worker/worker_capture.h"
 #include "worker/worker_change.h"
-#include "worker/worker_inside.h"
+#include "worker/worker_own.h"
 #include "worker/worker_rooms.h"
 
 #include <event2/event.h>

@@ -1,6 +1,6 @@
 /*
  * worker: the process that talks to the network: birth and death of everything in it, in order.
- * worker_inside.h draws its pieces.
+ * worker_own.h draws its pieces.
  *
  * Started by the keeper with a letter. It gives up all rights before it reads the first octet, goes
  * on where an earlier worker stopped, and asks the keeper for what it may not do itself.

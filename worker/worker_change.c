@@ -3,7 +3,7 @@
 #include "control_relay.h"
 #include "gre_relay.h"
 #include "host/log.h"
-#include "worker/worker_inside.h"
+#include "worker/worker_own.h"
 #include "worker/worker_rooms.h"
 
 #include <stdio.h>

@@ -2,7 +2,7 @@
  * worker_change: the configuration as letters bring it, the first one and another. ARCHITECTURE.md,
  * "A reload", draws it.
  *
- * One of the worker's pieces, see worker_inside.h. Thread: control thread; the main loop, as all
+ * One of the worker's pieces, see worker_own.h. Thread: control thread; the main loop, as all
  * may wait for the keeper.
  */
 #ifndef WORKER_CHANGE_H

@@ -9,7 +9,7 @@
 #include "status/snapshot.h"
 #include "worker/worker_ask.h"
 #include "worker/worker_capture.h"
-#include "worker/worker_inside.h"
+#include "worker/worker_own.h"
 #include "worker/worker_status.h"
 #include "worker/worker_totals.h"
 

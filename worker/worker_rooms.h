@@ -2,7 +2,7 @@
  * worker_rooms: the rooms that carry calls, and those that tell of them: begun in order, handed
  * what the configuration says, ended in order.
  *
- * One of the worker's pieces, see worker_inside.h. Thread: control thread, which starts the GRE
+ * One of the worker's pieces, see worker_own.h. Thread: control thread, which starts the GRE
  * thread here.
  */
 #ifndef WORKER_ROOMS_H

@@ -1,5 +1,5 @@
 /*
- * explain_ppp_packet: a control packet, and whom it concerns; protocols by number. explain_ppp's
+ * explain_ppp_own: a control packet, and whom it concerns; protocols by number. explain_ppp's
  * own, shared by it and by explain_ppp_layer and explain_ppp_auth; nobody else includes it.
  */
 #ifndef EXPLAIN_EXPLAIN_PPP_PACKET_H

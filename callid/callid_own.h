@@ -1,5 +1,5 @@
 /*
- * callid_state: what the table consists of, and how it is changed. callid_db's own, shared by it
+ * callid_own: what the table consists of, and how it is changed. callid_db's own, shared by it
  * and by callid_slots, callid_ways and callid_restore; nobody else includes it.
  *
  * Calls live in slots that never move; their two ways are indexed by what a packet shows. What
@@ -10,8 +10,8 @@
  * reader one atomic operation a batch, which no measurement can find behind the system calls around
  * it.
  */
-#ifndef CALLID_STATE_H
-#define CALLID_STATE_H
+#ifndef CALLID_OWN_H
+#define CALLID_OWN_H
 
 #include "callid/callid_space.h"
 #include "callid_db.h"

@@ -1,5 +1,5 @@
 /*
- * worker_inside: what the worker's pieces share. Nobody else includes it.
+ * worker_own: what the worker's pieces share. Nobody else includes it.
  *
  *   worker            birth, death, the main loop; what the keeper says
  *    |- worker_rooms      the rooms below, in order
@@ -8,8 +8,8 @@
  * The other pieces are objects that know no worker: worker_wishes, _listen, _legs, _page,
  * _fastpath, _capture, _drops, _ask. Thread: control thread.
  */
-#ifndef WORKER_INSIDE_H
-#define WORKER_INSIDE_H
+#ifndef WORKER_OWN_H
+#define WORKER_OWN_H
 
 #include "keeper/configuration.h"
 #include "keeper/letter.h"

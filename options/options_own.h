@@ -1,9 +1,9 @@
 /*
- * options_given: an option as it was given, by a word or a line. options' own, shared by options.c,
+ * options_own: an option as it was given, by a word or a line. options' own, shared by options.c,
  * options_take and options_check; nobody else includes it.
  */
-#ifndef OPTIONS_GIVEN_H
-#define OPTIONS_GIVEN_H
+#ifndef OPTIONS_OWN_H
+#define OPTIONS_OWN_H
 
 /* Values of options that have no letter. */
 enum {

@@ -1,9 +1,9 @@
 /*
- * snoop_state: what one connection's calls consist of. call_snoop's own, shared by it and by
+ * snoop_own: what one connection's calls consist of. call_snoop's own, shared by it and by
  * snoop_calls and snoop_cleared; nobody else includes it.
  */
-#ifndef SNOOP_STATE_H
-#define SNOOP_STATE_H
+#ifndef SNOOP_OWN_H
+#define SNOOP_OWN_H
 
 #include "call_snoop.h"
 

@@ -1,5 +1,5 @@
 /*
- * keeper_inside: what the keeper's pieces share. Nobody else includes it.
+ * keeper_own: what the keeper's pieces share. Nobody else includes it.
  *
  *   keeper           birth, death, signals; what supervisors hear
  *    |- keeper_life      when a worker starts, what it means when one is ready, or dies
@@ -10,8 +10,8 @@
  * Each of them works on the whole keeper, and they know each other: what one does depends on what
  * another one is about. The rest of this room is objects that know no keeper. Thread: main.
  */
-#ifndef KEEPER_INSIDE_H
-#define KEEPER_INSIDE_H
+#ifndef KEEPER_OWN_H
+#define KEEPER_OWN_H
 
 #include "host/user.h"
 #include "keeper/configuration.h"

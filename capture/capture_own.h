@@ -1,12 +1,12 @@
 /*
- * capture_state: sinks, and the table of them. capture's own, shared by it and by capture_sink,
+ * capture_own: sinks, and the table of them. capture's own, shared by it and by capture_sink,
  * capture_gre and capture_conn; nobody else includes it.
  *
  * One lock for the table of sinks and for all queues: it is held while a packet is copied, never
  * over a system call but for the wake-up of a writer that has nothing to do.
  */
-#ifndef CAPTURE_STATE_H
-#define CAPTURE_STATE_H
+#ifndef CAPTURE_OWN_H
+#define CAPTURE_OWN_H
 
 #include "capture/capture.h"
 #include "capture/capture_queue.h"
@@ -52,20 +52,20 @@ struct capture {
 	bool abandoned; /* a thread that could not be ended still has its sink */
 };
 
-static inline uint64_t capture_state_now_us(void)
+static inline uint64_t capture_own_now_us(void)
 {
 	struct timespec now;
 	clock_gettime(CLOCK_REALTIME, &now);
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-static inline uint16_t capture_state_next_id(struct capture *capture)
+static inline uint16_t capture_own_next_id(struct capture *capture)
 {
 	return (uint16_t)(atomic_fetch_add_explicit(&capture->last_id, 1, memory_order_relaxed) +
 			  1);
 }
 
-static inline void capture_state_wake(const struct capture *capture)
+static inline void capture_own_wake(const struct capture *capture)
 {
 	uint64_t one = 1;
 	if (write(capture->wake_fd, &one, sizeof(one)) < 0)
