@@ -36,7 +36,7 @@ B ?= build/no-fastpath
 fastpath := fastpath/fastpath_none.c
 endif
 
-rooms := host wire callid snoop capture control gre fastpath options keeper status explain doctor worker
+rooms := host wire acl callid snoop capture control gre fastpath options keeper status explain doctor worker
 
 explain := $(addprefix explain/explain,.c _blame_ppp.c _blame_ways.c _case.c _control.c _events.c _findings.c _fragments.c \
 	_index.c _legs.c _link.c _message.c _ppp.c _ppp_auth.c _ppp_layer.c _story.c _stream.c _way.c _words.c)
@@ -66,7 +66,7 @@ status := status/snapshot.c $(addprefix status/status_,ask.c call.c figure.c htt
 host := $(addprefix host/,background.c capture_file.c command.c file.c instance.c kept.c limits.c log.c log_limit.c \
 	log_line.c log_queue.c log_sink.c names.c process.c readiness.c sandbox.c sandbox_calls.c sandbox_files.c tcp_progress.c user.c why.c)
 
-sources := pptpproxy.c pair.c acl.c acl_ask.c acl_cmd.c acl_cmd_process.c acl_cmd_words.c reason.c \
+sources := pptpproxy.c pair.c acl.c acl_cmd.c $(addprefix acl/acl_,ask.c cmd_process.c cmd_words.c) reason.c \
 	$(addprefix wire/,gre_wire.c pptp_wire.c probe_wire.c result_wire.c) \
 	$(addprefix capture/capture,.c _conn.c _gre.c _queue.c _sink.c _tap.c _wire.c) \
 	$(addprefix worker/worker,.c _ask.c _capture.c _change.c _drops.c _fastpath.c _legs.c _listen.c _page.c _rooms.c \

@@ -10,7 +10,7 @@
  */
 #include "acl_cmd.h"
 
-#include "acl_cmd_process.h"
+#include "acl/acl_cmd_process.h"
 
 #include <arpa/inet.h>
 #include <event2/event.h>

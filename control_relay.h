@@ -9,7 +9,7 @@
 #define CONTROL_RELAY_H
 
 #include "acl.h"
-#include "acl_ask.h"
+#include "acl/acl_ask.h"
 #include "callid_db.h"
 #include "control/control_conn.h"
 #include "control/control_kept.h"

@@ -6,7 +6,7 @@
 #ifndef CONTROL_ENV_H
 #define CONTROL_ENV_H
 
-#include "acl_ask.h"
+#include "acl/acl_ask.h"
 #include "callid_db.h"
 #include "control/control_dial.h"
 #include "host/log_limit.h"

@@ -8,8 +8,8 @@ leg   := control/control_leg.o control/control_graves.o host/tcp_progress.o host
 far   := tests/unit/loopback.o
 stage := tests/unit/stage.o $(far) host/names.o $(log)
 conn  := $(addprefix control/control,_conn.o _conn_access.o _conn_calls.o _conn_end.o _conn_kept.o _conn_log.o _conn_pass.o _conn_request.o \
-	_sources.o _pairs.o _rules.o _dial.o _pump.o _kept.o) acl_cmd_words.o reason.o host/log_limit.o $(leg) $(snoop:.c=.o) $(table) \
-	$(capture) wire/pptp_wire.o acl_ask.o acl.o pair.o tests/unit/asker.o tests/unit/talk.o $(stage)
+	_sources.o _pairs.o _rules.o _dial.o _pump.o _kept.o) acl/acl_cmd_words.o reason.o host/log_limit.o $(leg) $(snoop:.c=.o) $(table) \
+	$(capture) wire/pptp_wire.o acl/acl_ask.o acl.o pair.o tests/unit/asker.o tests/unit/talk.o $(stage)
 unit_why          := host/why.o
 unit_kept         := host/kept.o host/why.o tests/unit/stepping.o
 unit_log          := $(log)
@@ -19,12 +19,12 @@ unit_instance     := host/instance.o host/why.o
 unit_background   := host/background.o host/why.o
 unit_readiness    := host/readiness.o host/why.o
 unit_pair         := pair.o host/why.o
-unit_acl_ask      := acl_ask.o
+unit_acl_ask      := acl/acl_ask.o
 unit_file         := host/file.o host/why.o
 unit_options_file := options/options_file.o host/why.o
 unit_acl          := acl.o tests/unit/no_memory.o host/why.o
-unit_acl_cmd      := acl_cmd.o acl_cmd_process.o acl_cmd_words.o acl.o host/command.o host/user.o tests/unit/no_memory.o $(log)
-unit_options      := $(options:.c=.o) pair.o acl.o acl_cmd_words.o status/status_call.o host/why.o
+unit_acl_cmd      := acl_cmd.o acl/acl_cmd_process.o acl/acl_cmd_words.o acl.o host/command.o host/user.o tests/unit/no_memory.o $(log)
+unit_options      := $(options:.c=.o) pair.o acl.o acl/acl_cmd_words.o status/status_call.o host/why.o
 unit_pptp_wire    := wire/pptp_wire.o
 unit_gre_wire     := wire/gre_wire.o
 unit_callid_index := callid/callid_index.o tests/unit/no_memory.o
@@ -41,7 +41,7 @@ unit_control_conn := $(conn)
 unit_control_relay := control_relay.o control/control_restore.o control/control_silence.o control/control_listen.o $(conn)
 unit_control_silence := control/control_silence.o host/log_limit.o $(table) $(stage)
 unit_control_pairs := control/control_pairs.o pair.o host/kept.o host/why.o
-unit_control_rules := control/control_rules.o acl.o acl_cmd_words.o host/kept.o host/why.o
+unit_control_rules := control/control_rules.o acl.o acl/acl_cmd_words.o host/kept.o host/why.o
 unit_control_kept := $(unit_control_relay)
 unit_control_restore := $(unit_control_relay)
 unit_control_graves := control/control_graves.o
@@ -62,9 +62,9 @@ unit_keeper_hold  := keeper/keeper_hold.o keeper/letter.o gre/gre_socket.o host/
 unit_keeper_log   := keeper/keeper_log.o $(log)
 unit_keeper_worker := $(addprefix keeper/,keeper_worker.o keeper_spawn.o letter.o link.o) host/why.o
 unit_keeper_trial := $(addprefix keeper/,keeper_trial.o keeper_spawn.o letter.o) $(log)
-unit_keeper_commands := keeper/keeper_commands.o pair.o acl_cmd.o acl_cmd_process.o acl_cmd_words.o acl.o host/command.o host/user.o $(log)
+unit_keeper_commands := keeper/keeper_commands.o pair.o acl_cmd.o acl/acl_cmd_process.o acl/acl_cmd_words.o acl.o host/command.o host/user.o $(log)
 unit_worker_status := worker/worker_status.o status/snapshot.o fastpath/fastpath_none.o $(gre:.c=.o) wire/gre_wire.o \
-	$(options:.c=.o) acl_cmd_words.o status/status_call.o $(unit_control_relay)
+	$(options:.c=.o) acl/acl_cmd_words.o status/status_call.o $(unit_control_relay)
 unit_worker_listen := $(addprefix worker/worker_,listen.o legs.o wishes.o) keeper/link.o host/why.o
 unit_worker_page  := $(addprefix worker/worker_,page.o listen.o wishes.o) keeper/link.o pair.o host/why.o
 unit_worker_drops := worker/worker_drops.o reason.o $(stage)
@@ -114,8 +114,8 @@ units := $(sort $(patsubst unit_%,%,$(filter unit_%,$(.VARIABLES))))
 
 fuzz_pair          := pair.c host/why.c
 fuzz_acl           := acl.c host/why.c
-fuzz_acl_cmd_split := acl_cmd_words.c host/why.c
-fuzz_options       := $(options) pair.c acl.c acl_cmd_words.c status/status_call.c host/why.c
+fuzz_acl_cmd_split := acl/acl_cmd_words.c host/why.c
+fuzz_options       := $(options) pair.c acl.c acl/acl_cmd_words.c status/status_call.c host/why.c
 fuzz_stream        := $(snoop) reason.c $(callid) host/kept.c host/why.c wire/pptp_wire.c
 fuzz_gre           := wire/gre_wire.c
 fuzz_letter        := keeper/letter.c host/why.c

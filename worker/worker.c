@@ -4,7 +4,7 @@
  */
 #include "worker/worker.h"
 
-#include "acl_ask.h"
+#include "acl/acl_ask.h"
 #include "callid_db.h"
 #include "control_relay.h"
 #include "gre_relay.h"

@@ -1,6 +1,6 @@
 #include "worker/worker_rooms.h"
 
-#include "acl_ask.h"
+#include "acl/acl_ask.h"
 #include "gre_relay.h"
 #include "host/kept.h"
 #include "host/log.h"

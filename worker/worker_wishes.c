@@ -1,6 +1,6 @@
 #include "worker/worker_wishes.h"
 
-#include "acl_ask.h"
+#include "acl/acl_ask.h"
 
 #include <event2/event.h>
 

@@ -442,8 +442,8 @@ def test_firewall_lets_no_gre_out():
 # ---- the lists ----
 
 
-FOLDERS = "host|wire|callid|snoop|capture|control|gre|fastpath|options|keeper|status|doctor|explain|worker|docs|bench"
-SAYING = ("*.c", *(f"{room}/*.c" for room in ("host", "snoop", "control", "gre", "fastpath", "options", "keeper", "capture", "status", "worker")))  # whoever has something to say
+FOLDERS = "host|wire|acl|callid|snoop|capture|control|gre|fastpath|options|keeper|status|doctor|explain|worker|docs|bench"
+SAYING = ("*.c", *(f"{room}/*.c" for room in ("host", "acl", "snoop", "control", "gre", "fastpath", "options", "keeper", "capture", "status", "worker")))  # whoever has something to say
 LITERAL = r'"(?:[^"\\\n]|\\.)*"(?:\s*"(?:[^"\\\n]|\\.)*")*'  # a string, of several pieces
 
 
@@ -683,7 +683,7 @@ def test_architecture():
     assert not strange, strange
     difference = set(re.findall(r"`(\w+)\.(?:\[ch\]|c)`", text)) ^ {path.stem for path in ROOT.glob("*.[ch]")}
     assert not difference, difference
-    rooms = {path.relative_to(ROOT) for folder in ("host", "callid", "snoop", "control", "gre", "options", "keeper", "doctor", "explain", "capture", "worker") for path in (ROOT / folder).glob("*.h")}
+    rooms = {path.relative_to(ROOT) for folder in ("host", "acl", "callid", "snoop", "control", "gre", "options", "keeper", "doctor", "explain", "capture", "worker") for path in (ROOT / folder).glob("*.h")}
     missing = [str(room) for room in rooms if not re.search(rf"`{room.with_suffix('')}\.(\[ch\]|h)`", text)]
     assert not missing, missing
 

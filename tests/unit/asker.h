@@ -4,7 +4,7 @@
 #ifndef ASKER_H
 #define ASKER_H
 
-#include "acl_ask.h"
+#include "acl/acl_ask.h"
 
 struct event_base;
 

@@ -1,7 +1,7 @@
 /*
  * Who waits for whose answer: numbers, cancelled questions, answers that come too late or twice.
  */
-#include "acl_ask.h"
+#include "acl/acl_ask.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

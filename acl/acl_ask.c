@@ -1,4 +1,4 @@
-#include "acl_ask.h"
+#include "acl/acl_ask.h"
 
 #include <assert.h>
 #include <stdlib.h>

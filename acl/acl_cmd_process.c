@@ -1,4 +1,4 @@
-#include "acl_cmd_process.h"
+#include "acl/acl_cmd_process.h"
 
 #include "host/command.h"
 #include "host/log.h"
