@@ -392,7 +392,7 @@ def test_upgrade_loses_no_packet():
                 call.up(b"%d" % sent, seq=sent)
                 call.expect_up(b"%d" % sent, seq=sent)
                 sent += 1
-        assert sent > 10
+        assert sent > 3, "no packets in the midst of an upgrade"
         session.check()
 
 

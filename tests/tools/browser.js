@@ -24,6 +24,19 @@ async function open(browser, number, options) {
 	pages.set(number, {page, context, said});
 }
 
+/* A page without its script loads itself anew now and then, and who looks just then sees neither. */
+async function look(page, order) {
+	for (;;) {
+		try {
+			return await page[order.do](...order.with);
+		} catch (error) {
+			if (!/context was destroyed|is navigating/.test(error.message))
+				throw error;
+			await page.waitForLoadState();
+		}
+	}
+}
+
 async function obey(browser, order) {
 	if (order.open) {
 		await open(browser, order.page, order.open);
@@ -35,8 +48,10 @@ async function obey(browser, order) {
 		pages.delete(order.page);
 		return null;
 	}
-	const value = await page[order.do](...order.with);
-	return order.do === "evaluate" || order.do === "content" ? value : null;
+	if (order.do === "evaluate" || order.do === "content")
+		return look(page, order);
+	await page[order.do](...order.with);
+	return null;
 }
 
 async function main() {

@@ -674,17 +674,21 @@ static void only_so_many_at_once(void **state)
 		assert_int_equal(results[i].answer, ACL_ALLOW);
 	}
 	int running = 0;
-	unsigned begun = 0;
+	unsigned begun = 0, all = 0;
 	for (char *line = strtok(contents("trace"), "\n"); line; line = strtok(NULL, "\n")) {
 		running += line[0] == '+' ? 1 : -1;
 		begun += line[0] == '+';
 		assert_in_range(running, 0, PLACES);
-		/* First come, first served; two that start together may write in any order. */
-		if (line[0] == '+')
-			assert_in_range(line[strlen(line) - 1] - '0', begun > 1 ? begun - 1 : 1,
-					begun + 1);
+		/* First come, first served: who begins has waited for all that came before him, but
+		 * those that still run, which may write later. */
+		if (line[0] == '+') {
+			unsigned which = (unsigned)(line[strlen(line) - 1] - '0');
+			assert_in_range(which, 1, begun + PLACES - 1);
+			all |= 1U << which;
+		}
 	}
 	assert_int_equal(begun, CHECKS);
+	assert_int_equal(all, (1U << (CHECKS + 1)) - 2);
 }
 
 static void cancelled_in_every_state(void **state)
