@@ -417,7 +417,7 @@ def test_reload():
 def test_one_writer():
     "a file that another instance writes, or a tap, is left to it: a start, a reload and a tap fail with one line"
     taken = "capture file {}: another process writes a capture to it"
-    with Place() as place, World(["--capture", place / "x.pcap"]) as world:
+    with Directory() as place, World(["--capture", place / "x.pcap"]) as world:
         conf, own = Path(place / "conf"), "proxy 127.0.0.1:1999,192.0.2.1\ncapture {}/y.pcap\n".format(place.path)
         conf.write_text(own)
         place.path.chmod(0o755)
@@ -582,7 +582,7 @@ def test_tap_rotates():
         names = [place / "x.pcap", place / "x.pcap.1"]
         story, alone = (subprocess.run([program(), "--explain", *words], capture_output=True, text=True, check=True).stdout
                         for words in (names, names[:1]))
-        assert story.startswith(f"{', '.join(names)}: {4 * seq} packets "), story
+        assert story.startswith(f"{', '.join(map(str, names))}: {4 * seq} packets "), story
         assert re.search(rf"^ +10.1.0.10 sends +{seq:,} +[\d,]+ +0 +0 +0$", story, re.M), story
         assert not re.search(rf"^ +10.1.0.10 sends +{seq:,} ", alone, re.M), alone
 
