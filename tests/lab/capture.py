@@ -9,6 +9,9 @@ The kernel stamps and keeps the packets, so there is no second process that migh
 
 import socket
 import struct
+import time
+
+from .proc import wait_until
 
 SO_RCVBUFFORCE, SO_TIMESTAMPNS = 33, 35
 ETHERNET, RAW_IP, COOKED = 1, 101, 113
@@ -33,9 +36,41 @@ def as_link(frame, link):
     return frame
 
 
+def stamp_of(ancillary):
+    """When a packet came, in seconds."""
+    [stamp] = [data for level, kind, data in ancillary if kind == SO_TIMESTAMPNS]
+    seconds, nanoseconds = struct.unpack("qq", stamp)
+    return seconds + nanoseconds / 1e9
+
+
+class _Stamps:
+    """The kernel stamps packets only while a socket wants it, and begins some time after the first one does; a packet that came
+    before gets the time at which it is read. So one stays open, and its first packets are looked at."""
+
+    sock = None
+
+    @classmethod
+    def want(cls):
+        if cls.sock:
+            return
+        cls.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        cls.sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        cls.sock.bind(("127.0.0.1", 0))
+        wait_until(cls._came_when_it_came, what="the kernel to stamp packets")
+
+    @classmethod
+    def _came_when_it_came(cls):
+        cls.sock.sendto(b"", cls.sock.getsockname())
+        sent = time.time()
+        while time.time() < sent + 0.001:
+            pass
+        return stamp_of(cls.sock.recvmsg(1, 256)[1]) <= sent
+
+
 class Capture:
     def __init__(self, *devices):
         self._sockets, self._seen = [], []
+        _Stamps.want()
         for ns, device in devices:
             with ns:
                 sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.htons(3))
@@ -53,9 +88,7 @@ class Capture:
                     frame, ancillary, _, _ = sock.recvmsg(1 << 17, 256)
                 except BlockingIOError:
                     break
-                [stamp] = [data for level, kind, data in ancillary if kind == SO_TIMESTAMPNS]
-                seconds, nanoseconds = struct.unpack("qq", stamp)
-                self._seen.append((seconds + nanoseconds / 1e9, frame))
+                self._seen.append((stamp_of(ancillary), frame))
         self._seen.sort(key=lambda one: one[0])
         return list(self._seen)
 
