@@ -24,7 +24,8 @@ unit_file         := host/file.o host/why.o
 unit_options_file := options/options_file.o host/why.o
 unit_acl          := acl.o tests/unit/no_memory.o host/why.o
 unit_acl_cmd      := acl_cmd.o acl/acl_cmd_process.o acl/acl_cmd_words.o acl.o host/command.o host/user.o tests/unit/no_memory.o $(log)
-unit_options      := $(options:.c=.o) pair.o acl.o acl/acl_cmd_words.o status/status_call.o host/why.o
+understood        := $(options:.c=.o) pair.o acl.o acl/acl_cmd_words.o status/status_call.o host/why.o
+unit_options      := $(understood) tests/unit/no_memory.o
 unit_pptp_wire    := wire/pptp_wire.o
 unit_gre_wire     := wire/gre_wire.o
 unit_callid_index := callid/callid_index.o tests/unit/no_memory.o
@@ -68,7 +69,7 @@ unit_worker_status := worker/worker_status.o status/snapshot.o fastpath/fastpath
 unit_worker_listen := $(addprefix worker/worker_,listen.o legs.o wishes.o) keeper/link.o host/why.o
 unit_worker_page  := $(addprefix worker/worker_,page.o listen.o wishes.o) keeper/link.o pair.o host/why.o
 unit_worker_drops := worker/worker_drops.o reason.o $(stage)
-unit_configuration := keeper/configuration.o keeper/letter.o host/file.o $(unit_options)
+unit_configuration := keeper/configuration.o keeper/letter.o host/file.o $(understood)
 unit_explain      := $(explain:.c=.o) tests/unit/frames.o wire/pptp_wire.o wire/result_wire.o wire/gre_wire.o host/why.o
 unit_explain_odd  := $(unit_explain)
 unit_explain_memory := $(unit_explain) tests/unit/no_memory.o
@@ -129,7 +130,7 @@ $(B)/tests/unit/test_gre_relay.o: CPPFLAGS += $(LIBNET)
 $(B)/tests/unit/test_gre_relay: LDLIBS += $(LIBNET_LIBS) -Wl,--wrap=sendmmsg
 steps := send recv shutdown close kept_begin kept_save kept_commit control_leg_take control_leg_write callid_db_release
 no_memory := malloc calloc realloc aligned_alloc tsearch strdup strndup asprintf
-$(addprefix $(B)/tests/unit/test_,acl acl_cmd call_snoop callid_db callid_index callid_space explain_memory): LDLIBS += $(no_memory:%=-Wl,--wrap=%)
+$(addprefix $(B)/tests/unit/test_,acl acl_cmd call_snoop callid_db callid_index callid_space explain_memory options): LDLIBS += $(no_memory:%=-Wl,--wrap=%)
 $(addprefix $(B)/tests/unit/test_,control_relay control_restore keeper_worker status_http status_query worker_status): LDLIBS += \
 	-Wl,--wrap=clock_gettime
 $(B)/tests/unit/test_control_kept: LDLIBS += $(steps:%=-Wl,--wrap=%)

@@ -1,5 +1,7 @@
 #include "options.h"
 
+#include "tests/unit/no_memory.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,6 +14,7 @@
 static struct options options;
 static struct why why;
 static struct options_file file;
+static int fails = -1; /* as no_memory_in, while words are parsed */
 
 /* What a sentence calls the file. */
 #define FILE_NAME "/etc/pptpproxy.conf"
@@ -34,8 +37,10 @@ static enum options_answer parse(const char *const *words)
 		argv[i] = strdup(words[i - 1]);
 	why.text[0] = '\0';
 	options_clear(&options);
+	no_memory_in = fails;
 	enum options_answer answer =
 	    options_parse(&options, argc, argv, file.path ? &file : NULL, &why);
+	no_memory_in = -1;
 	for (int i = 0; i < argc; i++) {
 		memset(argv[i], '!', strlen(argv[i]));
 		free(argv[i]);
@@ -779,6 +784,33 @@ static void long_line_leaves_room_for_the_reason(void **state)
 	}
 }
 
+/* Each allocation in turn: a sentence, and nothing leaks. That of a file which is not needed is not
+ * missed. */
+static void assert_told_without_memory(enum options_answer good, const char *const *words)
+{
+	int told = 0;
+	for (fails = 0; fails < 40; fails++) {
+		if (parse_with("proxy 10.0.0.1\n", 15, words) == good)
+			continue;
+		assert_non_null(strstr(why.text, "no memory"));
+		told++;
+	}
+	fails = -1;
+	assert_in_range(told, 4, 20);
+	assert_int_equal(parse(words), good);
+}
+
+static void memory_that_lacks_is_told(void **state)
+{
+	static const char *const run[] = {
+	    "-p",	"10.0.0.2",   "-a",   "10.0.0.0/8",	      "-x",   "/bin/true", "-l",
+	    "/tmp/log", "--fastpath", "auto", "--fastpath-interface", "eth0", NULL};
+	static const char *const explain[] = {"--explain", "one.pcap", "two.pcap", NULL};
+	(void)state;
+	assert_told_without_memory(OPTIONS_RUN, run);
+	assert_told_without_memory(OPTIONS_EXPLAIN, explain);
+}
+
 static void help_is_short_and_narrow(void **state)
 {
 	(void)state;
@@ -821,6 +853,7 @@ int main(void)
 	    cmocka_unit_test_teardown(log_is_known_whatever_is_bad, clear),
 	    cmocka_unit_test_teardown(long_lines_are_named, clear),
 	    cmocka_unit_test_teardown(long_line_leaves_room_for_the_reason, clear),
+	    cmocka_unit_test_teardown(memory_that_lacks_is_told, clear),
 	    cmocka_unit_test_teardown(help_is_short_and_narrow, clear),
 	};
 	return cmocka_run_group_tests_name("options", tests, NULL, NULL) != 0;
