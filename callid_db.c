@@ -36,7 +36,7 @@ static void tell(struct callid_db *db, callid_ref call, enum callid_event event)
 
 /* ---- what is told of a call ---- */
 
-static void read_counts(const struct counters *from, struct callid_counts *counts)
+static void read_counts(const struct callid_counters *from, struct callid_counts *counts)
 {
 	*counts = (struct callid_counts){
 	    .packets = atomic_load_explicit(&from->packets, memory_order_relaxed),
@@ -46,13 +46,13 @@ static void read_counts(const struct counters *from, struct callid_counts *count
 	};
 }
 
-static void read_info(const struct call *call, struct callid_info *info)
+static void read_info(const struct callid_call *call, struct callid_info *info)
 {
-	const struct facts *facts = &call->record->facts;
+	const struct callid_facts *facts = &call->record->facts;
 	*info = (struct callid_info){
 	    .connection = facts->connection,
 	    .open = facts->open,
-	    .released = facts->states[!facts->caller] == WAY_OPEN,
+	    .released = facts->states[!facts->caller] == CALLID_WAY_OPEN,
 	    .watched = call->watched,
 	    .note = facts->note,
 	    .caller = (enum callid_side)facts->caller,
@@ -62,7 +62,7 @@ static void read_info(const struct call *call, struct callid_info *info)
 	    .opened_at = facts->opened_at,
 	};
 	for (int side = 0; side < 2; side++) {
-		if (facts->states[side] == WAY_NONE)
+		if (facts->states[side] == CALLID_WAY_NONE)
 			continue;
 		info->shown[side] = facts->shown[side];
 		read_counts(&call->record->counters[side], &info->from[side]);
@@ -107,7 +107,7 @@ static void free_spaces(struct callid_db *db)
 	for (uint32_t slot = 0; slot < db->chunk_count * CALLID_SLOTS_A_CHUNK; slot++) {
 		for (int side = 0; side < 2; side++) {
 			struct callid_way *way = &callid_slots_at(db, slot)->ways[side];
-			if (way->state == WAY_NONE)
+			if (way->state == CALLID_WAY_NONE)
 				continue;
 			way->space->used--;
 			callid_space_drop_if_unused(&db->spaces, way->space);
@@ -134,12 +134,12 @@ void callid_db_free(struct callid_db *db)
 
 /* ---- the writer's functions ---- */
 
-static void set_facts(struct callid_db *db, struct call *call, const struct callid_request *request,
-		      uint64_t now)
+static void set_facts(struct callid_db *db, struct callid_call *call,
+		      const struct callid_request *request, uint64_t now)
 {
-	struct facts *facts = callid_change(db, call);
+	struct callid_facts *facts = callid_change(db, call);
 	uint32_t generation = facts->generation;
-	struct facts fresh = {
+	struct callid_facts fresh = {
 	    .generation = generation == UINT32_MAX ? 1 : generation + 1,
 	    .caller = (uint8_t)request->caller,
 	    .note = request->note,
@@ -158,13 +158,13 @@ static void set_facts(struct callid_db *db, struct call *call, const struct call
 callid_ref callid_db_reserve(struct callid_db *db, const struct callid_request *request,
 			     uint64_t now, uint16_t *shown)
 {
-	struct call *call = callid_slots_take(db);
+	struct callid_call *call = callid_slots_take(db);
 	if (!call)
 		return 0;
 	enum callid_side callee = callid_other(request->caller);
 	bool ours = callid_change_begin(db);
 	set_facts(db, call, request, now);
-	if (callid_ways_add(db, call, callee, WAY_HELD) != 0) {
+	if (callid_ways_add(db, call, callee, CALLID_WAY_HELD) != 0) {
 		callid_change_end(db, ours);
 		SLIST_INSERT_HEAD(&db->free_calls, call, in_free);
 		return 0;
@@ -182,15 +182,15 @@ callid_ref callid_db_reserve(struct callid_db *db, const struct callid_request *
 int callid_db_open(struct callid_db *db, callid_ref ref, uint16_t callee_id, uint64_t now,
 		   uint16_t *shown)
 {
-	struct call *call = callid_slots_find(db, ref);
+	struct callid_call *call = callid_slots_find(db, ref);
 	assert(call && !call->record->facts.open);
 	bool ours = callid_change_begin(db);
-	struct facts *facts = callid_change(db, call);
+	struct callid_facts *facts = callid_change(db, call);
 	enum callid_side caller = (enum callid_side)facts->caller;
 	callid_write_begin(db);
 	facts->id[callid_other(caller)] = callee_id;
 	callid_write_end(db);
-	if (callid_ways_add(db, call, caller, WAY_OPEN) != 0) {
+	if (callid_ways_add(db, call, caller, CALLID_WAY_OPEN) != 0) {
 		callid_change_end(db, ours);
 		return -1;
 	}
@@ -206,20 +206,20 @@ int callid_db_open(struct callid_db *db, callid_ref ref, uint16_t callee_id, uin
 
 void callid_db_release(struct callid_db *db, callid_ref ref)
 {
-	struct call *call = callid_slots_find(db, ref);
+	struct callid_call *call = callid_slots_find(db, ref);
 	if (!call)
 		return;
-	struct facts *facts = callid_change(db, call);
+	struct callid_facts *facts = callid_change(db, call);
 	uint8_t callee = !facts->caller;
 	callid_write_begin(db);
-	call->ways[callee].state = facts->states[callee] = WAY_OPEN;
+	call->ways[callee].state = facts->states[callee] = CALLID_WAY_OPEN;
 	callid_write_end(db);
 	tell(db, ref, CALLID_RELEASED);
 }
 
 void callid_db_set_watched(struct callid_db *db, callid_ref ref, bool watched)
 {
-	struct call *call = callid_slots_find(db, ref);
+	struct callid_call *call = callid_slots_find(db, ref);
 	if (!call || call->watched == watched)
 		return;
 	callid_write_begin(db);
@@ -228,17 +228,17 @@ void callid_db_set_watched(struct callid_db *db, callid_ref ref, bool watched)
 	tell(db, ref, CALLID_CHANGED);
 }
 
-static void close_ways(struct callid_db *db, struct call *call, uint64_t now)
+static void close_ways(struct callid_db *db, struct callid_call *call, uint64_t now)
 {
 	bool ours = callid_change_begin(db);
-	struct facts *facts = callid_change(db, call);
+	struct callid_facts *facts = callid_change(db, call);
 	callid_write_begin(db);
 	facts->live = false;
 	for (int side = 0; side < 2; side++) {
-		if (facts->states[side] == WAY_NONE)
+		if (facts->states[side] == CALLID_WAY_NONE)
 			continue;
 		facts->closed_at[side] = now;
-		call->ways[side].state = facts->states[side] = WAY_CLOSING;
+		call->ways[side].state = facts->states[side] = CALLID_WAY_CLOSING;
 	}
 	callid_write_end(db);
 	callid_change_end(db, ours);
@@ -246,13 +246,13 @@ static void close_ways(struct callid_db *db, struct call *call, uint64_t now)
 
 bool callid_db_end(struct callid_db *db, callid_ref ref, uint64_t now, struct callid_info *last)
 {
-	struct call *call = callid_slots_find(db, ref);
+	struct callid_call *call = callid_slots_find(db, ref);
 	if (!call)
 		return false;
 	close_ways(db, call, now);
 	db->live_count--;
 	for (int side = 0; side < 2; side++) {
-		if (call->ways[side].state == WAY_CLOSING)
+		if (call->ways[side].state == CALLID_WAY_CLOSING)
 			callid_ways_rest(db, &call->ways[side]);
 	}
 	tell(db, ref, CALLID_ENDED);
@@ -289,7 +289,7 @@ void callid_db_each_in(struct callid_db *db, size_t first, size_t count, callid_
 {
 	/* Those that come meanwhile, too. */
 	for (size_t slot = first; slot - first < count && slot < callid_db_slots(db); slot++) {
-		const struct call *call = callid_slots_at(db, (uint32_t)slot);
+		const struct callid_call *call = callid_slots_at(db, (uint32_t)slot);
 		struct callid_info info;
 		if (!call->record->facts.live)
 			continue;
@@ -304,7 +304,7 @@ void callid_db_each_in(struct callid_db *db, size_t first, size_t count, callid_
 bool callid_db_get(struct callid_db *db, callid_ref ref, struct callid_info *info)
 {
 	callid_db_read_begin(db);
-	const struct call *call = callid_slots_find(db, ref);
+	const struct callid_call *call = callid_slots_find(db, ref);
 	if (call)
 		read_info(call, info);
 	callid_db_read_end(db);
@@ -345,7 +345,7 @@ enum callid_answer callid_db_route(struct callid_db *db, const struct callid_key
 				   size_t octets, uint64_t now, struct callid_route *route)
 {
 	struct callid_way *way = callid_ways_find(db, key);
-	if (!way || way->state == WAY_CLOSING)
+	if (!way || way->state == CALLID_WAY_CLOSING)
 		return CALLID_NONE;
 	*route = (struct callid_route){
 	    .proxy_addr = way->to_proxy_addr,
@@ -355,7 +355,7 @@ enum callid_answer callid_db_route(struct callid_db *db, const struct callid_key
 	    .from = (enum callid_side)way->from,
 	};
 	atomic_store_explicit(&way->counters->seen_at, now, memory_order_relaxed);
-	if (way->state == WAY_HELD)
+	if (way->state == CALLID_WAY_HELD)
 		return CALLID_HELD;
 	count(&way->counters->packets, 1);
 	count(&way->counters->octets, octets);
@@ -375,7 +375,7 @@ bool callid_db_is_shown(const struct callid_db *db, uint32_t proxy_addr, uint16_
 	for (const struct callid_node *node = callid_index_first(&db->shown, hash); node;
 	     node = node->next) {
 		const struct callid_way *way = way_of_shown(node);
-		if (node->hash == hash && way->state != WAY_CLOSING &&
+		if (node->hash == hash && way->state != CALLID_WAY_CLOSING &&
 		    way->key.call_id == call_id && way->key.proxy_addr == proxy_addr)
 			return true;
 	}
@@ -384,7 +384,7 @@ bool callid_db_is_shown(const struct callid_db *db, uint32_t proxy_addr, uint16_
 
 void callid_db_count_drop(struct callid_db *db, callid_ref ref, enum callid_side from)
 {
-	struct call *call = callid_slots_find(db, ref);
+	struct callid_call *call = callid_slots_find(db, ref);
 	if (call)
 		count(&call->record->counters[from].drops, 1);
 }

@@ -123,7 +123,7 @@ const char *options_config(int argc, char **argv)
 }
 
 /* By its letter if it has one, however it was given. */
-static void name_given(struct given *given)
+static void name_given(struct options_given *given)
 {
 	const struct option *option = long_options;
 	if (given->option < OPT_ACL_MODE) {
@@ -137,7 +137,7 @@ static void name_given(struct given *given)
 
 static int take_option(struct options *options, int option, struct why *why)
 {
-	struct given given = {.option = option, .value = optarg ? optarg : ""};
+	struct options_given given = {.option = option, .value = optarg ? optarg : ""};
 	name_given(&given);
 	return options_take(options, &given, why);
 }
@@ -161,9 +161,9 @@ static bool goes_with_tap(int option)
 	return option == OPT_CAPTURE || option == OPT_CAPTURE_LIMIT;
 }
 
-static void note_other(struct others *others, int option)
+static void note_other(struct options_others *others, int option)
 {
-	struct given *other = goes_with_tap(option) ? &others->but_with_tap : &others->any;
+	struct options_given *other = goes_with_tap(option) ? &others->but_with_tap : &others->any;
 	if (other->option != 0 || goes_with_questions(option))
 		return;
 	other->option = option;
@@ -171,7 +171,7 @@ static void note_other(struct others *others, int option)
 }
 
 static enum options_answer take_words(struct options *options, int argc, char **argv,
-				      struct others *others, struct why *why)
+				      struct options_others *others, struct why *why)
 {
 	struct why ignored;
 	bool bad = false;
@@ -209,7 +209,7 @@ static enum options_answer take_words(struct options *options, int argc, char **
 /* Of good words: is there any but this option, which does something of its own? */
 static int check_alone(int alone, int argc, char **argv, struct why *why)
 {
-	struct given own = {.option = alone}, given;
+	struct options_given own = {.option = alone}, given;
 	int at;
 	name_given(&own);
 	start_over();
@@ -257,7 +257,8 @@ static bool is_for_words_only(const struct option *option)
 	return false;
 }
 
-static int check_value(const struct option *option, const struct given *given, struct why *why)
+static int check_value(const struct option *option, const struct options_given *given,
+		       struct why *why)
 {
 	if (option->has_arg == no_argument && *given->value != '\0')
 		return why_set(why, "option %s takes no value", given->name);
@@ -284,7 +285,7 @@ static int take_line(struct options *options, struct options_reader *reader, boo
 		return why_set(why, "option %s is for the command line only", option->name);
 	if (errors_only && !matters_to_errors(option->val))
 		return 0;
-	struct given given = {
+	struct options_given given = {
 	    .option = option->val,
 	    .value = options_file_value(reader->rest, option->val == 'x'),
 	};
@@ -322,7 +323,7 @@ static void use_files_capture(struct options *options, char *capture)
 enum options_answer options_parse(struct options *options, int argc, char **argv,
 				  const struct options_file *file, struct why *why)
 {
-	struct others others = {0};
+	struct options_others others = {0};
 	struct why file_why;
 	if (options_take_defaults(options, why) < 0)
 		return OPTIONS_BAD;

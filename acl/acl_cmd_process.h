@@ -23,7 +23,8 @@ struct acl_cmd_processes {
 	unsigned timeout_s;    /* deadline of each, from its start */
 	const struct user *as; /* as in struct acl_cmd_config */
 	/* One is gone, its status is -1 where somebody else has taken it; arg is NULL if it was
-	 * abandoned. */
+	 * abandoned. It may start others and abandon others; reaping goes on behind it, so it calls
+	 * neither acl_cmd_process_reap_all nor _end_all, and frees nothing of this. */
 	void (*ended)(void *ended_arg, void *arg, int status, bool expired);
 	void *ended_arg;
 	TAILQ_HEAD(, acl_cmd_process) all;

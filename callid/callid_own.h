@@ -20,22 +20,22 @@
 #include <stdatomic.h>
 #include <sys/queue.h>
 
-enum way_state { WAY_NONE, WAY_HELD, WAY_OPEN, WAY_CLOSING };
+enum callid_way_state { CALLID_WAY_NONE, CALLID_WAY_HELD, CALLID_WAY_OPEN, CALLID_WAY_CLOSING };
 
 /* Written by the one thread that looks packets up; zero again with each new way. */
-struct counters {
+struct callid_counters {
 	_Atomic uint64_t packets, octets, drops, seen_at;
 };
 
 /* What outlives the process of the slot. The counters are in a line of their own for each way, and
  * in no transaction. */
 struct callid_record {
-	_Alignas(32) struct counters counters[2];
-	struct facts {
+	_Alignas(32) struct callid_counters counters[2];
+	struct callid_facts {
 		uint32_t generation;
 		bool live, open;
 		uint8_t caller, note;
-		uint8_t states[2]; /* enum way_state */
+		uint8_t states[2]; /* enum callid_way_state */
 		uint16_t id[2], shown[2];
 		struct callid_leg legs[2];
 		uint64_t connection, reserved_at, opened_at, closed_at[2];
@@ -43,7 +43,7 @@ struct callid_record {
 };
 
 /* Of the records there are so many. */
-struct table {
+struct callid_table {
 	uint32_t chunks;
 };
 
@@ -56,22 +56,22 @@ struct callid_way {
 	uint8_t state, from;
 	uint32_t to_proxy_addr, to_peer_addr;
 	callid_ref ref;
-	struct counters *counters;
+	struct callid_counters *counters;
 
 	struct callid_node shown; /* by our address and the ID, whoever the peer */
 
 	/* the writer's own */
-	struct call *call;
+	struct callid_call *call;
 	struct callid_space *space;
 	TAILQ_ENTRY(callid_way) in_closing, in_space_closing;
 };
 
-struct call {
+struct callid_call {
 	struct callid_way ways[2]; /* by the side that the packets come from */
 	struct callid_record *record;
 	uint32_t slot;
 	bool watched;
-	SLIST_ENTRY(call) in_free;
+	SLIST_ENTRY(callid_call) in_free;
 };
 
 struct callid_db {
@@ -82,10 +82,10 @@ struct callid_db {
 	/* the writer's own; chunks is read under the lock */
 	struct kept *kept;	       /* NULL: none, and the records are the heap's */
 	struct callid_record *records; /* kept's */
-	struct table *table;	       /* kept's */
-	struct call *chunks[CALLID_CHUNKS_MAX];
+	struct callid_table *table;    /* kept's */
+	struct callid_call *chunks[CALLID_CHUNKS_MAX];
 	size_t chunk_count;
-	SLIST_HEAD(, call) free_calls;
+	SLIST_HEAD(, callid_call) free_calls;
 	struct callid_spaces spaces;
 	TAILQ_HEAD(, callid_way) closing; /* oldest first */
 	_Atomic size_t live_count, closing_count;
@@ -127,7 +127,7 @@ static inline void callid_change_end(struct callid_db *db, bool ours)
 }
 
 /* The call's facts, which are about to change. */
-static inline struct facts *callid_change(struct callid_db *db, struct call *call)
+static inline struct callid_facts *callid_change(struct callid_db *db, struct callid_call *call)
 {
 	kept_save(db->kept, &call->record->facts, sizeof(call->record->facts));
 	return &call->record->facts;

@@ -12,19 +12,19 @@ static int by_end(const void *a, const void *b)
 	return (first > second) - (first < second);
 }
 
-static int restore_call(struct callid_db *db, struct call *call)
+static int restore_call(struct callid_db *db, struct callid_call *call)
 {
-	const struct facts *facts = &call->record->facts;
+	const struct callid_facts *facts = &call->record->facts;
 
 	db->live_count += facts->live;
 	for (int side = 0; side < 2; side++) {
-		if (facts->states[side] == WAY_NONE)
+		if (facts->states[side] == CALLID_WAY_NONE)
 			continue;
 		struct callid_space *space = callid_space_get(&db->spaces, &facts->legs[side]);
 		if (!space)
 			return -1;
 		callid_ways_enter(db, &call->ways[side], space);
-		db->closing_count += facts->states[side] == WAY_CLOSING;
+		db->closing_count += facts->states[side] == CALLID_WAY_CLOSING;
 	}
 	return 0;
 }
@@ -37,9 +37,9 @@ static int restore_quarantine(struct callid_db *db)
 	if (!ways)
 		return -1;
 	for (uint32_t slot = 0; slot < db->chunk_count * CALLID_SLOTS_A_CHUNK; slot++) {
-		struct call *call = callid_slots_at(db, slot);
+		struct callid_call *call = callid_slots_at(db, slot);
 		for (int side = 0; side < 2; side++) {
-			if (call->ways[side].state == WAY_CLOSING)
+			if (call->ways[side].state == CALLID_WAY_CLOSING)
 				ways[count++] = &call->ways[side];
 		}
 	}

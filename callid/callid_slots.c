@@ -19,14 +19,14 @@ static struct callid_record *chunk_records(struct callid_db *db, size_t chunk)
 
 int callid_slots_add_chunk(struct callid_db *db)
 {
-	enum { OCTETS = CALLID_SLOTS_A_CHUNK * sizeof(struct call) };
+	enum { OCTETS = CALLID_SLOTS_A_CHUNK * sizeof(struct callid_call) };
 	struct callid_record *records = NULL;
-	struct call *chunk = NULL;
+	struct callid_call *chunk = NULL;
 
 	if (db->chunk_count < CALLID_CHUNKS_MAX)
 		records = chunk_records(db, db->chunk_count);
 	if (records)
-		chunk = aligned_alloc(_Alignof(struct call), OCTETS);
+		chunk = aligned_alloc(_Alignof(struct callid_call), OCTETS);
 	if (!chunk) {
 		if (!db->kept)
 			free(records);
@@ -35,7 +35,7 @@ int callid_slots_add_chunk(struct callid_db *db)
 	}
 	memset(chunk, 0, OCTETS);
 	for (uint32_t i = 0; i < CALLID_SLOTS_A_CHUNK; i++) {
-		struct call *call = &chunk[i];
+		struct callid_call *call = &chunk[i];
 		call->slot = (uint32_t)(db->chunk_count * CALLID_SLOTS_A_CHUNK) + i;
 		call->record = &records[i];
 		for (int side = 0; side < 2; side++) {
@@ -53,9 +53,9 @@ int callid_slots_add_chunk(struct callid_db *db)
 void callid_slots_offer(struct callid_db *db, size_t chunk)
 {
 	for (uint32_t i = CALLID_SLOTS_A_CHUNK; i-- > 0;) {
-		struct call *call = &db->chunks[chunk][i];
-		const struct facts *facts = &call->record->facts;
-		if (facts->states[0] == WAY_NONE && facts->states[1] == WAY_NONE)
+		struct callid_call *call = &db->chunks[chunk][i];
+		const struct callid_facts *facts = &call->record->facts;
+		if (facts->states[0] == CALLID_WAY_NONE && facts->states[1] == CALLID_WAY_NONE)
 			SLIST_INSERT_HEAD(&db->free_calls, call, in_free);
 	}
 }
@@ -70,11 +70,11 @@ static int grow(struct callid_db *db)
 	return 0;
 }
 
-struct call *callid_slots_take(struct callid_db *db)
+struct callid_call *callid_slots_take(struct callid_db *db)
 {
 	if (SLIST_EMPTY(&db->free_calls) && grow(db) != 0)
 		return NULL;
-	struct call *call = SLIST_FIRST(&db->free_calls);
+	struct callid_call *call = SLIST_FIRST(&db->free_calls);
 	SLIST_REMOVE_HEAD(&db->free_calls, in_free);
 	return call;
 }

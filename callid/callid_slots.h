@@ -9,25 +9,25 @@
 
 #include "callid/callid_own.h"
 
-static inline callid_ref callid_slots_ref(const struct call *call)
+static inline callid_ref callid_slots_ref(const struct callid_call *call)
 {
 	return (uint64_t)call->record->facts.generation << 32 | call->slot;
 }
 
 /* Of those that there are: callid_db_slots. */
-static inline struct call *callid_slots_at(const struct callid_db *db, uint32_t slot)
+static inline struct callid_call *callid_slots_at(const struct callid_db *db, uint32_t slot)
 {
 	return &db->chunks[slot / CALLID_SLOTS_A_CHUNK][slot % CALLID_SLOTS_A_CHUNK];
 }
 
 /* NULL: it is closing or gone. */
-static inline struct call *callid_slots_find(const struct callid_db *db, callid_ref ref)
+static inline struct callid_call *callid_slots_find(const struct callid_db *db, callid_ref ref)
 {
 	uint32_t slot = (uint32_t)ref;
 	if (slot / CALLID_SLOTS_A_CHUNK >= db->chunk_count)
 		return NULL;
-	struct call *call = callid_slots_at(db, slot);
-	const struct facts *facts = &call->record->facts;
+	struct callid_call *call = callid_slots_at(db, slot);
+	const struct callid_facts *facts = &call->record->facts;
 	return facts->live && facts->generation == ref >> 32 ? call : NULL;
 }
 
@@ -39,6 +39,6 @@ int callid_slots_add_chunk(struct callid_db *db);
 void callid_slots_offer(struct callid_db *db, size_t chunk);
 
 /* A free slot, of a new chunk where there is none. NULL with ENOMEM. */
-struct call *callid_slots_take(struct callid_db *db);
+struct callid_call *callid_slots_take(struct callid_db *db);
 
 #endif

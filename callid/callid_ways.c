@@ -27,20 +27,20 @@ static bool free_in_space(const void *arg, const struct callid_leg *leg, uint16_
 
 void callid_ways_free(struct callid_db *db, struct callid_way *way)
 {
-	struct call *call = way->call;
+	struct callid_call *call = way->call;
 	struct callid_space *space = way->space;
-	struct facts *facts = callid_change(db, call);
+	struct callid_facts *facts = callid_change(db, call);
 
 	callid_write_begin(db);
 	callid_index_del(&db->ways, &way->node);
 	callid_index_del(&db->shown, &way->shown);
-	way->state = facts->states[way->from] = WAY_NONE;
+	way->state = facts->states[way->from] = CALLID_WAY_NONE;
 	callid_write_end(db);
 	TAILQ_REMOVE(&db->closing, way, in_closing);
 	TAILQ_REMOVE(&space->closing, way, in_space_closing);
 	db->closing_count--;
 	callid_space_give_back(space, way->key.call_id);
-	if (facts->states[0] == WAY_NONE && facts->states[1] == WAY_NONE)
+	if (facts->states[0] == CALLID_WAY_NONE && facts->states[1] == CALLID_WAY_NONE)
 		SLIST_INSERT_HEAD(&db->free_calls, call, in_free);
 }
 
@@ -62,7 +62,7 @@ static int choose_id(struct callid_db *db, struct callid_space *space, uint16_t 
 
 void callid_ways_enter(struct callid_db *db, struct callid_way *way, struct callid_space *space)
 {
-	const struct facts *facts = &way->call->record->facts;
+	const struct callid_facts *facts = &way->call->record->facts;
 	const struct callid_leg *leg = &facts->legs[way->from], *out = &facts->legs[!way->from];
 
 	callid_space_take(space, facts->shown[way->from]);
@@ -82,10 +82,10 @@ void callid_ways_enter(struct callid_db *db, struct callid_way *way, struct call
 	callid_write_end(db);
 }
 
-int callid_ways_add(struct callid_db *db, struct call *call, enum callid_side from,
-		    enum way_state state)
+int callid_ways_add(struct callid_db *db, struct callid_call *call, enum callid_side from,
+		    enum callid_way_state state)
 {
-	struct facts *facts = &call->record->facts;
+	struct callid_facts *facts = &call->record->facts;
 	struct callid_way *way = &call->ways[from];
 	struct callid_space *space = callid_space_get(&db->spaces, &facts->legs[from]);
 	uint16_t id;

@@ -14,8 +14,8 @@ struct callid_way *callid_ways_find(const struct callid_db *db, const struct cal
 
 /* Makes the way of packets from a side, keyed by an ID chosen for it, towards the other side under
  * the ID that side assigned. 0, or -1 with ENOSPC or ENOMEM. */
-int callid_ways_add(struct callid_db *db, struct call *call, enum callid_side from,
-		    enum way_state state);
+int callid_ways_add(struct callid_db *db, struct callid_call *call, enum callid_side from,
+		    enum callid_way_state state);
 
 /* Of a call whose facts are known: the way of packets from that side becomes one that a look-up
  * finds. */

@@ -15,8 +15,9 @@
  * Calls that somebody wants to see are watched in the table (callid_db_set_watched), so that no
  * other way than ours carries their packets.
  *
- * Knows no sockets and no events: its owner waits for capture_wake_fd. Threads: as each function
- * says; host byte order.
+ * Opens nothing: files and sockets to write to are given to it, and one whose reader takes nothing
+ * is shut. Knows no events: its owner waits for capture_wake_fd. Threads: as each function says;
+ * host byte order.
  */
 #ifndef CAPTURE_H
 #define CAPTURE_H

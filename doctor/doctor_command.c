@@ -61,9 +61,11 @@ static int gather(int fd, struct output *output, uint64_t end, const char *name,
 	for (;;) {
 		struct pollfd wait = {.fd = fd, .events = POLLIN};
 		uint64_t now = monotonic_ms();
-		if (now >= end || poll(&wait, 1, (int)(end - now)) == 0)
+		int ready = now < end ? poll(&wait, 1, (int)(end - now)) : 0;
+		if (ready == 0)
 			return why_set(why, "%s has not ended in time, and was killed", name);
-		ssize_t got = read(fd, piece, sizeof(piece));
+		/* After a signal there may be nothing, which would be waited for without end. */
+		ssize_t got = ready > 0 ? read(fd, piece, sizeof(piece)) : -1;
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0)

@@ -1,9 +1,9 @@
 /*
- * explain: capture files -> what happened in it, as text: control connections, calls, and what
+ * explain: capture files -> what happened in them, as text: control connections, calls, and what
  * looks wrong. The door of this room.
  *
  * A reader and nothing else: it needs no rights and no network, knows nothing of a running
- * instance, and takes the file for a stranger's. Memory is bounded by explain_case.h's limits.
+ * instance, and takes the files for strangers'. Memory is bounded by explain_case.h's limits.
  * Thread: one.
  */
 #ifndef EXPLAIN_EXPLAIN_H

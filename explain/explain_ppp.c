@@ -49,7 +49,8 @@ static size_t read_protocol(const uint8_t *octets, size_t length, uint16_t *prot
 }
 
 /* Cut where the capture is; what is behind its own length is padding. */
-static bool read_control(const struct explain_frame *frame, size_t at, struct packet *packet)
+static bool read_control(const struct explain_frame *frame, size_t at,
+			 struct explain_ppp_packet *packet)
 {
 	if (frame->length < at + CONTROL_HEADER)
 		return false;
@@ -62,28 +63,28 @@ static bool read_control(const struct explain_frame *frame, size_t at, struct pa
 	return true;
 }
 
-static void take_control(uint16_t protocol, const struct packet *packet)
+static void take_control(uint16_t protocol, const struct explain_ppp_packet *packet)
 {
 	switch (protocol) {
-	case PPP_LCP:
+	case EXPLAIN_PPP_LCP:
 		explain_ppp_layer_take(packet, EXPLAIN_LCP);
 		break;
-	case PPP_CCP:
+	case EXPLAIN_PPP_CCP:
 		explain_ppp_layer_take(packet, EXPLAIN_CCP);
 		break;
-	case PPP_IPCP:
+	case EXPLAIN_PPP_IPCP:
 		explain_ppp_layer_take(packet, EXPLAIN_IPCP);
 		break;
-	case PPP_IPV6CP:
+	case EXPLAIN_PPP_IPV6CP:
 		explain_ppp_layer_take(packet, EXPLAIN_IPV6CP);
 		break;
-	case PPP_PAP:
+	case EXPLAIN_PPP_PAP:
 		explain_ppp_auth_take_pap(packet);
 		break;
-	case PPP_CHAP:
+	case EXPLAIN_PPP_CHAP:
 		explain_ppp_auth_take_chap(packet);
 		break;
-	case PPP_EAP:
+	case EXPLAIN_PPP_EAP:
 		explain_ppp_auth_take_eap(packet);
 		break;
 	default:
@@ -105,7 +106,7 @@ void explain_ppp_take(struct explain_ppp *ppp, const struct explain_frame *frame
 {
 	uint16_t protocol = 0;
 	size_t at = read_protocol(frame->octets, frame->length, &protocol);
-	struct packet packet = {
+	struct explain_ppp_packet packet = {
 	    .ppp = ppp,
 	    .events = events,
 	    .names = names,
@@ -114,9 +115,9 @@ void explain_ppp_take(struct explain_ppp *ppp, const struct explain_frame *frame
 	};
 	if (at == 0)
 		return;
-	if (protocol == PPP_COMPRESSED)
+	if (protocol == EXPLAIN_PPP_COMPRESSED)
 		count_network_packet(ppp, &ppp->encrypted[frame->end], frame, at);
-	else if (protocol == PPP_IP || protocol == PPP_IPV6)
+	else if (protocol == EXPLAIN_PPP_IP || protocol == EXPLAIN_PPP_IPV6)
 		count_network_packet(ppp, &ppp->plain[frame->end], frame, at);
 	else if (protocol >= 0x8000 && read_control(frame, at, &packet))
 		take_control(protocol, &packet);

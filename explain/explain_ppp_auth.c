@@ -14,11 +14,11 @@ enum { CHAP_MD5 = 5, CHAP_MS = 0x80, CHAP_MS_V2 = 0x81 };
 
 const char *explain_ppp_auth_name(uint16_t protocol, uint8_t algorithm)
 {
-	if (protocol == PPP_PAP)
+	if (protocol == EXPLAIN_PPP_PAP)
 		return "PAP";
-	if (protocol == PPP_EAP)
+	if (protocol == EXPLAIN_PPP_EAP)
 		return "EAP";
-	if (protocol != PPP_CHAP)
+	if (protocol != EXPLAIN_PPP_CHAP)
 		return NULL;
 	switch (algorithm) {
 	case CHAP_MD5:
@@ -32,7 +32,7 @@ const char *explain_ppp_auth_name(uint16_t protocol, uint8_t algorithm)
 	}
 }
 
-static void note_name(const struct packet *packet, const uint8_t *name, size_t length)
+static void note_name(const struct explain_ppp_packet *packet, const uint8_t *name, size_t length)
 {
 	/* Who says who he is is judged by the other. */
 	int judge = !packet->end;
@@ -71,8 +71,8 @@ static const char *error_words(unsigned error)
 	}
 }
 
-static void judge(const struct packet *packet, const char *method, bool good, const uint8_t *text,
-		  size_t length)
+static void judge(const struct explain_ppp_packet *packet, const char *method, bool good,
+		  const uint8_t *text, size_t length)
 {
 	struct explain_ppp *ppp = packet->ppp;
 	int end = packet->end;
@@ -83,17 +83,18 @@ static void judge(const struct packet *packet, const char *method, bool good, co
 	ppp->auth_error[end] = good ? 0 : error_in(text, length);
 	ppp->auth[end] = outcome;
 	if (good)
-		SAY(packet, "%s: %s good%s%s", method, explain_ppp_own_name(packet),
-		    ppp->auth_name[end][0] ? ", it knows " : "", ppp->auth_name[end]);
+		EXPLAIN_PPP_SAY(packet, "%s: %s good%s%s", method, explain_ppp_sender(packet),
+				ppp->auth_name[end][0] ? ", it knows " : "", ppp->auth_name[end]);
 	else
-		SAY(packet, "%s: %s refuses %s%s%s%s", method, explain_ppp_own_name(packet),
-		    ppp->auth_name[end][0] ? ppp->auth_name[end] : explain_ppp_other_name(packet),
+		EXPLAIN_PPP_SAY(
+		    packet, "%s: %s refuses %s%s%s%s", method, explain_ppp_sender(packet),
+		    ppp->auth_name[end][0] ? ppp->auth_name[end] : explain_ppp_receiver(packet),
 		    ppp->auth_said[end][0] ? ": " : "", ppp->auth_said[end],
 		    error_words(ppp->auth_error[end]));
 }
 
 /* PAP's strings have a length in front. */
-static size_t short_string(const struct packet *packet, const uint8_t **text)
+static size_t short_string(const struct explain_ppp_packet *packet, const uint8_t **text)
 {
 	if (packet->length < 1)
 		return 0;
@@ -102,24 +103,24 @@ static size_t short_string(const struct packet *packet, const uint8_t **text)
 	return length < packet->length ? length : packet->length - 1;
 }
 
-void explain_ppp_auth_take_pap(const struct packet *packet)
+void explain_ppp_auth_take_pap(const struct explain_ppp_packet *packet)
 {
 	const uint8_t *text = packet->octets;
 	size_t length = short_string(packet, &text);
 	if (packet->code == PAP_REQUEST) {
 		note_name(packet, text, length);
-		SAY(packet, "PAP: %s says that it is %s", explain_ppp_own_name(packet),
-		    packet->ppp->auth_name[!packet->end]);
+		EXPLAIN_PPP_SAY(packet, "PAP: %s says that it is %s", explain_ppp_sender(packet),
+				packet->ppp->auth_name[!packet->end]);
 	} else if (packet->code == PAP_ACK || packet->code == PAP_NAK) {
 		judge(packet, "PAP", packet->code == PAP_ACK, text, length);
 	}
 }
 
-void explain_ppp_auth_take_chap(const struct packet *packet)
+void explain_ppp_auth_take_chap(const struct explain_ppp_packet *packet)
 {
 	struct explain_ppp *ppp = packet->ppp;
 	int judging = packet->code == CHAP_RESPONSE ? !packet->end : packet->end;
-	const char *method = explain_ppp_auth_name(PPP_CHAP, ppp->auth_algorithm[judging]);
+	const char *method = explain_ppp_auth_name(EXPLAIN_PPP_CHAP, ppp->auth_algorithm[judging]);
 	/* Both have a value with its length before the name. */
 	size_t value = packet->length > 0 ? 1U + packet->octets[0] : 0;
 	char name[EXPLAIN_QUOTE_MAX] = "\"\"";
@@ -129,12 +130,13 @@ void explain_ppp_auth_take_chap(const struct packet *packet)
 	case CHAP_CHALLENGE:
 		explain_words_quote(packet->octets + value, packet->length - value, name,
 				    sizeof(name));
-		SAY(packet, "%s: %s asks, as %s", method, explain_ppp_own_name(packet), name);
+		EXPLAIN_PPP_SAY(packet, "%s: %s asks, as %s", method, explain_ppp_sender(packet),
+				name);
 		break;
 	case CHAP_RESPONSE:
 		note_name(packet, packet->octets + value, packet->length - value);
-		SAY(packet, "%s: %s answers, as %s", method, explain_ppp_own_name(packet),
-		    ppp->auth_name[judging]);
+		EXPLAIN_PPP_SAY(packet, "%s: %s answers, as %s", method, explain_ppp_sender(packet),
+				ppp->auth_name[judging]);
 		break;
 	case CHAP_SUCCESS:
 	case CHAP_FAILURE:
@@ -145,15 +147,15 @@ void explain_ppp_auth_take_chap(const struct packet *packet)
 	}
 }
 
-void explain_ppp_auth_take_eap(const struct packet *packet)
+void explain_ppp_auth_take_eap(const struct explain_ppp_packet *packet)
 {
 	switch (packet->code) {
 	case EAP_RESPONSE:
 		if (packet->length < 1 || packet->octets[0] != EAP_IDENTITY)
 			return;
 		note_name(packet, packet->octets + 1, packet->length - 1);
-		SAY(packet, "EAP: %s says that it is %s", explain_ppp_own_name(packet),
-		    packet->ppp->auth_name[!packet->end]);
+		EXPLAIN_PPP_SAY(packet, "EAP: %s says that it is %s", explain_ppp_sender(packet),
+				packet->ppp->auth_name[!packet->end]);
 		break;
 	case EAP_SUCCESS:
 	case EAP_FAILURE:

@@ -9,8 +9,8 @@
 
 #include "explain/explain_ppp_own.h"
 
-void explain_ppp_auth_take_pap(const struct packet *packet);
-void explain_ppp_auth_take_chap(const struct packet *packet);
-void explain_ppp_auth_take_eap(const struct packet *packet);
+void explain_ppp_auth_take_pap(const struct explain_ppp_packet *packet);
+void explain_ppp_auth_take_chap(const struct explain_ppp_packet *packet);
+void explain_ppp_auth_take_eap(const struct explain_ppp_packet *packet);
 
 #endif

@@ -38,7 +38,7 @@ struct option {
 };
 
 /* The option at *at, which moves behind it; false: there is none, or it is a lie. */
-static bool next_option(const struct packet *packet, size_t *at, struct option *option)
+static bool next_option(const struct explain_ppp_packet *packet, size_t *at, struct option *option)
 {
 	if (*at + 2 > packet->length)
 		return false;
@@ -51,7 +51,7 @@ static bool next_option(const struct packet *packet, size_t *at, struct option *
 }
 
 /* The value of a 4-octet option, or 0. */
-static uint32_t find_number(const struct packet *packet, uint8_t type)
+static uint32_t find_number(const struct explain_ppp_packet *packet, uint8_t type)
 {
 	struct option option;
 	size_t at = 0;
@@ -61,7 +61,7 @@ static uint32_t find_number(const struct packet *packet, uint8_t type)
 	return 0;
 }
 
-static bool has_option(const struct packet *packet, uint8_t type)
+static bool has_option(const struct explain_ppp_packet *packet, uint8_t type)
 {
 	struct option option;
 	size_t at = 0;
@@ -73,7 +73,7 @@ static bool has_option(const struct packet *packet, uint8_t type)
 
 /* Layers come up. */
 
-static void tell_lcp_up(const struct packet *packet)
+static void tell_lcp_up(const struct explain_ppp_packet *packet)
 {
 	const struct explain_ppp *ppp = packet->ppp;
 	char mru[2][32] = {"", ""}, auth[2][48] = {"", ""};
@@ -87,10 +87,10 @@ static void tell_lcp_up(const struct packet *packet)
 			snprintf(auth[end], sizeof(auth[end]), ", %s wants %s", packet->names[end],
 				 name);
 	}
-	SAY(packet, "LCP up%s%s%s%s", mru[0], mru[1], auth[0], auth[1]);
+	EXPLAIN_PPP_SAY(packet, "LCP up%s%s%s%s", mru[0], mru[1], auth[0], auth[1]);
 }
 
-static void tell_up(const struct packet *packet, enum explain_layer layer)
+static void tell_up(const struct explain_ppp_packet *packet, enum explain_layer layer)
 {
 	const struct explain_ppp *ppp = packet->ppp;
 	char one[48], other[48], address[2][EXPLAIN_ADDRESS_MAX];
@@ -102,23 +102,23 @@ static void tell_up(const struct packet *packet, enum explain_layer layer)
 		explain_ppp_mppe(ppp->mppe[0], one);
 		explain_ppp_mppe(ppp->mppe[1], other);
 		if (strcmp(one, other) == 0)
-			SAY(packet, "CCP up: %s", one);
+			EXPLAIN_PPP_SAY(packet, "CCP up: %s", one);
 		else
-			SAY(packet, "CCP up: to %s %s, to %s %s", packet->names[0], one,
-			    packet->names[1], other);
+			EXPLAIN_PPP_SAY(packet, "CCP up: to %s %s, to %s %s", packet->names[0], one,
+					packet->names[1], other);
 		return;
 	case EXPLAIN_IPCP:
 		for (int end = 0; end < 2; end++)
 			explain_words_address(ppp->address[end], address[end]);
-		SAY(packet, "IPCP up: %s is %s, %s is %s", packet->names[0], address[0],
-		    packet->names[1], address[1]);
+		EXPLAIN_PPP_SAY(packet, "IPCP up: %s is %s, %s is %s", packet->names[0], address[0],
+				packet->names[1], address[1]);
 		return;
 	default:
-		SAY(packet, "%s up", explain_ppp_layer_names[layer]);
+		EXPLAIN_PPP_SAY(packet, "%s up", explain_ppp_layer_names[layer]);
 	}
 }
 
-static void check_up(const struct packet *packet, enum explain_layer layer)
+static void check_up(const struct explain_ppp_packet *packet, enum explain_layer layer)
 {
 	struct explain_ppp *ppp = packet->ppp;
 	if (ppp->up[layer] || !ppp->part[layer][0].acknowledged ||
@@ -129,7 +129,8 @@ static void check_up(const struct packet *packet, enum explain_layer layer)
 }
 
 /* What an end's own request said, once it is acknowledged: the values stand in the answer. */
-static void note_values(const struct packet *packet, enum explain_layer layer, int whose)
+static void note_values(const struct explain_ppp_packet *packet, enum explain_layer layer,
+			int whose)
 {
 	struct explain_ppp *ppp = packet->ppp;
 	struct option option;
@@ -157,7 +158,7 @@ static void go_down(struct explain_ppp *ppp, enum explain_layer layer)
 	ppp->part[layer][0].acknowledged = ppp->part[layer][1].acknowledged = false;
 }
 
-static void take_request(const struct packet *packet, enum explain_layer layer)
+static void take_request(const struct explain_ppp_packet *packet, enum explain_layer layer)
 {
 	struct explain_ppp *ppp = packet->ppp;
 	struct explain_ppp_part *part = &ppp->part[layer][packet->end];
@@ -165,7 +166,7 @@ static void take_request(const struct packet *packet, enum explain_layer layer)
 	part->requests++;
 	/* With another magic number it is no repetition of the one that brought the layer up. */
 	if (layer == EXPLAIN_LCP && ppp->up[layer] && magic != ppp->magic[packet->end]) {
-		SAY(packet, "%s begins LCP anew", explain_ppp_own_name(packet));
+		EXPLAIN_PPP_SAY(packet, "%s begins LCP anew", explain_ppp_sender(packet));
 		for (int each = 0; each < EXPLAIN_LAYERS; each++)
 			go_down(ppp, (enum explain_layer)each);
 	}
@@ -177,15 +178,15 @@ static void take_request(const struct packet *packet, enum explain_layer layer)
 		part->acknowledged = false;
 }
 
-static void tell_refused(const struct packet *packet, enum explain_layer layer)
+static void tell_refused(const struct explain_ppp_packet *packet, enum explain_layer layer)
 {
 	if (layer == EXPLAIN_LCP && has_option(packet, LCP_AUTH))
-		SAY(packet, "%s rejects authentication", explain_ppp_own_name(packet));
+		EXPLAIN_PPP_SAY(packet, "%s rejects authentication", explain_ppp_sender(packet));
 	else if (layer == EXPLAIN_CCP && has_option(packet, CCP_MPPE))
-		SAY(packet, "%s rejects MPPE", explain_ppp_own_name(packet));
+		EXPLAIN_PPP_SAY(packet, "%s rejects MPPE", explain_ppp_sender(packet));
 }
 
-static void take_terminate(const struct packet *packet, enum explain_layer layer)
+static void take_terminate(const struct explain_ppp_packet *packet, enum explain_layer layer)
 {
 	struct explain_ppp *ppp = packet->ppp;
 	char text[EXPLAIN_QUOTE_MAX] = "";
@@ -195,8 +196,8 @@ static void take_terminate(const struct packet *packet, enum explain_layer layer
 	ppp->part[layer][packet->end].terminated = true;
 	go_down(ppp, layer);
 	if (!again)
-		SAY(packet, "%s terminates %s%s%s", explain_ppp_own_name(packet),
-		    explain_ppp_layer_names[layer], *text ? ": " : "", text);
+		EXPLAIN_PPP_SAY(packet, "%s terminates %s%s%s", explain_ppp_sender(packet),
+				explain_ppp_layer_names[layer], *text ? ": " : "", text);
 	if (layer != EXPLAIN_LCP || ppp->terminator >= 0)
 		return;
 	ppp->terminator = packet->end;
@@ -206,13 +207,13 @@ static void take_terminate(const struct packet *packet, enum explain_layer layer
 static const char *protocol_name(uint16_t protocol, char out[static 16])
 {
 	switch (protocol) {
-	case PPP_CCP:
+	case EXPLAIN_PPP_CCP:
 		return "CCP";
-	case PPP_IPCP:
+	case EXPLAIN_PPP_IPCP:
 		return "IPCP";
-	case PPP_IPV6CP:
+	case EXPLAIN_PPP_IPV6CP:
 		return "IPV6CP";
-	case PPP_COMPRESSED:
+	case EXPLAIN_PPP_COMPRESSED:
 		return "encrypted packets";
 	default:
 		snprintf(out, 16, "0x%04x", protocol);
@@ -220,22 +221,22 @@ static const char *protocol_name(uint16_t protocol, char out[static 16])
 	}
 }
 
-static void take_protocol_reject(const struct packet *packet)
+static void take_protocol_reject(const struct explain_ppp_packet *packet)
 {
 	struct explain_ppp *ppp = packet->ppp;
 	char name[16];
 	if (packet->length < 2)
 		return;
 	uint16_t protocol = bytes_get16(packet->octets);
-	if (protocol == PPP_CCP)
+	if (protocol == EXPLAIN_PPP_CCP)
 		ppp->part[EXPLAIN_CCP][packet->end].refused = true;
-	if (protocol == PPP_IPCP)
+	if (protocol == EXPLAIN_PPP_IPCP)
 		ppp->part[EXPLAIN_IPCP][packet->end].refused = true;
-	SAY(packet, "%s does not know %s (Protocol-Reject)", explain_ppp_own_name(packet),
-	    protocol_name(protocol, name));
+	EXPLAIN_PPP_SAY(packet, "%s does not know %s (Protocol-Reject)", explain_ppp_sender(packet),
+			protocol_name(protocol, name));
 }
 
-static void take_echo(const struct packet *packet)
+static void take_echo(const struct explain_ppp_packet *packet)
 {
 	if (packet->code == ECHO_REQUEST)
 		packet->ppp->echo_requests[packet->end]++;
@@ -243,7 +244,7 @@ static void take_echo(const struct packet *packet)
 		packet->ppp->echo_replies[packet->end]++;
 }
 
-void explain_ppp_layer_take(const struct packet *packet, enum explain_layer layer)
+void explain_ppp_layer_take(const struct explain_ppp_packet *packet, enum explain_layer layer)
 {
 	struct explain_ppp_part *own = &packet->ppp->part[layer][packet->end];
 	struct explain_ppp_part *other = &packet->ppp->part[layer][!packet->end];

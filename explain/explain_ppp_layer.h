@@ -9,6 +9,6 @@
 
 #include "explain/explain_ppp_own.h"
 
-void explain_ppp_layer_take(const struct packet *packet, enum explain_layer layer);
+void explain_ppp_layer_take(const struct explain_ppp_packet *packet, enum explain_layer layer);
 
 #endif

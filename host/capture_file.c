@@ -15,7 +15,6 @@
 #include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -253,8 +252,20 @@ struct capture_file_id capture_file_id(int fd)
 	return (struct capture_file_id){status.st_dev, status.st_ino};
 }
 
-/* Who writes a capture has its file locked, for as long as any process has that descriptor. Where
- * the file system knows no locks nobody is found. */
+/* Who writes a capture has its file locked, for as long as any process has that descriptor; so the
+ * lock is not of the kind that a process has. flock(2)'s could only be looked for by taking it, and
+ * whoever looks would be found to write. Where the file system knows no locks nobody is found. */
+static struct flock whole_file(void)
+{
+	return (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET};
+}
+
+static bool is_locked(int fd)
+{
+	struct flock lock = whole_file();
+	return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
 static bool is_taken(const char *path, const struct capture_file_id *mine)
 {
 	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -262,7 +273,7 @@ static bool is_taken(const char *path, const struct capture_file_id *mine)
 		return false;
 	struct capture_file_id id = capture_file_id(fd);
 	bool ours = mine && id.device == mine->device && id.inode == mine->inode;
-	bool taken = !ours && flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+	bool taken = !ours && is_locked(fd);
 	close(fd);
 	return taken;
 }
@@ -283,6 +294,18 @@ static int make_room(const char *path, const char *older, off_t size, struct why
 	return 0;
 }
 
+/* The file is there before it is locked: in between another process may have made room, and this
+ * is no capture's place any more, or has it locked. */
+static bool lock_mine(int fd, const char *path)
+{
+	struct flock lock = whole_file();
+	struct capture_file_id id = capture_file_id(fd);
+	struct stat there;
+	if (fcntl(fd, F_OFD_SETLK, &lock) != 0 && errno == EAGAIN)
+		return false;
+	return lstat(path, &there) == 0 && there.st_dev == id.device && there.st_ino == id.inode;
+}
+
 int capture_file_create(const char *path, const struct capture_file_id *mine, struct why *why)
 {
 	char older[PATH_MAX];
@@ -296,6 +319,8 @@ int capture_file_create(const char *path, const struct capture_file_id *mine, st
 	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return refuse(path, strerror(errno), why);
-	flock(fd, LOCK_EX | LOCK_NB);
-	return fd;
+	if (lock_mine(fd, path))
+		return fd;
+	close(fd);
+	return refuse(path, TAKEN, why);
 }

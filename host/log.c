@@ -4,7 +4,8 @@
  * What log_open makes is one struct writer. It is kept on the heap, because a writer that hangs in
  * the system is left behind by log_close, and a later log_open must not meet it again. `lock`
  * guards `current` and all fields of a writer that both sides use; where lines go belongs to the
- * thread.
+ * thread, but for two things of it that never change, and that callers look at: of what kind that
+ * is, and the style of its lines.
  */
 #include "host/log.h"
 
@@ -39,7 +40,7 @@ struct writer {
 	bool idle;	/* waits for the next line, whatever it is */
 	bool gathering; /* waits for many, or until time is up */
 
-	/* The thread's own, once it runs. */
+	/* The thread's own, once it runs; but target and style, which stay as they are. */
 	struct log_sink sink;
 	char chunk[CHUNK_OCTETS];
 };

@@ -155,11 +155,11 @@ static int open_all(struct keeper *keeper, const struct letter *letter, struct w
 		return -1;
 	if (!letter && !options->foreground && background_begin(why) != 0)
 		return -1;
-	if (keeper_log_open(&keeper->log, options, why) != 0 ||
-	    (!letter && keeper_capture_check(&keeper->capture, options, why) != 0))
+	if (keeper_log_open(&keeper->log, options, why) != 0 || open_base(keeper, why) != 0 ||
+	    keeper_upgrade_open(keeper, why) != 0 || open_hold(keeper, letter, why) != 0)
 		return -1;
-	if (open_base(keeper, why) != 0 || keeper_upgrade_open(keeper, why) != 0 ||
-	    open_hold(keeper, letter, why) != 0)
+	/* Of a second start the hold says that one runs, which has this file. */
+	if (!letter && keeper_capture_check(&keeper->capture, options, why) != 0)
 		return -1;
 	if (letter)
 		keeper->user = letter->user;

@@ -3,7 +3,13 @@
  *
  * It is given an empty one when it begins, when another one is configured, and whenever the last
  * one is full; what was there is FILE.1 from then on. So a worker that is not ours any more cannot
- * have older captures thrown away but by filling files. Nothing is read from them. Thread: main.
+ * have older captures thrown away but by filling files. Nothing is read from them.
+ *
+ * A file is locked for as long as this module or the worker has it, see capture_file_create: so a
+ * tap is refused it yet when the worker has given up, as its disk is full, until the next file or a
+ * reload. Of those that a worker may still write to only the last one is known for ours: one
+ * before it, where a reload goes back to that while its disk hangs, is taken for another process's,
+ * and refused. Thread: main.
  */
 #ifndef KEEPER_CAPTURE_H
 #define KEEPER_CAPTURE_H

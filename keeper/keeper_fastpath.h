@@ -19,13 +19,13 @@ void keeper_fastpath_close(struct keeper_fastpath *fastpath); /* NULL is fine */
 /* LINK_ADDRESS: one that calls will use. */
 void keeper_fastpath_note(struct keeper_fastpath *fastpath, const struct link_message *message);
 
-/* LINK_FASTPATH: attaches, unless it is there or was tried before, and makes the answer, whose
- * descriptors are closed by keeper_fastpath_answered. -1 with a sentence: it was asked for by name
- * and is not to be had. */
+/* LINK_FASTPATH: attaches, unless it is there or was tried before, and makes the answer, of whose
+ * descriptors the first is the caller's, to be closed when it is said; the others stay this
+ * module's. -1 with a sentence: it was asked for by name and is not to be had. */
 int keeper_fastpath_open(struct keeper_fastpath *fastpath, const struct options *options,
 			 struct link_message *answer, struct why *why);
 
-/* LINK_WANT: as above. */
+/* LINK_WANT: makes the answer, whose descriptor stays this module's. */
 void keeper_fastpath_grant(struct keeper_fastpath *fastpath, const struct link_message *request,
 			   struct link_message *answer);
 

@@ -70,10 +70,10 @@ int options_check_whole(const struct options *options, const struct options_file
 }
 
 enum options_answer options_check_question(const struct options *options,
-					   const struct others *others, struct why *why)
+					   const struct options_others *others, struct why *why)
 {
 	const char *question = options->show ? "--show" : options->end_call ? "--end" : "--tap";
-	const struct given *other =
+	const struct options_given *other =
 	    others->any.option == 0 && !options->tap ? &others->but_with_tap : &others->any;
 	if (options->show && options->end_call)
 		why_set(why, "--end: it does not go with --show");

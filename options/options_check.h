@@ -16,6 +16,6 @@ int options_check_whole(const struct options *options, const struct options_file
 
 /* Of what asks a running instance. OPTIONS_SHOW, _TAP or _END; OPTIONS_BAD with a sentence. */
 enum options_answer options_check_question(const struct options *options,
-					   const struct others *others, struct why *why);
+					   const struct options_others *others, struct why *why);
 
 #endif

@@ -41,15 +41,15 @@ enum {
 };
 
 /* An option as it was given. */
-struct given {
+struct options_given {
 	int option;	   /* its letter or OPT_... */
 	char name[32];	   /* for sentences: "-p", "--acl-mode"; of a file "proxy" */
 	const char *value; /* "" where it takes none */
 };
 
 /* The first options of the words that do not go with questions. */
-struct others {
-	struct given any, but_with_tap;
+struct options_others {
+	struct options_given any, but_with_tap;
 };
 
 #endif

@@ -46,7 +46,7 @@ int options_take_defaults(struct options *options, struct why *why)
 }
 
 static int set_number(struct options *options, const struct number *number,
-		      const struct given *given, struct why *why)
+		      const struct options_given *given, struct why *why)
 {
 	size_t length = strlen(given->value);
 	unsigned long value = 0;
@@ -60,18 +60,18 @@ static int set_number(struct options *options, const struct number *number,
 }
 
 /* Puts the option before a sentence that is about its value. */
-static int blame(const struct given *given, struct why *why)
+static int blame(const struct options_given *given, struct why *why)
 {
 	struct why reason = *why;
 	return why_set(why, "%s %.80s: %s", given->name, given->value, reason.text);
 }
 
-static int no_memory(const struct given *given, struct why *why)
+static int no_memory(const struct options_given *given, struct why *why)
 {
 	return why_set(why, "%s %.80s: no memory", given->name, given->value);
 }
 
-static int set_text(char **text, const struct given *given, struct why *why)
+static int set_text(char **text, const struct options_given *given, struct why *why)
 {
 	if (*given->value == '\0')
 		return why_set(why, "%s needs a value that is not empty", given->name);
@@ -84,7 +84,7 @@ static int set_text(char **text, const struct given *given, struct why *why)
 }
 
 /* What the first three are for is known; and the number is a supervisor's, so it is small. */
-static int set_ready_fd(struct options *options, const struct given *given, struct why *why)
+static int set_ready_fd(struct options *options, const struct options_given *given, struct why *why)
 {
 	enum { FIRST = STDERR_FILENO + 1, LAST = 1023 };
 	size_t length = strlen(given->value);
@@ -98,7 +98,7 @@ static int set_ready_fd(struct options *options, const struct given *given, stru
 	return 0;
 }
 
-static int set_acl_mode(struct options *options, const struct given *given, struct why *why)
+static int set_acl_mode(struct options *options, const struct options_given *given, struct why *why)
 {
 	options->acl_any = strcmp(given->value, "any") == 0;
 	if (!options->acl_any && strcmp(given->value, "all") != 0)
@@ -106,7 +106,7 @@ static int set_acl_mode(struct options *options, const struct given *given, stru
 	return 0;
 }
 
-static int set_fastpath(struct options *options, const struct given *given, struct why *why)
+static int set_fastpath(struct options *options, const struct options_given *given, struct why *why)
 {
 	static const char *const modes[] = {
 	    [FASTPATH_OFF] = "off",
@@ -125,7 +125,7 @@ static int set_fastpath(struct options *options, const struct given *given, stru
 		       given->value);
 }
 
-static int set_show(struct options *options, const struct given *given, struct why *why)
+static int set_show(struct options *options, const struct options_given *given, struct why *why)
 {
 	if (strcmp(given->value, "calls") != 0 && strcmp(given->value, "pairs") != 0 &&
 	    strcmp(given->value, "totals") != 0)
@@ -134,7 +134,7 @@ static int set_show(struct options *options, const struct given *given, struct w
 	return set_text(&options->show, given, why);
 }
 
-static int set_end(struct options *options, const struct given *given, struct why *why)
+static int set_end(struct options *options, const struct options_given *given, struct why *why)
 {
 	uint64_t connection;
 	int32_t client_id;
@@ -147,7 +147,7 @@ static int set_end(struct options *options, const struct given *given, struct wh
 /* One more capture, by a word of its own, too: so a shell's FILE* is all of them. */
 static int add_explained(struct options *options, const char *path, struct why *why)
 {
-	struct given given = {.option = OPT_EXPLAIN, .name = "--explain", .value = path};
+	struct options_given given = {.option = OPT_EXPLAIN, .name = "--explain", .value = path};
 	char **paths =
 	    realloc(options->explain, (options->explain_count + 1) * sizeof(*options->explain));
 	if (!paths)
@@ -160,7 +160,8 @@ static int add_explained(struct options *options, const char *path, struct why *
 	return 0;
 }
 
-static int add_interface(struct options *options, const struct given *given, struct why *why)
+static int add_interface(struct options *options, const struct options_given *given,
+			 struct why *why)
 {
 	const char **interfaces = realloc(options->interfaces, (options->interface_count + 1) *
 								   sizeof(*options->interfaces));
@@ -181,7 +182,7 @@ static void set_foreground(struct options *options, enum log_level level)
 		options->log_level = level;
 }
 
-static int add_pair(struct options *options, const struct given *given, struct why *why)
+static int add_pair(struct options *options, const struct options_given *given, struct why *why)
 {
 	struct pair pair;
 	if (pair_parse(given->value, &pair, why) < 0)
@@ -195,7 +196,7 @@ static int add_pair(struct options *options, const struct given *given, struct w
 	return 0;
 }
 
-static int set_stats(struct options *options, const struct given *given, struct why *why)
+static int set_stats(struct options *options, const struct options_given *given, struct why *why)
 {
 	struct pair_endpoint at;
 	if (pair_address_parse(given->value, &at, why) < 0)
@@ -204,7 +205,7 @@ static int set_stats(struct options *options, const struct given *given, struct 
 	return 0;
 }
 
-static int add_command(struct options *options, const struct given *given, struct why *why)
+static int add_command(struct options *options, const struct options_given *given, struct why *why)
 {
 	struct acl_cmd_words words;
 	if (acl_cmd_split(given->value, &words, why) < 0)
@@ -220,7 +221,7 @@ static int add_command(struct options *options, const struct given *given, struc
 	return 0;
 }
 
-static int take_text(struct options *options, const struct given *given, struct why *why)
+static int take_text(struct options *options, const struct options_given *given, struct why *why)
 {
 	switch (given->option) {
 	case 'c':
@@ -248,7 +249,7 @@ static int take_text(struct options *options, const struct given *given, struct 
 	}
 }
 
-int options_take(struct options *options, const struct given *given, struct why *why)
+int options_take(struct options *options, const struct options_given *given, struct why *why)
 {
 	for (int i = 0; i < NUMBERS; i++) {
 		if (numbers[i].option == given->option)

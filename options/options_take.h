@@ -14,6 +14,6 @@
 int options_take_defaults(struct options *options, struct why *why);
 
 /* 0, or -1 with a sentence that names option and value. */
-int options_take(struct options *options, const struct given *given, struct why *why);
+int options_take(struct options *options, const struct options_given *given, struct why *why);
 
 #endif

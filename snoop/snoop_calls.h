@@ -24,7 +24,7 @@ struct snoop_call *snoop_calls_reserve(struct call_snoop *snoop, enum callid_sid
 int snoop_calls_open(struct call_snoop *snoop, struct snoop_call *call, uint16_t callee_id,
 		     uint64_t now);
 
-/* As call_snoop_adopt. */
+/* One that the table has already. The contract is call_snoop_adopt's: it has no work but this. */
 int snoop_calls_adopt(struct call_snoop *snoop, callid_ref ref, const struct callid_info *info);
 
 /* Ends it, tells events, remembers its IDs, and frees it. */

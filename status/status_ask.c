@@ -5,6 +5,7 @@
 #include <event2/buffer.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -67,12 +68,28 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 
 /* ---- the answer ---- */
 
-/* That he has gone is found out when he is answered, or at his deadline. */
+/* The event is there for who has only done with writing, too: he still reads. That he goes later is
+ * found out when he is answered, or at his deadline. */
+static void on_closed(evutil_socket_t fd, short what, void *arg)
+{
+	struct status_caller *caller = arg;
+	struct pollfd both = {.fd = fd};
+	(void)what;
+	if (poll(&both, 1, 0) == 1 && both.revents & (POLLHUP | POLLERR))
+		forget(caller);
+	else
+		event_del(&caller->event);
+}
+
+/* Where the event cannot be had it is as if he had done with writing. */
 void status_ask_wait(struct status_caller *caller, void (*gone)(void *arg), void *arg)
 {
-	event_del(&caller->event);
 	caller->gone = gone;
 	caller->gone_arg = arg;
+	event_del(&caller->event);
+	if (event_assign(&caller->event, caller->ask->config.base, caller->fd,
+			 EV_CLOSED | EV_PERSIST, on_closed, caller) == 0)
+		event_add(&caller->event, NULL);
 }
 
 static void on_writable(evutil_socket_t fd, short what, void *arg)

@@ -63,7 +63,7 @@ bool status_ask_is_owner(const struct status_caller *caller);
 uid_t status_ask_uid(const struct status_caller *caller);
 
 /* In place of an answer, which comes later: the caller lives until then, or until gone, from within
- * which he is not touched any more. */
+ * which he is not touched any more: he has hung up, or his time is up. */
 void status_ask_wait(struct status_caller *caller, void (*gone)(void *arg), void *arg);
 
 /* Sends what is in answer, which is empty then. */

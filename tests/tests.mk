@@ -134,6 +134,7 @@ $(addprefix $(B)/tests/unit/test_,acl acl_cmd call_snoop callid_db callid_index 
 $(addprefix $(B)/tests/unit/test_,control_relay control_restore keeper_worker status_http status_query worker_status): LDLIBS += \
 	-Wl,--wrap=clock_gettime
 $(B)/tests/unit/test_control_kept: LDLIBS += $(steps:%=-Wl,--wrap=%)
+$(B)/tests/unit/test_capture_file: LDLIBS += -Wl,--wrap=fcntl
 $(B)/tests/unit/test_doctor_call: LDLIBS += -Wl,--wrap=recvfrom
 $(B)/tests/unit/test_link: LDLIBS += -Wl,--wrap=sendmsg,--wrap=recvmsg
 $(B)/tests/unit/test_call_model: LDLIBS += -Wl,--wrap=getrandom

@@ -5,8 +5,9 @@
  *    |- worker_rooms      the rooms below, in order
  *    '- worker_change     a configuration, the first and another
  *
- * The other pieces are objects that know no worker: worker_wishes, _listen, _legs, _page,
- * _fastpath, _capture, _drops, _ask. Thread: control thread.
+ * The other pieces know no worker. Objects: worker_wishes, _listen, _legs, _page, _fastpath,
+ * _drops, _capture with _tap, _ask; questions of all rooms: _status, _totals. Thread: control
+ * thread.
  */
 #ifndef WORKER_OWN_H
 #define WORKER_OWN_H

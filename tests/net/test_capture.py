@@ -415,7 +415,7 @@ def test_reload():
 
 
 def test_one_writer():
-    "a file that another instance writes, or a tap, is left to it: a start, a reload and a tap fail with one line"
+    "a file that another instance writes, or a tap, is left to it: a start, a reload and a tap fail with one line, a second start is told of the first"
     taken = "capture file {}: another process writes a capture to it"
     with Directory() as place, World(["--capture", place / "x.pcap"]) as world:
         conf, own = Path(place / "conf"), "proxy 127.0.0.1:1999,192.0.2.1\ncapture {}/y.pcap\n".format(place.path)
@@ -423,6 +423,8 @@ def test_one_writer():
         place.path.chmod(0o755)
         call = world.session().call(5, 7)
         exchange(call, 1)
+        same = Proxy(world.net.firewall, ["-p", "127.0.0.1:1999,192.0.2.1", "--capture", place / "x.pcap"], ready=False)
+        assert same.wait(15) == 1 and "already running as pid" in same.log.text(), same.log.text()
         # Elsewhere, so that nothing else is in its way.
         words = ["-p", "127.0.0.1:1999,192.0.2.1", "--capture", place / "x.pcap"]
         second = Proxy(world.net.server, words, ready=False)

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -141,6 +142,65 @@ static void ones_own_is_rotated_while_it_is_written(void **state)
 	assert_int_equal(octet_in(older), 7);
 	close(next);
 	assert_int_equal(capture_file_check_free(path, NULL, &why), 0);
+}
+
+/* What others do after the new file is there, and before it is locked. */
+static void (*meanwhile)(void);
+
+int __real_fcntl(int fd, int command, ...);
+int __wrap_fcntl(int fd, int command, void *value);
+
+int __wrap_fcntl(int fd, int command, void *value)
+{
+	if (command == F_OFD_SETLK && meanwhile)
+		meanwhile();
+	return __real_fcntl(fd, command, value);
+}
+
+static void another_makes_room(void)
+{
+	assert_int_equal(rename(path, older), 0);
+}
+
+static void another_takes_the_place(void)
+{
+	meanwhile = NULL;
+	close(capture_file_create(path, NULL, &why));
+}
+
+static void one_whose_place_is_gone_is_refused(void **state)
+{
+	void (*const others[])(void) = {another_makes_room, another_takes_the_place};
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		meanwhile = others[i];
+		assert_int_equal(capture_file_create(path, NULL, &why), -1);
+		meanwhile = NULL;
+		assert_non_null(strstr(why.text, "another process writes a capture to it"));
+	}
+	close(capture_file_create(path, NULL, &why)); /* the next one has it */
+	assert_int_equal(capture_file_check_free(path, NULL, &why), 0);
+}
+
+static int looker = -1;
+
+static void another_looks(void)
+{
+	looker = open(path, O_RDONLY | O_CLOEXEC);
+	assert_int_equal(flock(looker, LOCK_SH | LOCK_NB), 0);
+	assert_int_equal(capture_file_check_free(path, NULL, &why), 0);
+}
+
+static void who_looks_leaves_it_lockable(void **state)
+{
+	(void)state;
+	meanwhile = another_looks;
+	int fd = capture_file_create(path, NULL, &why);
+	meanwhile = NULL;
+	assert_true(fd >= 0 && looker >= 0);
+	close(looker);
+	assert_int_equal(capture_file_check_free(path, NULL, &why), -1);
+	close(fd);
 }
 
 static void refuse(const char *sentence)
@@ -298,6 +358,10 @@ int main(void)
 					    scratch_tear_down_all),
 	    cmocka_unit_test_setup_teardown(older_one_is_kept, set_up, scratch_tear_down_all),
 	    cmocka_unit_test_setup_teardown(empty_one_is_replaced, set_up, scratch_tear_down_all),
+	    cmocka_unit_test_setup_teardown(one_whose_place_is_gone_is_refused, set_up,
+					    scratch_tear_down_all),
+	    cmocka_unit_test_setup_teardown(who_looks_leaves_it_lockable, set_up,
+					    scratch_tear_down_all),
 	    cmocka_unit_test_setup_teardown(what_is_no_capture_stays, set_up,
 					    scratch_tear_down_all),
 	    cmocka_unit_test_setup_teardown(older_that_is_no_capture_stays, set_up,

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -11,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -117,6 +119,27 @@ static void one_that_stays_is_killed(void **state)
 	}
 }
 
+static void on_alarm(int number)
+{
+	(void)number;
+}
+
+/* A signal to us while we wait for its output. */
+static void one_that_stays_is_killed_after_a_signal(void **state)
+{
+	const struct sigaction caught = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
+	const struct itimerval soon = {.it_value = {.tv_usec = SHORT_MS * 1000 / 2}};
+	uint64_t began = monotonic_ms();
+	(void)state;
+	write_program("#!/bin/sh\nexec /bin/sleep 60\n");
+	assert_int_equal(sigaction(SIGALRM, &caught, NULL), 0);
+	assert_int_equal(setitimer(ITIMER_REAL, &soon, NULL), 0);
+	assert_int_equal(doctor_command_run(words, SHORT_MS, &output, &why), DOCTOR_COMMAND_FAILED);
+	assert_string_equal(why.text, "said has not ended in time, and was killed");
+	assert_true(monotonic_ms() - began < LONG_MS);
+	signal(SIGALRM, SIG_DFL);
+}
+
 static void a_missing_one_is_told_apart(void **state)
 {
 	static const char *const none[] = {"pptpproxy-no-such-program", NULL};
@@ -144,6 +167,7 @@ int main(void)
 	    cmocka_unit_test(nothing_of_ours_is_there_but_a_path),
 	    cmocka_unit_test(failures_have_a_sentence),
 	    cmocka_unit_test(one_that_stays_is_killed),
+	    cmocka_unit_test(one_that_stays_is_killed_after_a_signal),
 	    cmocka_unit_test(a_missing_one_is_told_apart),
 	    cmocka_unit_test(where_somebody_stands_does_not_count),
 	};

@@ -362,6 +362,36 @@ static void who_waits_in_vain_is_let_go_of(void **state)
 	close(fd);
 }
 
+static void who_hangs_up_while_he_waits_is_let_go_of(void **state)
+{
+	(void)state;
+	close(wait_for_later());
+	alarm(5); /* before his deadline */
+	while (gone == 0)
+		event_base_loop(base, EVLOOP_ONCE);
+	alarm(0);
+	assert_int_equal(gone, 1);
+}
+
+/* printf 'show calls\n' | nc -U, say. */
+static void who_has_done_with_writing_still_waits(void **state)
+{
+	(void)state;
+	char got[64] = "";
+	struct evbuffer *answer = evbuffer_new();
+	int fd = wait_for_later();
+	shutdown(fd, SHUT_WR);
+	for (int i = 0; i < 10; i++)
+		turn();
+	assert_int_equal(gone, 0);
+	evbuffer_add_printf(answer, "now\n");
+	status_ask_answer(waits, answer);
+	evbuffer_free(answer);
+	listen_to(fd, got, sizeof(got) - 1);
+	assert_string_equal(got, "OK 4\nnow\n");
+	assert_int_equal(gone, 0);
+}
+
 static void strangers_are_told_so(void **state)
 {
 	(void)state;
@@ -420,6 +450,10 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(a_taken_connection_is_its_takers, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(an_answer_may_come_later, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(who_waits_in_vain_is_let_go_of, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(who_hangs_up_while_he_waits_is_let_go_of, set_up,
+					    tear_down),
+	    cmocka_unit_test_setup_teardown(who_has_done_with_writing_still_waits, set_up,
+					    tear_down),
 	    cmocka_unit_test_setup_teardown(strangers_are_told_so, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(who_is_silent_is_let_go_of, set_up, tear_down),
 	};
