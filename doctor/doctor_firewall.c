@@ -1,5 +1,6 @@
 /*
- * Each chain that drops is told once for each kind of packet, with the first that it would drop.
+ * A chain that drops is told for each kind of packet with the first that it would drop, and once
+ * more where that packet's command would not mend it for another.
  */
 #include "doctor/doctor_firewall.h"
 
@@ -25,15 +26,15 @@ enum kind {
 	KINDS
 };
 
-enum { TOLD_MAX = 256, COMMAND_MS = 10000 };
+enum { TOLD_MAX = 128, COMMAND_MS = 10000 };
 
 struct firewall {
 	struct doctor_report *report;
 	const struct doctor_rules *rules;
 	struct {
-		const struct doctor_chain *chain;
 		enum kind kind;
-		uint16_t port;
+		enum doctor_fate fate;
+		char mend[DOCTOR_MEND_TEXT];
 	} told[TOLD_MAX];
 	size_t told_count;
 	unsigned found;
@@ -107,19 +108,20 @@ static const char *consequence(enum kind kind)
 
 /* ---- findings ---- */
 
-static bool is_told(struct firewall *firewall, const struct doctor_chain *chain, enum kind kind,
-		    uint16_t port)
+/* What one command mends is told once. */
+static bool is_told(struct firewall *firewall, enum kind kind, enum doctor_fate fate,
+		    const char *mend)
 {
 	for (size_t i = 0; i < firewall->told_count; i++) {
-		if (firewall->told[i].chain == chain && firewall->told[i].kind == kind &&
-		    firewall->told[i].port == port)
+		if (firewall->told[i].kind == kind && firewall->told[i].fate == fate &&
+		    strcmp(firewall->told[i].mend, mend) == 0)
 			return true;
 	}
 	if (firewall->told_count == TOLD_MAX)
 		return true;
-	firewall->told[firewall->told_count].chain = chain;
 	firewall->told[firewall->told_count].kind = kind;
-	firewall->told[firewall->told_count++].port = port;
+	firewall->told[firewall->told_count].fate = fate;
+	snprintf(firewall->told[firewall->told_count++].mend, DOCTOR_MEND_TEXT, "%s", mend);
 	return false;
 }
 
@@ -131,17 +133,26 @@ static enum kind same_mending(enum kind kind)
 	return kind == SERVER_HEARS ? CLIENT_HEARS : kind;
 }
 
+static void mend_judged(const struct firewall *firewall, const struct doctor_packet *packet,
+			const struct doctor_judgement *judgement,
+			char mend[static DOCTOR_MEND_TEXT])
+{
+	if (judgement->fate == DOCTOR_MAY_DROP)
+		doctor_mend_show(firewall->rules, judgement->holder, mend);
+	else if (judgement->fate == DOCTOR_STOLEN)
+		doctor_mend_delete(firewall->rules, judgement->holder, judgement->rule, mend);
+	else
+		doctor_mend_pass(firewall->rules, judgement, packet, mend);
+}
+
 static void tell(struct firewall *firewall, enum kind kind, const struct doctor_packet *packet,
 		 const struct doctor_judgement *judgement)
 {
 	struct doctor_report *report = firewall->report;
 	char chain[192], rule[256], what[96], mend[DOCTOR_MEND_TEXT];
-	uint16_t port = kind == CLIENT_CONNECTS ? packet->local_port : packet->port;
 
-	if (kind != CLIENT_CONNECTS && kind != SERVER_CALLED)
-		port = 0;
-	if (is_told(firewall, doctor_mend_scope(firewall->rules, judgement), same_mending(kind),
-		    port))
+	mend_judged(firewall, packet, judgement, mend);
+	if (is_told(firewall, same_mending(kind), judgement->fate, mend))
 		return;
 	firewall->found++;
 	name_chain(firewall, judgement->chain, chain, sizeof(chain));
@@ -152,15 +163,12 @@ static void tell(struct firewall *firewall, enum kind kind, const struct doctor_
 		doctor_report_why(report,
 				  "not all of its conditions are understood here; --doctor-call "
 				  "shows whether calls pass");
-		doctor_mend_show(firewall->rules, judgement->holder, mend);
 	} else if (judgement->fate == DOCTOR_STOLEN) {
 		doctor_report_error(report, "%s sends elsewhere %s: %s", chain, what, rule);
 		doctor_report_why(report, "they never come to pptpproxy");
-		doctor_mend_delete(firewall->rules, judgement->holder, judgement->rule, mend);
 	} else {
 		doctor_report_error(report, "%s drops %s: %s", chain, what, rule);
 		doctor_report_why(report, "%s", consequence(kind));
-		doctor_mend_pass(firewall->rules, judgement, packet, mend);
 	}
 	doctor_report_mend(report, "%s", mend);
 	if (kind == GRE_OUT && judgement->fate != DOCTOR_STOLEN && !firewall->gre_out[0])
@@ -271,7 +279,10 @@ static void look_for_helper(struct firewall *firewall, const struct doctor_packe
 	for (size_t i = 0; i < firewall->rules->chain_count; i++) {
 		const struct doctor_chain *at = &firewall->rules->chains[i];
 		const char *rule = find_helper(firewall->rules, at, packet);
-		if (!rule || is_told(firewall, at, KINDS, 0))
+		if (!rule)
+			continue;
+		doctor_mend_delete(firewall->rules, at, rule, mend);
+		if (is_told(firewall, KINDS, DOCTOR_STOLEN, mend))
 			continue;
 		firewall->found++;
 		name_chain(firewall, at, chain, sizeof(chain));
@@ -281,7 +292,6 @@ static void look_for_helper(struct firewall *firewall, const struct doctor_packe
 		doctor_report_why(
 		    firewall->report,
 		    "with NAT it rewrites call IDs a second time, and packets go astray");
-		doctor_mend_delete(firewall->rules, at, rule, mend);
 		doctor_report_mend(firewall->report, "%s", mend);
 	}
 }
@@ -326,7 +336,6 @@ static void judge(struct firewall *firewall, struct doctor_rules *rules, bool go
 		  const struct doctor_pair *pairs, size_t count)
 {
 	firewall->rules = rules;
-	firewall->told_count = 0; /* it has addresses of chains */
 	firewall->tracked = false;
 	if (!good) {
 		tell_unseen(firewall->report, "no memory", "free -h");
@@ -357,7 +366,7 @@ void doctor_firewall_judge(struct doctor_report *report, const struct doctor_fir
 	bool in_nft = texts->iptables && doctor_iptables_is_nft(texts->iptables);
 
 	if (texts->nft) {
-		bool good = doctor_nft_parse(&rules, texts->nft, in_nft);
+		bool good = doctor_nft_parse(&rules, texts->nft, in_nft ? texts->iptables : NULL);
 		judge(&firewall, &rules, good, pairs, count);
 	}
 	/* Where there is only one kind of iptables, both print the same. */

@@ -538,6 +538,16 @@ def test_iptables():
             mend_all(firewall, words, rf"^{name} table filter, chain (INPUT|OUTPUT): drops")
 
 
+def test_iptables_in_nftables():
+    "rules of iptables that nft can print by itself are told once, as iptables'"
+    need("nft", "iptables-nft")
+    with host() as (firewall, words):
+        for rule in ("-P INPUT DROP", "-A INPUT -p tcp --dport 1723 -j ACCEPT"):
+            firewall.run(["iptables-nft", *rule.split()])
+        assert "managed by" not in firewall.run(["nft", "list", "ruleset"]).stdout
+        mend_all(firewall, words, "^iptables table filter, chain INPUT: drops")
+
+
 UFW = """*filter
 :INPUT DROP
 :OUTPUT DROP
