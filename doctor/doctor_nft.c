@@ -50,8 +50,16 @@ static void read_chain_head(struct doctor_chain *chain, const char *line)
 	chain->drops = strstr(line, "policy drop;") != NULL;
 }
 
-/* "*filter" on a line of its own. nft itself says whose a table is only where it has rules that
- * it cannot print without iptables. */
+/* "# Table `nat' contains incompatible base-chains, use 'nft' tool to list them." */
+static bool is_shared(const char *iptables, const char *table)
+{
+	char words[DOCTOR_TARGET_MAX + 32];
+	snprintf(words, sizeof(words), "Table `%s' contains incompatible", table);
+	return strstr(iptables, words) != NULL;
+}
+
+/* "*filter" on a line of its own, and nothing else is in it. nft itself says whose a table is only
+ * where it has rules that it cannot print without iptables. */
 static bool is_listed(const char *iptables, const char *table)
 {
 	size_t length = strlen(table);
@@ -59,7 +67,7 @@ static bool is_listed(const char *iptables, const char *table)
 		at += *at == '\n';
 		if (*at == '*' && strncmp(at + 1, table, length) == 0 &&
 		    (at[1 + length] == '\n' || at[1 + length] == '\0'))
-			return true;
+			return !is_shared(iptables, table);
 	}
 	return false;
 }
