@@ -38,8 +38,9 @@ struct firewall {
 	} told[TOLD_MAX];
 	size_t told_count;
 	unsigned found;
-	char *gre_out; /* of DOCTOR_MEND_TEXT octets; "": not yet */
-	bool tracked;  /* a GRE packet goes by connection tracking */
+	struct doctor_firewall_gre *gre; /* "": not yet */
+	bool gre_blocked;		 /* a packet of what is asked for is dropped */
+	bool tracked;			 /* a GRE packet goes by connection tracking */
 };
 
 /* ---- words ---- */
@@ -100,7 +101,7 @@ static const char *consequence(enum kind kind)
 	case SERVER_CALLED:
 	case SERVER_TALKS:
 	case SERVER_HEARS:
-		return "the server cannot be reached, and clients are refused";
+		return "the server cannot be reached, and clients' connections are closed";
 	default:
 		return "calls are set up, but nothing passes through them, and they end";
 	}
@@ -171,8 +172,19 @@ static void tell(struct firewall *firewall, enum kind kind, const struct doctor_
 		doctor_report_why(report, "%s", consequence(kind));
 	}
 	doctor_report_mend(report, "%s", mend);
-	if (kind == GRE_OUT && judgement->fate != DOCTOR_STOLEN && !firewall->gre_out[0])
-		doctor_mend_pass(firewall->rules, judgement, packet, firewall->gre_out);
+	if (kind == GRE_OUT && judgement->fate != DOCTOR_STOLEN && !firewall->gre->out[0])
+		doctor_mend_pass(firewall->rules, judgement, packet, firewall->gre->out);
+}
+
+/* Whether it was told or not: the server's finding points to what was told. */
+static void note_gre(struct firewall *firewall, const struct doctor_packet *packet,
+		     const struct doctor_judgement *judgement)
+{
+	if (packet->protocol != DOCTOR_GRE || judgement->fate != DOCTOR_DROPS)
+		return;
+	firewall->gre_blocked = true;
+	if (!firewall->gre->dropped[0])
+		doctor_mend_pass(firewall->rules, judgement, packet, firewall->gre->dropped);
 }
 
 static void ask(struct firewall *firewall, enum kind kind, const struct doctor_packet *packet)
@@ -194,6 +206,7 @@ static void ask(struct firewall *firewall, enum kind kind, const struct doctor_p
 			notrack = judgement.notrack;
 			if (judgement.fate != DOCTOR_PASSES)
 				tell(firewall, kind, packet, &judgement);
+			note_gre(firewall, packet, &judgement);
 		}
 	}
 	if (packet->protocol == DOCTOR_GRE && !notrack)
@@ -231,19 +244,21 @@ static void ask_for_clients(struct firewall *firewall, uint32_t addr, uint16_t p
 	ask_gre(firewall, packet);
 }
 
-static void ask_for_server(struct firewall *firewall, const struct doctor_way *way, uint16_t port)
+static void ask_for_server(struct firewall *firewall, struct doctor_way *way, uint16_t port)
 {
 	struct doctor_packet packet = {
 	    .addr = way->addr, .port = port, .local_addr = way->local_addr};
 	strncpy(packet.interface, way->interface, sizeof(packet.interface) - 1);
 	ask_tcp(firewall, SERVER_CALLED, packet);
+	firewall->gre_blocked = false;
 	ask_gre(firewall, packet);
+	way->gre_blocked |= firewall->gre_blocked;
 }
 
-static void ask_all(struct firewall *firewall, const struct doctor_pair *pairs, size_t count)
+static void ask_all(struct firewall *firewall, struct doctor_pair *pairs, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		const struct doctor_pair *pair = &pairs[i];
+		struct doctor_pair *pair = &pairs[i];
 		if (pair->listens)
 			ask_for_clients(firewall, pair->listen_addr, pair->pair->listen.port);
 		for (size_t k = 0; k < pair->way_count; k++) {
@@ -333,7 +348,7 @@ static void tell_unseen(struct doctor_report *report, const char *reason, const 
 
 /* Rules that were parsed; cleared here. */
 static void judge(struct firewall *firewall, struct doctor_rules *rules, bool good,
-		  const struct doctor_pair *pairs, size_t count)
+		  struct doctor_pair *pairs, size_t count)
 {
 	firewall->rules = rules;
 	firewall->tracked = false;
@@ -349,7 +364,7 @@ static void judge(struct firewall *firewall, struct doctor_rules *rules, bool go
 }
 
 static void judge_iptables(struct firewall *firewall, const char *program, const char *text,
-			   const struct doctor_pair *pairs, size_t count)
+			   struct doctor_pair *pairs, size_t count)
 {
 	struct doctor_rules rules = {.program = program};
 	bool good = doctor_iptables_parse(&rules, text);
@@ -357,12 +372,11 @@ static void judge_iptables(struct firewall *firewall, const char *program, const
 }
 
 void doctor_firewall_judge(struct doctor_report *report, const struct doctor_firewall_texts *texts,
-			   const struct doctor_pair *pairs, size_t count,
-			   char gre_out[static DOCTOR_MEND_TEXT])
+			   struct doctor_pair *pairs, size_t count, struct doctor_firewall_gre *gre)
 {
-	struct firewall firewall = {.report = report, .gre_out = gre_out};
+	struct firewall firewall = {.report = report, .gre = gre};
 	struct doctor_rules rules = {0};
-	gre_out[0] = '\0';
+	*gre = (struct doctor_firewall_gre){.out = ""};
 	bool in_nft = texts->iptables && doctor_iptables_is_nft(texts->iptables);
 
 	if (texts->nft) {
@@ -390,15 +404,15 @@ static char *ask_program(struct doctor_report *report, const char *const *words)
 	return text;
 }
 
-void doctor_firewall_look(struct doctor_report *report, const struct doctor_pair *pairs,
-			  size_t count, char gre_out[static DOCTOR_MEND_TEXT])
+void doctor_firewall_look(struct doctor_report *report, struct doctor_pair *pairs, size_t count,
+			  struct doctor_firewall_gre *gre)
 {
 	static const char *const nft[] = {"nft", "-a", "-s", "list", "ruleset", NULL};
 	static const char *const iptables[] = {"iptables-save", NULL};
 	static const char *const legacy[] = {"iptables-legacy-save", NULL};
 
 	doctor_report_section(report, "Firewall of this host");
-	gre_out[0] = '\0';
+	*gre = (struct doctor_firewall_gre){.out = ""};
 	if (geteuid() != 0) {
 		tell_unseen(report, "it needs root", "sudo pptpproxy --doctor");
 		return;
@@ -408,7 +422,7 @@ void doctor_firewall_look(struct doctor_report *report, const struct doctor_pair
 	    .iptables = ask_program(report, iptables),
 	    .iptables_legacy = ask_program(report, legacy),
 	};
-	doctor_firewall_judge(report, &texts, pairs, count, gre_out);
+	doctor_firewall_judge(report, &texts, pairs, count, gre);
 	if (!texts.nft && !texts.iptables && !texts.iptables_legacy)
 		tell_unseen(report, "neither nft nor iptables-save is here",
 			    "on Debian: apt-get install nftables");

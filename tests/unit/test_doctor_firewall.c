@@ -279,7 +279,8 @@ static struct pair pair_of_words(void)
 }
 
 /* Without the lines that say why: those are prose. */
-static char gre_out[DOCTOR_MEND_TEXT];
+static struct doctor_firewall_gre gre;
+static bool gre_blocked;   /* on the way to the first */
 static size_t servers = 1; /* of the pair, at one port */
 
 static char *said_of(const struct doctor_firewall_texts *texts)
@@ -299,7 +300,8 @@ static char *said_of(const struct doctor_firewall_texts *texts)
 	struct doctor_report report = {.out = open_memstream(&text, &length)};
 
 	assert_non_null(report.out);
-	doctor_firewall_judge(&report, texts, &pair, 1, gre_out);
+	doctor_firewall_judge(&report, texts, &pair, 1, &gre);
+	gre_blocked = pair.ways[0].gre_blocked;
 	fclose(report.out);
 	result[0] = '\0';
 	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
@@ -362,7 +364,10 @@ static void each_drop_has_its_mending(void **state)
 	    "ip "
 	    "daddr 10.2.0.10 ip protocol gre drop\n"
 	    "mend: nft insert rule inet filter output ip protocol gre accept\n");
-	assert_string_equal(gre_out, "nft insert rule inet filter output ip protocol gre accept");
+	assert_string_equal(gre.out, "nft insert rule inet filter output ip protocol gre accept");
+	assert_string_equal(gre.dropped,
+			    "nft insert rule inet filter input ip protocol gre accept");
+	assert_true(gre_blocked);
 }
 
 /* A command that names one of two servers mends nothing for the other; nor is one that may be
@@ -391,6 +396,7 @@ static void each_of_two_servers_is_told(void **state)
 	said = said_of(&texts);
 	servers = 1;
 	assert_non_null(strstr(said, "chain output: may drop GRE (protocol 47) to 10.2.0.10: "));
+	assert_false(gre_blocked);
 	assert_non_null(strstr(said, "chain output: drops GRE (protocol 47) to 10.2.0.11: "));
 }
 
