@@ -551,6 +551,12 @@ def test_options():
     assert {found[1] for found in in_page} - {None} == short
     names = {name for found in in_page for name in re.findall(r"(?<!\w)-([\w-]+)", found[2])}
     assert names == long_names | {"acl-cmd"}
+    synopsis = section("SYNOPSIS")
+    # A short one where there is one: "-p", "-den".
+    missing = [name for letter, name in re.findall(r"^  (?:-(\w), |    )--([\w-]+)", help_text.text(), re.M)
+               if not re.search(rf"Fl -{name}\b(?!-)|\| -{name}\b(?!-)" if not letter
+                                else rf"Fl \w*{letter}\w*\b|\| {letter}\b", synopsis)]
+    assert not missing, f"not in the SYNOPSIS: {missing}"
 
 
 def test_ranges():
