@@ -63,6 +63,8 @@ static int check(const struct options *options)
 	    control_listen_check(options->pairs, options->pair_count, &why) != 0 ||
 	    check_files(options, &why) != 0)
 		return say_what_is_bad(options, &why);
+	/* No log is open: on standard error. */
+	control_listen_warn(options->pairs, options->pair_count);
 	return say("OK\n");
 }
 

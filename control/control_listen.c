@@ -493,3 +493,12 @@ int control_listen_check(const struct pair *pairs, size_t count, struct why *why
 	control_listen_close(all);
 	return result;
 }
+
+void control_listen_warn(const struct pair *pairs, size_t count)
+{
+	const struct control_listen_config config = {.pairs = pairs, .pair_count = count};
+	struct control_listen *all = new_listeners(&config);
+	if (all)
+		ignore_conflicts(all);
+	control_listen_close(all);
+}

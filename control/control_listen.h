@@ -70,6 +70,9 @@ void control_listen_use(void *loop_check, bool used);
  * 0, or -1 with a sentence. */
 int control_listen_check(const struct pair *pairs, size_t count, struct why *why);
 
+/* The same: a warning in the log for each pair that a start would ignore. */
+void control_listen_warn(const struct pair *pairs, size_t count);
+
 /* A new listening socket, non-blocking, closed on exec; as control_listen_open_socket. */
 int control_listen_bind(uint32_t addr, uint16_t port, const char *name, struct why *why);
 

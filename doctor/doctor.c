@@ -19,7 +19,7 @@ struct doctor {
 	struct gre_socket sockets; /* for calls */
 	bool root;		   /* who started this is */
 	bool can_call;
-	char gre_out[DOCTOR_MEND_TEXT]; /* doctor_firewall_look */
+	struct doctor_firewall_gre gre;
 };
 
 static void look_at_host(struct doctor *doctor)
@@ -31,7 +31,7 @@ static void look_at_host(struct doctor *doctor)
 	pid_t instance = doctor_host_instance(report, options);
 	doctor->can_call = doctor_host_rights(report, options);
 	doctor_host_limits(report, options);
-	doctor_host_files(report, options);
+	doctor_host_files(report, options, instance);
 	doctor->pairs = doctor_net_resolve(report, options);
 	doctor_net_ports(report, options, doctor->pairs, instance);
 	if (doctor->pairs)
@@ -41,7 +41,7 @@ static void look_at_host(struct doctor *doctor)
 	if (doctor->pairs)
 		doctor_host_fastpath(report, options, doctor->pairs);
 	doctor_firewall_look(report, doctor->pairs, doctor->pairs ? options->pair_count : 0,
-			     doctor->gre_out);
+			     &doctor->gre);
 }
 
 static void tell_no_user(struct doctor_report *report, const struct why *why, const char *mend)
@@ -88,7 +88,7 @@ static void call_servers(struct doctor *doctor)
 	struct doctor_server_config config = {
 	    .timeout_s = doctor->options->connect_timeout_s,
 	    .sockets = doctor->sockets.send_fd >= 0 ? &doctor->sockets : NULL,
-	    .gre_out = doctor->gre_out,
+	    .gre = &doctor->gre,
 	};
 	doctor_report_section(&doctor->report, "Servers");
 	if (doctor->options->doctor_call && !config.sockets) {

@@ -294,7 +294,7 @@ static void tell_blocked_here(struct call *call)
 	doctor_report_why(call->report, "no packet of a call leaves; a rule of its own firewall, "
 					"most likely");
 	doctor_report_mend(call->report, "%s",
-			   call->config->gre_out[0] ? call->config->gre_out : "nft list ruleset");
+			   call->config->gre->out[0] ? call->config->gre->out : "nft list ruleset");
 }
 
 static void tell_icmp(struct call *call)
@@ -307,6 +307,17 @@ static void tell_icmp(struct call *call)
 	doctor_report_mend(call->report, "%s", unknown ? server_log : on_the_way);
 }
 
+/* What is wrong further on is not seen before that is mended; it was counted as it was told. */
+static void tell_blocked_as_told(struct call *call)
+{
+	doctor_report_note(call->report,
+			   "%s: no call gets through, as this host's firewall drops GRE, see above",
+			   call->config->name);
+	doctor_report_why(call->report, "whether GRE passes on the way is seen only once it passes "
+					"here");
+	doctor_report_mend(call->report, "%s", call->config->gre->dropped);
+}
+
 static void conclude(struct call *call)
 {
 	if (call->answer_ms > 0)
@@ -314,6 +325,8 @@ static void conclude(struct call *call)
 				 "%s: GRE goes both ways: the first packet after %.1f ms, ours "
 				 "answered after %.1f ms",
 				 call->config->name, call->first_ms, call->answer_ms);
+	else if (call->config->gre_blocked)
+		tell_blocked_as_told(call);
 	else if (call->send_error != 0)
 		tell_blocked_here(call);
 	else if (call->icmp_error != 0)

@@ -11,6 +11,7 @@
 #ifndef DOCTOR_DOCTOR_CALL_H
 #define DOCTOR_DOCTOR_CALL_H
 
+#include "doctor/doctor_firewall.h"
 #include "doctor/doctor_report.h"
 #include "doctor/doctor_talk.h"
 #include "gre/gre_socket.h"
@@ -18,10 +19,11 @@
 #include <stdbool.h>
 
 struct doctor_call_config {
-	const char *name;	    /* of the server, for findings */
-	uint32_t addr;		    /* its */
-	unsigned timeout_s;	    /* for the reply, and for packets */
-	const char *gre_out;	    /* has this host let packets out (doctor_firewall_look) */
+	const char *name;   /* of the server, for findings */
+	uint32_t addr;	    /* its */
+	unsigned timeout_s; /* for the reply, and for packets */
+	const struct doctor_firewall_gre *gre;
+	bool gre_blocked; /* this host's firewall drops the call's packets, and it is told */
 	struct gre_socket *sockets; /* open, the caller's; ours alone: what comes in is taken out */
 };
 

@@ -1,5 +1,6 @@
 /*
- * Each chain that drops is told once for each kind of packet, with the first that it would drop.
+ * A chain that drops is told for each kind of packet with the first that it would drop, and once
+ * more where that packet's command would not mend it for another.
  */
 #include "doctor/doctor_firewall.h"
 
@@ -25,20 +26,21 @@ enum kind {
 	KINDS
 };
 
-enum { TOLD_MAX = 256, COMMAND_MS = 10000 };
+enum { TOLD_MAX = 128, COMMAND_MS = 10000 };
 
 struct firewall {
 	struct doctor_report *report;
 	const struct doctor_rules *rules;
 	struct {
-		const struct doctor_chain *chain;
 		enum kind kind;
-		uint16_t port;
+		enum doctor_fate fate;
+		char mend[DOCTOR_MEND_TEXT];
 	} told[TOLD_MAX];
 	size_t told_count;
 	unsigned found;
-	char *gre_out; /* of DOCTOR_MEND_TEXT octets; "": not yet */
-	bool tracked;  /* a GRE packet goes by connection tracking */
+	struct doctor_firewall_gre *gre; /* "": not yet */
+	bool gre_blocked;		 /* a packet of what is asked for is dropped */
+	bool tracked;			 /* a GRE packet goes by connection tracking */
 };
 
 /* ---- words ---- */
@@ -99,7 +101,7 @@ static const char *consequence(enum kind kind)
 	case SERVER_CALLED:
 	case SERVER_TALKS:
 	case SERVER_HEARS:
-		return "the server cannot be reached, and clients are refused";
+		return "the server cannot be reached, and clients' connections are closed";
 	default:
 		return "calls are set up, but nothing passes through them, and they end";
 	}
@@ -107,19 +109,20 @@ static const char *consequence(enum kind kind)
 
 /* ---- findings ---- */
 
-static bool is_told(struct firewall *firewall, const struct doctor_chain *chain, enum kind kind,
-		    uint16_t port)
+/* What one command mends is told once. */
+static bool is_told(struct firewall *firewall, enum kind kind, enum doctor_fate fate,
+		    const char *mend)
 {
 	for (size_t i = 0; i < firewall->told_count; i++) {
-		if (firewall->told[i].chain == chain && firewall->told[i].kind == kind &&
-		    firewall->told[i].port == port)
+		if (firewall->told[i].kind == kind && firewall->told[i].fate == fate &&
+		    strcmp(firewall->told[i].mend, mend) == 0)
 			return true;
 	}
 	if (firewall->told_count == TOLD_MAX)
 		return true;
-	firewall->told[firewall->told_count].chain = chain;
 	firewall->told[firewall->told_count].kind = kind;
-	firewall->told[firewall->told_count++].port = port;
+	firewall->told[firewall->told_count].fate = fate;
+	snprintf(firewall->told[firewall->told_count++].mend, DOCTOR_MEND_TEXT, "%s", mend);
 	return false;
 }
 
@@ -131,17 +134,26 @@ static enum kind same_mending(enum kind kind)
 	return kind == SERVER_HEARS ? CLIENT_HEARS : kind;
 }
 
+static void mend_judged(const struct firewall *firewall, const struct doctor_packet *packet,
+			const struct doctor_judgement *judgement,
+			char mend[static DOCTOR_MEND_TEXT])
+{
+	if (judgement->fate == DOCTOR_MAY_DROP)
+		doctor_mend_show(firewall->rules, judgement->holder, mend);
+	else if (judgement->fate == DOCTOR_STOLEN)
+		doctor_mend_delete(firewall->rules, judgement->holder, judgement->rule, mend);
+	else
+		doctor_mend_pass(firewall->rules, judgement, packet, mend);
+}
+
 static void tell(struct firewall *firewall, enum kind kind, const struct doctor_packet *packet,
 		 const struct doctor_judgement *judgement)
 {
 	struct doctor_report *report = firewall->report;
 	char chain[192], rule[256], what[96], mend[DOCTOR_MEND_TEXT];
-	uint16_t port = kind == CLIENT_CONNECTS ? packet->local_port : packet->port;
 
-	if (kind != CLIENT_CONNECTS && kind != SERVER_CALLED)
-		port = 0;
-	if (is_told(firewall, doctor_mend_scope(firewall->rules, judgement), same_mending(kind),
-		    port))
+	mend_judged(firewall, packet, judgement, mend);
+	if (is_told(firewall, same_mending(kind), judgement->fate, mend))
 		return;
 	firewall->found++;
 	name_chain(firewall, judgement->chain, chain, sizeof(chain));
@@ -152,19 +164,27 @@ static void tell(struct firewall *firewall, enum kind kind, const struct doctor_
 		doctor_report_why(report,
 				  "not all of its conditions are understood here; --doctor-call "
 				  "shows whether calls pass");
-		doctor_mend_show(firewall->rules, judgement->holder, mend);
 	} else if (judgement->fate == DOCTOR_STOLEN) {
 		doctor_report_error(report, "%s sends elsewhere %s: %s", chain, what, rule);
 		doctor_report_why(report, "they never come to pptpproxy");
-		doctor_mend_delete(firewall->rules, judgement->holder, judgement->rule, mend);
 	} else {
 		doctor_report_error(report, "%s drops %s: %s", chain, what, rule);
 		doctor_report_why(report, "%s", consequence(kind));
-		doctor_mend_pass(firewall->rules, judgement, packet, mend);
 	}
 	doctor_report_mend(report, "%s", mend);
-	if (kind == GRE_OUT && judgement->fate != DOCTOR_STOLEN && !firewall->gre_out[0])
-		doctor_mend_pass(firewall->rules, judgement, packet, firewall->gre_out);
+	if (kind == GRE_OUT && judgement->fate != DOCTOR_STOLEN && !firewall->gre->out[0])
+		doctor_mend_pass(firewall->rules, judgement, packet, firewall->gre->out);
+}
+
+/* Whether it was told or not: the server's finding points to what was told. */
+static void note_gre(struct firewall *firewall, const struct doctor_packet *packet,
+		     const struct doctor_judgement *judgement)
+{
+	if (packet->protocol != DOCTOR_GRE || judgement->fate != DOCTOR_DROPS)
+		return;
+	firewall->gre_blocked = true;
+	if (!firewall->gre->dropped[0])
+		doctor_mend_pass(firewall->rules, judgement, packet, firewall->gre->dropped);
 }
 
 static void ask(struct firewall *firewall, enum kind kind, const struct doctor_packet *packet)
@@ -186,6 +206,7 @@ static void ask(struct firewall *firewall, enum kind kind, const struct doctor_p
 			notrack = judgement.notrack;
 			if (judgement.fate != DOCTOR_PASSES)
 				tell(firewall, kind, packet, &judgement);
+			note_gre(firewall, packet, &judgement);
 		}
 	}
 	if (packet->protocol == DOCTOR_GRE && !notrack)
@@ -223,19 +244,21 @@ static void ask_for_clients(struct firewall *firewall, uint32_t addr, uint16_t p
 	ask_gre(firewall, packet);
 }
 
-static void ask_for_server(struct firewall *firewall, const struct doctor_way *way, uint16_t port)
+static void ask_for_server(struct firewall *firewall, struct doctor_way *way, uint16_t port)
 {
 	struct doctor_packet packet = {
 	    .addr = way->addr, .port = port, .local_addr = way->local_addr};
 	strncpy(packet.interface, way->interface, sizeof(packet.interface) - 1);
 	ask_tcp(firewall, SERVER_CALLED, packet);
+	firewall->gre_blocked = false;
 	ask_gre(firewall, packet);
+	way->gre_blocked |= firewall->gre_blocked;
 }
 
-static void ask_all(struct firewall *firewall, const struct doctor_pair *pairs, size_t count)
+static void ask_all(struct firewall *firewall, struct doctor_pair *pairs, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		const struct doctor_pair *pair = &pairs[i];
+		struct doctor_pair *pair = &pairs[i];
 		if (pair->listens)
 			ask_for_clients(firewall, pair->listen_addr, pair->pair->listen.port);
 		for (size_t k = 0; k < pair->way_count; k++) {
@@ -271,7 +294,10 @@ static void look_for_helper(struct firewall *firewall, const struct doctor_packe
 	for (size_t i = 0; i < firewall->rules->chain_count; i++) {
 		const struct doctor_chain *at = &firewall->rules->chains[i];
 		const char *rule = find_helper(firewall->rules, at, packet);
-		if (!rule || is_told(firewall, at, KINDS, 0))
+		if (!rule)
+			continue;
+		doctor_mend_delete(firewall->rules, at, rule, mend);
+		if (is_told(firewall, KINDS, DOCTOR_STOLEN, mend))
 			continue;
 		firewall->found++;
 		name_chain(firewall, at, chain, sizeof(chain));
@@ -281,7 +307,6 @@ static void look_for_helper(struct firewall *firewall, const struct doctor_packe
 		doctor_report_why(
 		    firewall->report,
 		    "with NAT it rewrites call IDs a second time, and packets go astray");
-		doctor_mend_delete(firewall->rules, at, rule, mend);
 		doctor_report_mend(firewall->report, "%s", mend);
 	}
 }
@@ -323,10 +348,9 @@ static void tell_unseen(struct doctor_report *report, const char *reason, const 
 
 /* Rules that were parsed; cleared here. */
 static void judge(struct firewall *firewall, struct doctor_rules *rules, bool good,
-		  const struct doctor_pair *pairs, size_t count)
+		  struct doctor_pair *pairs, size_t count)
 {
 	firewall->rules = rules;
-	firewall->told_count = 0; /* it has addresses of chains */
 	firewall->tracked = false;
 	if (!good) {
 		tell_unseen(firewall->report, "no memory", "free -h");
@@ -340,7 +364,7 @@ static void judge(struct firewall *firewall, struct doctor_rules *rules, bool go
 }
 
 static void judge_iptables(struct firewall *firewall, const char *program, const char *text,
-			   const struct doctor_pair *pairs, size_t count)
+			   struct doctor_pair *pairs, size_t count)
 {
 	struct doctor_rules rules = {.program = program};
 	bool good = doctor_iptables_parse(&rules, text);
@@ -348,16 +372,15 @@ static void judge_iptables(struct firewall *firewall, const char *program, const
 }
 
 void doctor_firewall_judge(struct doctor_report *report, const struct doctor_firewall_texts *texts,
-			   const struct doctor_pair *pairs, size_t count,
-			   char gre_out[static DOCTOR_MEND_TEXT])
+			   struct doctor_pair *pairs, size_t count, struct doctor_firewall_gre *gre)
 {
-	struct firewall firewall = {.report = report, .gre_out = gre_out};
+	struct firewall firewall = {.report = report, .gre = gre};
 	struct doctor_rules rules = {0};
-	gre_out[0] = '\0';
+	*gre = (struct doctor_firewall_gre){.out = ""};
 	bool in_nft = texts->iptables && doctor_iptables_is_nft(texts->iptables);
 
 	if (texts->nft) {
-		bool good = doctor_nft_parse(&rules, texts->nft, in_nft);
+		bool good = doctor_nft_parse(&rules, texts->nft, in_nft ? texts->iptables : NULL);
 		judge(&firewall, &rules, good, pairs, count);
 	}
 	/* Where there is only one kind of iptables, both print the same. */
@@ -381,15 +404,15 @@ static char *ask_program(struct doctor_report *report, const char *const *words)
 	return text;
 }
 
-void doctor_firewall_look(struct doctor_report *report, const struct doctor_pair *pairs,
-			  size_t count, char gre_out[static DOCTOR_MEND_TEXT])
+void doctor_firewall_look(struct doctor_report *report, struct doctor_pair *pairs, size_t count,
+			  struct doctor_firewall_gre *gre)
 {
 	static const char *const nft[] = {"nft", "-a", "-s", "list", "ruleset", NULL};
 	static const char *const iptables[] = {"iptables-save", NULL};
 	static const char *const legacy[] = {"iptables-legacy-save", NULL};
 
 	doctor_report_section(report, "Firewall of this host");
-	gre_out[0] = '\0';
+	*gre = (struct doctor_firewall_gre){.out = ""};
 	if (geteuid() != 0) {
 		tell_unseen(report, "it needs root", "sudo pptpproxy --doctor");
 		return;
@@ -399,7 +422,7 @@ void doctor_firewall_look(struct doctor_report *report, const struct doctor_pair
 	    .iptables = ask_program(report, iptables),
 	    .iptables_legacy = ask_program(report, legacy),
 	};
-	doctor_firewall_judge(report, &texts, pairs, count, gre_out);
+	doctor_firewall_judge(report, &texts, pairs, count, gre);
 	if (!texts.nft && !texts.iptables && !texts.iptables_legacy)
 		tell_unseen(report, "neither nft nor iptables-save is here",
 			    "on Debian: apt-get install nftables");

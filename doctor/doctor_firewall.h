@@ -10,10 +10,15 @@
 #include "doctor/doctor_net.h"
 #include "doctor/doctor_report.h"
 
-/* gre_out: the command that has protocol 47 leave by the first chain that drops it, or may; "": by
- * what can be seen, none does. */
-void doctor_firewall_look(struct doctor_report *report, const struct doctor_pair *pairs,
-			  size_t count, char gre_out[static DOCTOR_MEND_TEXT]);
+/* About protocol 47: commands for the first chain there is; "": by what can be seen, none. */
+struct doctor_firewall_gre {
+	char out[DOCTOR_MEND_TEXT];	/* has it leave, where it is dropped, or may be */
+	char dropped[DOCTOR_MEND_TEXT]; /* lets it pass, either way, where it is dropped */
+};
+
+/* Tells the ways, too, whether it is dropped there. */
+void doctor_firewall_look(struct doctor_report *report, struct doctor_pair *pairs, size_t count,
+			  struct doctor_firewall_gre *gre);
 
 /* What the programs print; NULL: not to be had. */
 struct doctor_firewall_texts {
@@ -23,7 +28,7 @@ struct doctor_firewall_texts {
 
 /* The same of texts that the caller has. */
 void doctor_firewall_judge(struct doctor_report *report, const struct doctor_firewall_texts *texts,
-			   const struct doctor_pair *pairs, size_t count,
-			   char gre_out[static DOCTOR_MEND_TEXT]);
+			   struct doctor_pair *pairs, size_t count,
+			   struct doctor_firewall_gre *gre);
 
 #endif

@@ -185,13 +185,15 @@ static void look_at_file(struct doctor_report *report, const char *what, const c
 	mend_path(report, path);
 }
 
-/* It has more to say than whether it can be written. */
-static void look_at_capture(struct doctor_report *report, const char *path)
+/* It has more to say than whether it can be written. A running instance may be what writes it: not
+ * a second one, but what takes its place, can go on there. */
+static void look_at_capture(struct doctor_report *report, const char *path, bool runs)
 {
 	struct why why;
 	if (!path)
 		return;
-	if (capture_file_check(path, &why) == 0) {
+	if ((runs ? capture_file_check(path, &why) : capture_file_check_free(path, NULL, &why)) ==
+	    0) {
 		doctor_report_ok(report, "capture file %s can be made", path);
 		return;
 	}
@@ -200,14 +202,14 @@ static void look_at_capture(struct doctor_report *report, const char *path)
 	mend_path(report, path);
 }
 
-void doctor_host_files(struct doctor_report *report, const struct options *options)
+void doctor_host_files(struct doctor_report *report, const struct options *options, pid_t instance)
 {
 	/* In the background the working directory is the root. */
 	look_at_file(report, "log file", options->log_file);
 	look_at_file(report, "pid file", options->pid_file);
 	look_at_file(report, "control socket",
 		     options->control[0] != '@' ? options->control : NULL);
-	look_at_capture(report, options->capture);
+	look_at_capture(report, options->capture, instance != 0);
 }
 
 /* ---- the fast path ---- */

@@ -20,7 +20,8 @@ bool doctor_host_rights(struct doctor_report *report, const struct options *opti
 void doctor_host_mend_rights(struct doctor_report *report, bool root);
 
 void doctor_host_limits(struct doctor_report *report, const struct options *options);
-void doctor_host_files(struct doctor_report *report, const struct options *options);
+/* instance: as for doctor_net_ports. */
+void doctor_host_files(struct doctor_report *report, const struct options *options, pid_t instance);
 void doctor_host_fastpath(struct doctor_report *report, const struct options *options,
 			  const struct doctor_pair *pairs);
 

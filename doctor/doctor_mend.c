@@ -6,11 +6,12 @@
 
 #include "doctor/doctor_addr.h"
 #include "doctor/doctor_nft.h"
+#include "doctor/doctor_report.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { CONDITION = 96, NAME = 64 };
+enum { CONDITION = 96, NAME = 64, QUOTED = 4 * DOCTOR_TARGET_MAX + 16 };
 
 static bool is_nft(const struct doctor_rules *rules)
 {
@@ -20,6 +21,25 @@ static bool is_nft(const struct doctor_rules *rules)
 static bool begins(const char *text, const char *with)
 {
 	return strncmp(text, with, strlen(with)) == 0;
+}
+
+/* A name for a shell: iptables lets a chain be called "a;id". The longest one fits; so each
+ * command that is made of names alone does. */
+static char *quoted(const char *name, char out[static QUOTED])
+{
+	char word[DOCTOR_REPORT_WORD];
+	snprintf(out, QUOTED, "%s", doctor_report_word(name, word));
+	return out;
+}
+
+/* "inet filter": the family is one of few words. */
+static char *quoted_table(const char *table, char out[static QUOTED])
+{
+	char name[QUOTED];
+	const char *blank = strchr(table, ' ');
+	int family = blank ? (int)(blank - table) + 1 : 0;
+	snprintf(out, QUOTED, "%.*s%s", family, table, quoted(table + family, name));
+	return out;
 }
 
 static bool has_chain(const struct doctor_rules *rules, const char *table, const char *name)
@@ -65,23 +85,23 @@ static void iptables_condition(const struct doctor_packet *packet, char out[stat
 static void pass_plain(const struct doctor_rules *rules, const struct doctor_chain *chain,
 		       const struct doctor_packet *packet, char out[static DOCTOR_MEND_TEXT])
 {
-	char condition[CONDITION];
+	char condition[CONDITION], table[QUOTED], name[QUOTED];
 	if (is_nft(rules)) {
 		nft_condition(packet, condition);
-		snprintf(out, DOCTOR_MEND_TEXT, "nft insert rule %s %s %s accept", chain->table,
-			 chain->name, condition);
+		snprintf(out, DOCTOR_MEND_TEXT, "nft insert rule %s %s %s accept",
+			 quoted_table(chain->table, table), quoted(chain->name, name), condition);
 	} else {
 		iptables_condition(packet, condition);
 		snprintf(out, DOCTOR_MEND_TEXT, "%s -t %s -I %s %s -j ACCEPT", rules->program,
-			 chain->table, chain->name, condition);
+			 quoted_table(chain->table, table), quoted(chain->name, name), condition);
 	}
 }
 
 /* ---- firewalld ---- */
 
 struct place {
-	char option[NAME + 16]; /* " --zone=public"; "": the default zone */
-	bool first;		/* only what comes before its other rules helps */
+	char option[QUOTED + 16]; /* " --zone=public"; "": the default zone */
+	bool first;		  /* only what comes before its other rules helps */
 };
 
 static bool is_firewalld(const struct doctor_rules *rules, const struct doctor_chain *chain)
@@ -95,7 +115,7 @@ static bool is_firewalld(const struct doctor_rules *rules, const struct doctor_c
 static bool read_place(const char *chain, struct place *place)
 {
 	static const char *const parts[] = {"_pre", "_log", "_deny", "_allow", "_post"};
-	char name[NAME];
+	char name[NAME], word[QUOTED];
 	const char *at = begins(chain, "filter_") ? chain + strlen("filter_") : chain;
 	if (begins(at, "IN_"))
 		at += strlen("IN_");
@@ -114,7 +134,7 @@ static bool read_place(const char *chain, struct place *place)
 		break;
 	}
 	snprintf(place->option, sizeof(place->option), " --%s=%s", policy ? "policy" : "zone",
-		 name);
+		 quoted(name, word));
 	return true;
 }
 
@@ -216,38 +236,70 @@ void doctor_mend_pass(const struct doctor_rules *rules, const struct doctor_judg
 		pass_plain(rules, judgement->chain, packet, out);
 }
 
-/* firewalld lets pass by zones and policies, each of which has chains of its own. */
-const struct doctor_chain *doctor_mend_scope(const struct doctor_rules *rules,
-					     const struct doctor_judgement *judgement)
+/* Of any of its tables, where iptables keeps them: which of its settings made the rule is not told
+ * by the chain. */
+static bool is_of_firewalld(const struct doctor_rules *rules, const struct doctor_chain *chain)
 {
-	return is_firewalld(rules, judgement->holder) ? judgement->holder : judgement->chain;
+	return is_firewalld(rules, chain) ||
+	       (!is_nft(rules) && has_chain(rules, chain->table, "PREROUTING_ZONES"));
 }
 
-/* iptables has no handles: the rule's own words with another letter. */
+/* Whether a shell and iptables read the words of a rule alike, but for the quotes around them. */
+static bool can_quote(const char *rule)
+{
+	return strchr(rule, '\'') == NULL && strchr(rule, '\\') == NULL;
+}
+
+/* iptables has no handles: the rule's own words with another letter, each quoted. False: it does
+ * not fit, or cannot be said. */
+static bool delete_by_words(const struct doctor_rules *rules, const struct doctor_chain *chain,
+			    const char *rule, char out[static DOCTOR_MEND_TEXT])
+{
+	char copy[DOCTOR_RULE_MAX], kinds[DOCTOR_WORDS_MAX], word[DOCTOR_REPORT_WORD];
+	char *words[DOCTOR_WORDS_MAX], table[QUOTED];
+
+	if (strlen(rule) >= sizeof(copy) || !can_quote(rule))
+		return false;
+	size_t count = doctor_rules_split(rule, copy, words, kinds);
+	if (count == DOCTOR_WORDS_MAX)
+		return false;
+	int length = snprintf(out, DOCTOR_MEND_TEXT, "%s -t %s -D", rules->program,
+			      quoted_table(chain->table, table));
+	for (size_t i = 1; i < count && length < DOCTOR_MEND_TEXT; i++) {
+		if (kinds[i] == '{')
+			return false;
+		length += snprintf(out + length, (size_t)(DOCTOR_MEND_TEXT - length), " %s",
+				   doctor_report_word(words[i], word));
+	}
+	return length < DOCTOR_MEND_TEXT;
+}
+
 void doctor_mend_delete(const struct doctor_rules *rules, const struct doctor_chain *chain,
 			const char *rule, char out[static DOCTOR_MEND_TEXT])
 {
 	unsigned long handle = doctor_nft_handle(rule);
-	int length = -1;
-	if (is_nft(rules) && handle != 0)
-		length = snprintf(out, DOCTOR_MEND_TEXT, "nft delete rule %s %s handle %lu",
-				  chain->table, chain->name, handle);
-	else if (!is_nft(rules))
-		length = snprintf(out, DOCTOR_MEND_TEXT, "%s -t %s -D %s", rules->program,
-				  chain->table, rule + strlen("-A "));
-	if (length < 0 || length >= DOCTOR_MEND_TEXT)
+	char table[QUOTED], name[QUOTED];
+	if (is_of_firewalld(rules, chain))
+		snprintf(out, DOCTOR_MEND_TEXT,
+			 "firewall-cmd --list-all-zones; firewall-cmd --list-all-policies");
+	else if (is_nft(rules) && handle != 0)
+		snprintf(out, DOCTOR_MEND_TEXT, "nft delete rule %s %s handle %lu",
+			 quoted_table(chain->table, table), quoted(chain->name, name), handle);
+	else if (is_nft(rules) || !delete_by_words(rules, chain, rule, out))
 		doctor_mend_show(rules, chain, out);
 }
 
 void doctor_mend_show(const struct doctor_rules *rules, const struct doctor_chain *chain,
 		      char out[static DOCTOR_MEND_TEXT])
 {
+	char table[QUOTED], name[QUOTED];
+	quoted_table(chain->table, table);
+	quoted(chain->name, name);
 	if (is_nft(rules))
-		snprintf(out, DOCTOR_MEND_TEXT, "nft -a list chain %s %s", chain->table,
-			 chain->name);
+		snprintf(out, DOCTOR_MEND_TEXT, "nft -a list chain %s %s", table, name);
 	else
 		snprintf(out, DOCTOR_MEND_TEXT, "%s -t %s -vnL %s --line-numbers", rules->program,
-			 chain->table, chain->name);
+			 table, name);
 }
 
 void doctor_mend_untrack(const struct doctor_rules *rules, char out[static DOCTOR_MEND_TEXT])

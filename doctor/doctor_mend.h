@@ -2,7 +2,7 @@
  * doctor_mend: commands about a host's firewall: nft's or iptables', or, where firewalld or ufw
  * keep the rules, theirs: what others change in those is gone with the next reload.
  *
- * Each writes one line for a shell into out. Pure. Thread: main.
+ * Each writes one line for a shell into out: text of rules is quoted in it. Pure. Thread: main.
  */
 #ifndef DOCTOR_DOCTOR_MEND_H
 #define DOCTOR_DOCTOR_MEND_H
@@ -15,11 +15,8 @@ enum { DOCTOR_MEND_TEXT = 768 };
 void doctor_mend_pass(const struct doctor_rules *rules, const struct doctor_judgement *judgement,
 		      const struct doctor_packet *packet, char out[static DOCTOR_MEND_TEXT]);
 
-/* The chain that it changes: what other chains drop is not mended by it. */
-const struct doctor_chain *doctor_mend_scope(const struct doctor_rules *rules,
-					     const struct doctor_judgement *judgement);
-
-/* Takes a rule out of its chain; shows the chain where the text does not say which one it is. */
+/* Takes a rule out of its chain. Shows the chain where the rule cannot be named in a command, and
+ * firewalld's settings where one of them has made it. */
 void doctor_mend_delete(const struct doctor_rules *rules, const struct doctor_chain *chain,
 			const char *rule, char out[static DOCTOR_MEND_TEXT]);
 

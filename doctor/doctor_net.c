@@ -45,7 +45,7 @@ static void tell_unresolved(struct doctor_report *report, const struct question 
 		doctor_report_error(report, "peer '%s' does not resolve: %s", word, failure);
 		doctor_report_why(report,
 				  "it is asked for with each connection; until it has an address "
-				  "clients are refused");
+				  "clients' connections are closed");
 	} else {
 		doctor_report_error(report, "listen address '%s' does not resolve: %s", word,
 				    failure);
@@ -275,16 +275,19 @@ void doctor_net_ports(struct doctor_report *report, const struct options *option
 		      const struct doctor_pair *pairs, pid_t instance)
 {
 	struct why why;
-	char name[PAIR_TEXT_MAX], other[PAIR_TEXT_MAX];
+	char name[PAIR_TEXT_MAX], peer[PAIR_TEXT_MAX], other[PAIR_TEXT_MAX];
 
 	doctor_report_section(report, "Ports");
 	for (size_t i = 0; pairs && i < options->pair_count; i++) {
 		const struct pair *before = find_conflict(options, i);
 		pair_endpoint_text(&options->pairs[i].listen, name);
 		if (before) {
-			doctor_report_warning(report,
-					      "%s: ignored, as an earlier pair listens at %s", name,
-					      pair_endpoint_text(&before->listen, other));
+			doctor_report_warning(
+			    report,
+			    "pair %s,%s ignored: its listen address conflicts with that of an "
+			    "earlier pair, %s",
+			    name, pair_endpoint_text(&options->pairs[i].peer, peer),
+			    pair_endpoint_text(&before->listen, other));
 			doctor_report_why(
 			    report,
 			    "all its clients are led to that pair's server: it needs an address "

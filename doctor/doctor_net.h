@@ -19,6 +19,7 @@ struct doctor_way {
 	bool there;		     /* the host has a route */
 	uint32_t local_addr;	     /* that it sends from */
 	char interface[IF_NAMESIZE]; /* "": not known */
+	bool gre_blocked; /* this host drops its GRE, or ours to it: doctor_firewall_look */
 };
 
 struct doctor_pair {

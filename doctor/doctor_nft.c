@@ -39,9 +39,8 @@ struct reader {
 	struct doctor_rules *rules;
 	char table[DOCTOR_TARGET_MAX * 2]; /* "" outside of one of ours */
 	struct doctor_chain *chain;	   /* NULL outside of one */
-	bool without_iptables;
-	char foreign[DOCTOR_TARGET_MAX * 2]; /* the last table that belongs to iptables */
-	unsigned depth;			     /* of braces that are open at the line's beginning */
+	const char *iptables;		   /* doctor_nft_parse */
+	unsigned depth;			   /* of braces that are open at the line's beginning */
 };
 
 static void read_chain_head(struct doctor_chain *chain, const char *line)
@@ -51,14 +50,37 @@ static void read_chain_head(struct doctor_chain *chain, const char *line)
 	chain->drops = strstr(line, "policy drop;") != NULL;
 }
 
+/* "# Table `nat' contains incompatible base-chains, use 'nft' tool to list them." */
+static bool is_shared(const char *iptables, const char *table)
+{
+	char words[DOCTOR_TARGET_MAX + 32];
+	snprintf(words, sizeof(words), "Table `%s' contains incompatible", table);
+	return strstr(iptables, words) != NULL;
+}
+
+/* "*filter" on a line of its own, and nothing else is in it. nft itself says whose a table is only
+ * where it has rules that it cannot print without iptables. */
+static bool is_listed(const char *iptables, const char *table)
+{
+	size_t length = strlen(table);
+	for (const char *at = iptables; at && *at; at = strchr(at, '\n')) {
+		at += *at == '\n';
+		if (*at == '*' && strncmp(at + 1, table, length) == 0 &&
+		    (at[1 + length] == '\n' || at[1 + length] == '\0'))
+			return !is_shared(iptables, table);
+	}
+	return false;
+}
+
 static bool read_opening(struct reader *reader, const char *line)
 {
 	char family[16], name[DOCTOR_TARGET_MAX];
 	if (reader->depth == 0) {
 		reader->table[0] = '\0';
-		if (sscanf(line, "table %15s %63s", family, name) == 2 && is_ours(family))
-			snprintf(reader->table, sizeof(reader->table), "%s %s", family, name);
-		if (reader->without_iptables && strcmp(reader->table, reader->foreign) == 0)
+		if (sscanf(line, "table %15s %63s", family, name) != 2 || !is_ours(family))
+			return true;
+		snprintf(reader->table, sizeof(reader->table), "%s %s", family, name);
+		if (strcmp(family, "ip") == 0 && is_listed(reader->iptables, name))
 			reader->table[0] = '\0';
 	} else if (reader->depth == 1 && reader->table[0] &&
 		   sscanf(line, "chain %63s", name) == 1) {
@@ -74,22 +96,11 @@ static bool tracks(const char *rule)
 	       strstr(rule, "dnat") || strstr(rule, "redirect");
 }
 
-/* "# Warning: table ip filter is managed by iptables-nft, do not touch!" */
-static void read_warning(struct reader *reader, const char *line)
-{
-	char family[16], name[DOCTOR_TARGET_MAX];
-	if (strstr(line, "managed by iptables-nft") &&
-	    sscanf(line, "# Warning: table %15s %63s", family, name) == 2)
-		snprintf(reader->foreign, sizeof(reader->foreign), "%s %s", family, name);
-}
-
 static bool read_line(void *arg, const char *line)
 {
 	struct reader *reader = arg;
-	if (line[0] == '#') {
-		read_warning(reader, line);
+	if (line[0] == '#')
 		return true;
-	}
 	size_t length = strcspn(line, "#");
 	while (length > 0 && line[length - 1] == ' ')
 		length--;
@@ -123,9 +134,9 @@ static bool read_line(void *arg, const char *line)
 static void read_rule(const char *rule, const struct doctor_packet *packet, bool notrack,
 		      struct doctor_effect *effect);
 
-bool doctor_nft_parse(struct doctor_rules *rules, const char *text, bool without_iptables)
+bool doctor_nft_parse(struct doctor_rules *rules, const char *text, const char *iptables)
 {
-	struct reader reader = {.rules = rules, .without_iptables = without_iptables};
+	struct reader reader = {.rules = rules, .iptables = iptables};
 	rules->program = "nft";
 	rules->read = read_rule;
 	return doctor_rules_lines(text, read_line, &reader);

@@ -56,7 +56,7 @@ static void tell_unreached(const struct server *server, int error)
 		doctor_report_mend(report, "ping -c 3 %s", addr);
 	} else {
 		doctor_report_error(report, "%s: cannot be reached: %s", name, strerror(error));
-		doctor_report_why(report, "clients of this pair are refused");
+		doctor_report_why(report, "connections of this pair's clients are closed");
 		doctor_report_mend(report, "ip route get %s", addr);
 	}
 }
@@ -215,7 +215,8 @@ void doctor_server_call(struct doctor_report *report, const struct doctor_way *w
 			const struct doctor_call_config call = {.name = server.name,
 								.addr = way->addr,
 								.timeout_s = config->timeout_s,
-								.gre_out = config->gre_out,
+								.gre = config->gre,
+								.gre_blocked = way->gre_blocked,
 								.sockets = config->sockets};
 			goes_on = doctor_call_make(report, &server.talk, &call);
 		}

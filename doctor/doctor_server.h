@@ -5,6 +5,7 @@
 #ifndef DOCTOR_DOCTOR_SERVER_H
 #define DOCTOR_DOCTOR_SERVER_H
 
+#include "doctor/doctor_firewall.h"
 #include "doctor/doctor_net.h"
 #include "doctor/doctor_report.h"
 #include "gre/gre_socket.h"
@@ -12,7 +13,7 @@
 struct doctor_server_config {
 	unsigned timeout_s;	    /* of each step; --connect-timeout */
 	struct gre_socket *sockets; /* for a call; NULL: none is made */
-	const char *gre_out;	    /* as for doctor_call */
+	const struct doctor_firewall_gre *gre;
 };
 
 void doctor_server_call(struct doctor_report *report, const struct doctor_way *way, uint16_t port,

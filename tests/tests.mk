@@ -99,7 +99,7 @@ unit_doctor_kernel := doctor/doctor_kernel.o doctor/doctor_sockets.o doctor/doct
 unit_doctor_report := doctor/doctor_report.o
 unit_doctor_call  := doctor/doctor_call.o doctor/doctor_report.o $(unit_probe_wire)
 unit_doctor_command := doctor/doctor_command.o host/command.o host/user.o host/why.o
-unit_doctor_mend := $(addprefix doctor/doctor_,mend.o rules.o nft.o iptables.o)
+unit_doctor_mend := $(addprefix doctor/doctor_,mend.o rules.o nft.o iptables.o report.o)
 unit_doctor_firewall := doctor/doctor_firewall.o $(unit_doctor_mend) $(unit_doctor_report) $(unit_doctor_command)
 ifeq ($(WITH_FASTPATH),yes)
 unit_fastpath_golden  := fastpath/fastpath_maps.o fastpath/fastpath_memory.o $(log)

@@ -45,7 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t length)
 	char *text = strndup((const char *)octets + 1, length - 1);
 	if (!text)
 		abort();
-	bool good = octets[0] & 1 ? doctor_nft_parse(&rules, text, octets[0] & 2)
+	bool good = octets[0] & 1 ? doctor_nft_parse(&rules, text, octets[0] & 2 ? text : NULL)
 				  : doctor_iptables_parse(&rules, text);
 	assert(good);
 	judge_one(&rules, octets[0] >> 2);

@@ -235,6 +235,9 @@ def test_capture():
         examine(firewall, words).only("error", r"the capture cannot begin: capture file .*x\.pcap: No such file").run(firewall)
         examine(firewall, words).good().one("ok", r"capture file .*x\.pcap can be made")
         assert not list(Path(place).glob("*/*")), "the doctor left a file"
+        with Proxy(firewall, [*words, "--control", "@another"]):
+            examine(firewall, words).one("error", r"the capture cannot begin: .*x\.pcap: ")
+            examine(firewall, [*words, "--control", "@another"]).good()
         Path(place, "none/x.pcap.1").write_text("precious notes\n")
         examine(firewall, words).only("error", r"x\.pcap\.1: it is there, and no capture").run(firewall)
 
@@ -303,7 +306,8 @@ def test_pairs_among_each_other():
     "a pair whose place another has; a pair that dials itself"
     with host() as (firewall, words):
         report = examine(firewall, [*words, "-p", "10.1.0.1,10.2.0.10"])
-        report.only("warning", r"10\.1\.0\.1:1723: ignored, as an earlier pair listens at 0\.0\.0\.0:1723").run(firewall)
+        report.only("warning", r"^pair 10\.1\.0\.1:1723,10\.2\.0\.10:1723 ignored: its listen address conflicts with that "
+                    r"of an earlier pair, 0\.0\.0\.0:1723$").run(firewall)
         assert len(report.all("ok", "connected in")) == 1, "a server is called once for each pair"
         report.one("ok", r"^10\.2\.0\.10: from")
         examine(firewall, ["-p", "127.0.0.1", *SOON]).one("error", "a circle of pairs: ")
@@ -458,7 +462,8 @@ def test_nft_rule_about_the_server():
         nft(firewall, "ip saddr 10.2.0.10 ip protocol gre counter drop", hook="prerouting")
         report = examine(firewall, [*words, *SOON], call=True)
         found = report.one("error", r"chain prerouting: drops GRE \(protocol 47\) from 10\.2\.0\.10: ip saddr 10\.2\.0\.10")
-        report.one("error", "no GRE comes from it within")
+        report.one("note", "no call gets through, as this host's firewall drops GRE, see above")
+        assert report.only("error", "") == found
         found.run(firewall)
         examine(firewall, words, call=True).good()
 
@@ -536,6 +541,16 @@ def test_iptables():
             firewall.run([kind, "-P", "INPUT", "DROP"])
             firewall.run([kind, "-A", "OUTPUT", "-p", "gre", "-j", "REJECT"])
             mend_all(firewall, words, rf"^{name} table filter, chain (INPUT|OUTPUT): drops")
+
+
+def test_iptables_in_nftables():
+    "rules of iptables that nft can print by itself are told once, as iptables'"
+    need("nft", "iptables-nft")
+    with host() as (firewall, words):
+        for rule in ("-P INPUT DROP", "-A INPUT -p tcp --dport 1723 -j ACCEPT"):
+            firewall.run(["iptables-nft", *rule.split()])
+        assert "managed by" not in firewall.run(["nft", "list", "ruleset"]).stdout
+        mend_all(firewall, words, "^iptables table filter, chain INPUT: drops")
 
 
 UFW = """*filter

@@ -10,14 +10,16 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from lab import tap
 from lab.examples import Lab, Machine
-from lab.netns import need
+from lab.netns import RUN_PREFIX, need
 from lab.proc import Proc
 from lab.proxy import CALL_ENDED, READY, ROOT, program
+from lab.topo import DualHomed
 
 FILES = ROOT / "packaging/openwrt/pptpproxy/files"
 STAND_INS = ROOT / "tests/openwrt"
@@ -160,6 +162,18 @@ def test_documented_settings():
             router = Router(room, block)
             status, said = router.rc("start")
             assert status == 0 and router.heard("procd_open_instance"), said
+
+
+def test_documented_chains():
+    "the chains that docs/openwrt.md shows load inside the table that the router's firewall puts them into"
+    need("nft")
+    [block] = re.findall(r"^```\n(chain .*?)^```", (ROOT / "docs/openwrt.md").read_text(), re.M | re.S)
+    with DualHomed() as net, tempfile.NamedTemporaryFile("w", prefix=RUN_PREFIX, suffix=".nft") as file:
+        file.write(block)
+        file.flush()
+        net.firewall.run(["nft", "-f", "-"], input=f'table inet fw4 {{\n\tinclude "{file.name}"\n}}\n')
+        loaded = net.firewall.run(["nft", "list", "table", "inet", "fw4"]).stdout
+        assert loaded.count("ip protocol gre notrack") == 2, loaded
 
 
 def test_service():

@@ -69,8 +69,9 @@ static char *call(void)
 	struct doctor_report report = {.out = open_memstream(&text, &length)};
 	struct doctor_talk talk = {.fd = -1};
 	struct gre_socket sockets = GRE_SOCKET_NONE;
+	const struct doctor_firewall_gre gre = {.out = ""};
 	struct doctor_call_config config = {
-	    .name = "it", .addr = SERVER, .timeout_s = 1, .gre_out = "", .sockets = &sockets};
+	    .name = "it", .addr = SERVER, .timeout_s = 1, .gre = &gre, .sockets = &sockets};
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, ends), 0);
 	assert_int_equal(write(ends[1], "", 1), 1); /* never read: there is always more */

@@ -115,7 +115,7 @@ static void firewalld_is_told(void **state)
 			 "\t\ttype filter hook output priority filter + 10; policy accept;\n"
 			 "\t\tjump filter_OUT_policy_us-to-any\n\t}\n%s}\n",
 			 firewalld[i].rules);
-		assert_true(doctor_nft_parse(&rules, text, false));
+		assert_true(doctor_nft_parse(&rules, text, NULL));
 		mended(&rules, &firewalld[i]);
 	}
 }
@@ -190,7 +190,7 @@ static void a_rule_is_deleted_where_it_stands(void **state)
 			     "priority dstnat; policy accept;\n\t\tjump vpn # handle 3\n\t}\n"
 			     "\tchain vpn {\n\t\ttcp dport 1723 redirect to :99 # handle 5\n"
 			     "\t}\n}\n",
-			     false));
+			     NULL));
 	struct doctor_judgement judgement =
 	    doctor_rules_judge(&rules, &rules.chains[0], &packets[CLIENT], false);
 	assert_int_equal(judgement.fate, DOCTOR_STOLEN);
@@ -211,12 +211,79 @@ static void a_rule_is_deleted_where_it_stands(void **state)
 	doctor_rules_clear(&rules);
 }
 
+/* The rule of a shell's metacharacters, and what is to be pasted. */
+static const struct row strange[] = {
+    {"-A INPUT -m comment --comment \"pptp $(id)\" -j DROP", GRE_IN,
+     "iptables -t filter -D INPUT -m comment --comment 'pptp $(id)' -j DROP"},
+    {"-A INPUT -p gre -m comment --comment `id` -j DROP", GRE_IN,
+     "iptables -t filter -D INPUT -p gre -m comment --comment '`id`' -j DROP"},
+    {"-A INPUT ! -i lo -j a;id", GRE_IN, "iptables -t filter -D INPUT '!' -i lo -j 'a;id'"},
+    /* Whose text cannot be told from iptables' own escapes. */
+    {"-A INPUT -m comment --comment \"a \\\" b\" -j DROP", GRE_IN,
+     "iptables -t filter -vnL INPUT --line-numbers"},
+};
+
+static void text_of_rules_is_quoted(void **state)
+{
+	(void)state;
+	char command[DOCTOR_MEND_TEXT];
+	struct doctor_chain chain = {.table = (char[]){"filter"}, .name = (char[]){"INPUT"}};
+	struct doctor_rules rules = {.program = "iptables", .chains = &chain, .chain_count = 1};
+	for (size_t i = 0; i < COUNT(strange); i++) {
+		doctor_mend_delete(&rules, &chain, strange[i].rules, command);
+		assert_string_equal(command, strange[i].command);
+	}
+	struct doctor_judgement judgement = {
+	    .fate = DOCTOR_DROPS, .chain = &chain, .holder = &chain};
+	chain.name = (char[]){"a;id"};
+	doctor_mend_show(&rules, &chain, command);
+	assert_string_equal(command, "iptables -t filter -vnL 'a;id' --line-numbers");
+	doctor_mend_pass(&rules, &judgement, &packets[GRE_IN], command);
+	assert_string_equal(command, "iptables -t filter -I 'a;id' -p gre -j ACCEPT");
+	rules.program = "nft";
+	chain.table = (char[]){"inet $x"};
+	doctor_mend_show(&rules, &chain, command);
+	assert_string_equal(command, "nft -a list chain inet '$x' 'a;id'");
+	doctor_mend_delete(&rules, &chain, "drop # handle 5", command);
+	assert_string_equal(command, "nft delete rule inet '$x' 'a;id' handle 5");
+	doctor_mend_pass(&rules, &judgement, &packets[GRE_IN], command);
+	assert_string_equal(command, "nft insert rule inet '$x' 'a;id' ip protocol gre accept");
+	chain.table = (char[]){"inet firewalld"};
+	chain.name = (char[]){"filter_IN_a;id"};
+	doctor_mend_pass(&rules, &judgement, &packets[GRE_IN], command);
+	assert_string_equal(command,
+			    "firewall-cmd --permanent --zone='a;id' --add-protocol=gre" RELOAD);
+}
+
+/* What it has made comes back with its next reload. */
+static void firewalld_takes_its_rules_back_itself(void **state)
+{
+	(void)state;
+	static const char settings[] =
+	    "firewall-cmd --list-all-zones; firewall-cmd --list-all-policies";
+	char command[DOCTOR_MEND_TEXT];
+	struct doctor_chain chains[] = {
+	    {.table = (char[]){"inet firewalld"}, .name = (char[]){"nat_PRE_public_allow"}},
+	    {.table = (char[]){"nat"}, .name = (char[]){"PRE_public_allow"}},
+	    {.table = (char[]){"nat"}, .name = (char[]){"PREROUTING_ZONES"}},
+	};
+	struct doctor_rules rules = {
+	    .program = "nft", .chains = chains, .chain_count = COUNT(chains)};
+	doctor_mend_delete(&rules, &chains[0], "redirect to :99 # handle 5", command);
+	assert_string_equal(command, settings);
+	rules.program = "iptables";
+	doctor_mend_delete(&rules, &chains[1], "-A PRE_public_allow -j REDIRECT", command);
+	assert_string_equal(command, settings);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(firewalld_is_told),
 	    cmocka_unit_test(others_with_iptables_are_told),
 	    cmocka_unit_test(a_rule_is_deleted_where_it_stands),
+	    cmocka_unit_test(text_of_rules_is_quoted),
+	    cmocka_unit_test(firewalld_takes_its_rules_back_itself),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
