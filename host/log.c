@@ -11,10 +11,10 @@
 #include "host/log_line.h"
 #include "host/log_queue.h"
 #include "host/log_sink.h"
+#include "host/thread.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -294,17 +294,6 @@ static struct writer *writer_new(void)
 	return writer;
 }
 
-static int start_thread(struct writer *writer)
-{
-	sigset_t all, before;
-	sigfillset(&all);
-	sigdelset(&all, SIGSYS); /* a thread that blocks it dies without a word in the sandbox */
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int error = pthread_create(&writer->thread, NULL, writer_main, writer);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return error;
-}
-
 int log_open(const struct log_config *config, struct why *why)
 {
 	struct writer *writer = writer_new();
@@ -315,7 +304,7 @@ int log_open(const struct log_config *config, struct why *why)
 		return -1;
 	}
 
-	int error = start_thread(writer);
+	int error = thread_start(&writer->thread, writer_main, writer);
 	if (error) {
 		if (config->target == LOG_TO_DESCRIPTOR)
 			writer->sink.fd = -1;
