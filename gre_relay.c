@@ -10,6 +10,7 @@
 #include "gre/gre_socket.h"
 #include "host/log.h"
 #include "host/monotonic.h"
+#include "host/thread.h"
 #include "wire/gre_wire.h"
 
 #include <arpa/inet.h>
@@ -18,7 +19,6 @@
 #include <netinet/ip.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -524,12 +524,7 @@ void gre_relay_set_early_max(struct gre_relay *relay, size_t max)
 
 int gre_relay_start(struct gre_relay *relay, struct why *why)
 {
-	sigset_t all, before;
-	sigfillset(&all);
-	sigdelset(&all, SIGSYS); /* a thread that blocks it dies without a word in the sandbox */
-	pthread_sigmask(SIG_BLOCK, &all, &before);
-	int error = pthread_create(&relay->thread, NULL, run, relay);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	int error = thread_start(&relay->thread, run, relay);
 	if (error != 0)
 		return why_set(why, "GRE thread: %s", strerror(error));
 	relay->started = true;

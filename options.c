@@ -288,6 +288,7 @@ static int take_line(struct options *options, struct options_reader *reader, boo
 	struct options_given given = {
 	    .option = option->val,
 	    .value = options_file_value(reader->rest, option->val == 'x'),
+	    .line = reader->number,
 	};
 	snprintf(given.name, sizeof(given.name), "%s", option->name);
 	return check_value(option, &given, why) < 0 ? -1 : options_take(options, &given, why);
@@ -302,7 +303,7 @@ static int take_file(struct options *options, const struct options_file *file, s
 	while ((found = options_file_next(&reader, bad ? &ignored : why)) != 0) {
 		if (found > 0 && take_line(options, &reader, bad, bad ? &ignored : why) < 0) {
 			found = -1;
-			options_file_blame(&reader, bad ? &ignored : why);
+			options_file_blame(file, reader.number, bad ? &ignored : why);
 		}
 		bad = bad || found < 0;
 	}
@@ -355,6 +356,7 @@ void options_clear(struct options *options)
 	for (size_t i = 0; i < options->command_count; i++)
 		acl_cmd_words_free(&options->commands[i]);
 	free(options->commands);
+	free(options->command_lines);
 	for (size_t i = 0; i < options->interface_count; i++)
 		free((char *)options->interfaces[i]);
 	free(options->interfaces);

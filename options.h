@@ -30,6 +30,12 @@ enum options_answer {
 	OPTIONS_BAD,
 };
 
+/* Which line of the file has what counts, from 1; 0: it is of a word, or the default. For sentences
+ * about what does not go together. */
+struct options_lines {
+	unsigned log_file, pid_file, capture, control, stats, interface; /* interface: the first */
+};
+
 /* Everything that a pointer leads to is the struct's own. */
 struct options {
 	struct pair *pairs; /* in the order given */
@@ -37,6 +43,7 @@ struct options {
 	struct acl acl;
 	struct acl_cmd_words *commands; /* split, not yet looked up */
 	size_t command_count;
+	unsigned *command_lines; /* of the file, each command's; 0: a word */
 	bool acl_any; /* --acl-mode any: a rule or a command is enough; else both where both are
 			 given */
 	bool check;   /* --check was given */
@@ -77,6 +84,7 @@ struct options {
 	char *tap;		    /* --tap: a call, a client, "all"; else NULL */
 	char *capture;		    /* path of the file for Wireshark, or NULL */
 	unsigned capture_limit_mib; /* of its size; 1 to 1048576, default 100 */
+	struct options_lines lines;
 };
 
 /* The path of -c among the words, the last one's, or NULL; into argv. Says nothing about words that

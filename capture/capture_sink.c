@@ -1,9 +1,9 @@
 #include "capture/capture_sink.h"
 
 #include "host/capture_file.h"
+#include "host/thread.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -158,17 +158,12 @@ static void *run(void *arg)
 int capture_sink_start(struct capture_sink *sink)
 {
 	pthread_condattr_t attr;
-	sigset_t all, before;
 
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&sink->changed, &attr);
 	pthread_condattr_destroy(&attr);
-	sigfillset(&all);
-	sigdelset(&all, SIGSYS); /* a thread that blocks it dies without a word in the sandbox */
-	pthread_sigmask(SIG_BLOCK, &all, &before);
-	int error = pthread_create(&sink->thread, NULL, run, sink);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	int error = thread_start(&sink->thread, run, sink);
 	if (error != 0)
 		pthread_cond_destroy(&sink->changed);
 	return error;

@@ -6,10 +6,10 @@
 
 #include "fastpath/fastpath_record.h"
 #include "fastpath/fastpath_wanted.h"
+#include "host/thread.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -282,11 +282,7 @@ static int watch_all(struct fastpath_hops *hops, int wake_fd)
 
 static int start(struct fastpath_hops *hops, struct why *why)
 {
-	sigset_t all, before;
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &before);
-	int error = pthread_create(&hops->thread, NULL, run, hops);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	int error = thread_start(&hops->thread, run, hops);
 	if (error != 0)
 		return why_set(why, "hop thread: %s", strerror(error));
 	hops->started = true;

@@ -246,9 +246,8 @@ static int attach_as_configured(struct fastpath_ports *ports, enum fastpath_mode
 	return 0;
 }
 
-struct fastpath_ports *fastpath_ports_open(const struct fastpath_keeper_config *config,
-					   struct fastpath_maps *maps,
-					   struct fastpath_netlink *netlink, struct why *why)
+static struct fastpath_ports *new_ports(struct fastpath_maps *maps,
+					struct fastpath_netlink *netlink, struct why *why)
 {
 	struct fastpath_ports *ports = calloc(1, sizeof(*ports));
 	if (!ports) {
@@ -257,6 +256,16 @@ struct fastpath_ports *fastpath_ports_open(const struct fastpath_keeper_config *
 	}
 	ports->maps = maps;
 	ports->netlink = netlink;
+	return ports;
+}
+
+struct fastpath_ports *fastpath_ports_open(const struct fastpath_keeper_config *config,
+					   struct fastpath_maps *maps,
+					   struct fastpath_netlink *netlink, struct why *why)
+{
+	struct fastpath_ports *ports = new_ports(maps, netlink, why);
+	if (!ports)
+		return NULL;
 	if (find_ports(ports, config, why) != 0 ||
 	    attach_as_configured(ports, config->mode, why) != 0) {
 		fastpath_ports_close(ports);
@@ -404,13 +413,9 @@ struct fastpath_ports *fastpath_ports_adopt(struct fastpath_letter *letter, bool
 					    struct fastpath_maps *maps,
 					    struct fastpath_netlink *netlink, struct why *why)
 {
-	struct fastpath_ports *ports = calloc(1, sizeof(*ports));
-	if (!ports) {
-		why_set(why, "no memory");
+	struct fastpath_ports *ports = new_ports(maps, netlink, why);
+	if (!ports)
 		return NULL;
-	}
-	ports->maps = maps;
-	ports->netlink = netlink;
 	ports->native = letter->native;
 	ports->named = letter->named;
 	for (; ports->count < letter->port_count && ports->count < FASTPATH_PORTS; ports->count++)

@@ -12,10 +12,10 @@
 #include "host/log_line.h"
 #include "host/log_queue.h"
 #include "host/log_sink.h"
+#include "host/thread.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -26,7 +26,8 @@
 
 enum {
 	CHUNK_OCTETS = 16 * 1024,
-	CLOSE_SECONDS = 1,
+	CLOSE_MS = 1000,
+	FLUSH_MS = 1000,
 	GATHER_MS = 5, /* for more lines, after some have been written */
 	DUMP_OCTETS_MAX = 65535,
 };
@@ -34,7 +35,7 @@ enum {
 struct writer {
 	struct log_queue queue;
 	pthread_t thread;
-	pthread_cond_t work, ended;
+	pthread_cond_t work, ended; /* ended: also that it has nothing more to write */
 	bool reopen, closing, done, abandoned;
 	int next;	/* descriptor to go on with, or -1 */
 	bool idle;	/* waits for the next line, whatever it is */
@@ -197,17 +198,24 @@ static bool has_work(const struct writer *writer)
 	return writer->reopen || writer->next >= 0 || writer->closing || writer->queue.used > 0;
 }
 
+static struct timespec in_ms(unsigned ms)
+{
+	struct timespec at;
+	clock_gettime(CLOCK_MONOTONIC, &at);
+	at.tv_sec += ms / 1000;
+	at.tv_nsec += ms % 1000 * 1000000L;
+	if (at.tv_nsec >= 1000000000L) {
+		at.tv_nsec -= 1000000000L;
+		at.tv_sec++;
+	}
+	return at;
+}
+
 /* A line that comes alone is written at once; where they come in crowds, a wakeup and a write for
  * each would cost more than all else that is done for them. */
 static void gather(struct writer *writer)
 {
-	struct timespec until;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += GATHER_MS * 1000000L;
-	if (until.tv_nsec >= 1000000000L) {
-		until.tv_nsec -= 1000000000L;
-		until.tv_sec++;
-	}
+	const struct timespec until = in_ms(GATHER_MS);
 	writer->gathering =
 	    !writer->closing && !writer->reopen && writer->queue.used < CHUNK_OCTETS;
 	while (writer->gathering &&
@@ -220,6 +228,7 @@ static void await_work(struct writer *writer)
 {
 	while (!has_work(writer)) {
 		writer->idle = true;
+		pthread_cond_signal(&writer->ended);
 		pthread_cond_wait(&writer->work, &lock);
 	}
 	writer->idle = false;
@@ -286,17 +295,6 @@ static struct writer *writer_new(void)
 	return writer;
 }
 
-static int start_thread(struct writer *writer)
-{
-	sigset_t all, before;
-	sigfillset(&all);
-	sigdelset(&all, SIGSYS); /* a thread that blocks it dies without a word in the sandbox */
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int error = pthread_create(&writer->thread, NULL, writer_main, writer);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return error;
-}
-
 int log_open(const struct log_config *config, struct why *why)
 {
 	struct writer *writer = writer_new();
@@ -307,7 +305,7 @@ int log_open(const struct log_config *config, struct why *why)
 		return -1;
 	}
 
-	int error = start_thread(writer);
+	int error = thread_start(&writer->thread, writer_main, writer);
 	if (error) {
 		if (config->target == LOG_TO_DESCRIPTOR)
 			writer->sink.fd = -1;
@@ -351,11 +349,28 @@ void log_replace(int fd)
 		close(unused);
 }
 
+void log_flush(void)
+{
+	const struct timespec deadline = in_ms(FLUSH_MS);
+	int error = 0;
+
+	pthread_mutex_lock(&lock);
+	struct writer *writer = current;
+	if (writer)
+		wake(writer);
+	while (writer && !writer->idle && error == 0)
+		error = pthread_cond_timedwait(&writer->ended, &lock, &deadline);
+	pthread_mutex_unlock(&lock);
+}
+
 void log_close(void)
 {
-	struct timespec deadline;
-	clock_gettime(CLOCK_MONOTONIC, &deadline);
-	deadline.tv_sec += CLOSE_SECONDS;
+	log_close_within(CLOSE_MS);
+}
+
+void log_close_within(unsigned ms)
+{
+	const struct timespec deadline = in_ms(ms);
 
 	pthread_mutex_lock(&lock);
 	struct writer *writer = current;

@@ -64,9 +64,13 @@ int log_open_file(const char *path, struct why *why);
 /* Has the writer of LOG_TO_DESCRIPTOR go on in this file, the log's from now on. */
 void log_replace(int fd);
 
-/* Writes what is queued, for at most a second, and ends the writer; a writer that hangs in the
- * system is left behind. */
+/* Waits until what is queued is written, for at most a second. Only for the thread that closes. */
+void log_flush(void);
+
+/* Writes what is queued, for at most a second or that many milliseconds, and ends the writer; a
+ * writer that hangs in the system is left behind. */
 void log_close(void);
+void log_close_within(unsigned ms);
 
 /* Whether lines of this level are wanted: ask before building something costly. */
 bool log_wants(enum log_level level);

@@ -7,14 +7,19 @@
 
 enum { FILE_MAX = 1 << 20 };
 
-static enum options_answer parse(struct configuration *configuration, int argc, char **argv,
-				 struct why *why)
+static struct options_file file_of(const struct configuration *configuration)
 {
-	const struct options_file file = {
+	return (struct options_file){
 	    .path = configuration->path,
 	    .text = configuration->file,
 	    .length = configuration->file_length,
 	};
+}
+
+static enum options_answer parse(struct configuration *configuration, int argc, char **argv,
+				 struct why *why)
+{
+	const struct options_file file = file_of(configuration);
 	struct options *options = &configuration->options;
 	enum options_answer answer =
 	    options_parse(options, argc, argv, configuration->file ? &file : NULL, why);
@@ -22,11 +27,16 @@ static enum options_answer parse(struct configuration *configuration, int argc, 
 	return answer;
 }
 
-static int find_commands(struct options *options, struct why *why)
+static int find_commands(struct configuration *configuration, struct why *why)
 {
+	struct options *options = &configuration->options;
+	const struct options_file file = file_of(configuration);
 	for (size_t i = 0; i < options->command_count; i++) {
-		if (acl_cmd_find(&options->commands[i], why) != 0)
-			return -1;
+		if (acl_cmd_find(&options->commands[i], why) == 0)
+			continue;
+		if (options->command_lines[i] > 0)
+			options_file_blame(&file, options->command_lines[i], why);
+		return -1;
 	}
 	return 0;
 }
@@ -55,7 +65,7 @@ enum options_answer configuration_read(struct configuration *configuration, int 
 		return OPTIONS_BAD;
 	}
 	bool runs = answer == OPTIONS_RUN || answer == OPTIONS_CHECK || answer == OPTIONS_DOCTOR;
-	if (runs && find_commands(&configuration->options, why) != 0)
+	if (runs && find_commands(configuration, why) != 0)
 		return OPTIONS_BAD;
 	return answer;
 }

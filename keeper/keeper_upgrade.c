@@ -20,8 +20,9 @@
 #include <unistd.h>
 
 enum {
-	HAND_OVER_S = 2, /* for the worker to leave off */
-	AGAIN_MAX = 100, /* times that a next image is tried, AGAIN_MS after each other */
+	HAND_OVER_S = 2,   /* for the worker to leave off */
+	LOG_CLOSE_MS = 50, /* packets wait meanwhile */
+	AGAIN_MAX = 100,   /* times that a next image is tried, AGAIN_MS after each other */
 	AGAIN_MS = 100,
 };
 
@@ -57,6 +58,7 @@ static void on_trial_done(void *arg, const char *failure)
 		refuse_upgrade("the worker is not ready, or ends");
 		return;
 	}
+	log_flush(); /* now, as a slow reader is waited for while packets still go on */
 	keeper->state = KEEPER_HANDING_OVER;
 	keeper_life_tell(keeper, LINK_HAND_OVER);
 	keeper_worker_kill_in(keeper->worker, HAND_OVER_S);
@@ -109,7 +111,7 @@ static void become_next_image(struct keeper *keeper)
 	bool described = letter.fastpath != NULL;
 	letter_clear(&letter);
 	if (fd >= 0) {
-		log_close();
+		log_close_within(LOG_CLOSE_MS);
 		if (keeper->change_again)
 			kill(getpid(), SIGHUP);
 		int error = keeper_spawn_in_place(keeper->path, keeper->argv, fd);

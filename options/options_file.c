@@ -47,10 +47,10 @@ static int copy_line(struct options_reader *reader, const char *line, size_t len
 {
 	if (length > OPTIONS_FILE_LINE_MAX) {
 		why_set(why, "it is longer than %d octets", OPTIONS_FILE_LINE_MAX);
-		return options_file_blame(reader, why);
+		return options_file_blame(reader->file, reader->number, why);
 	}
 	if (check_text(line, length, why) < 0)
-		return options_file_blame(reader, why);
+		return options_file_blame(reader->file, reader->number, why);
 	memcpy(reader->line, line, length);
 	reader->line[length] = '\0';
 	return 0;
@@ -104,8 +104,8 @@ char *options_file_value(char *rest, bool quotes)
 	return rest;
 }
 
-int options_file_blame(const struct options_reader *reader, struct why *why)
+int options_file_blame(const struct options_file *file, unsigned number, struct why *why)
 {
 	struct why reason = *why;
-	return why_set(why, "%.80s line %u: %s", reader->file->path, reader->number, reason.text);
+	return why_set(why, "%.80s line %u: %s", file->path, number, reason.text);
 }

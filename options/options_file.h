@@ -41,7 +41,7 @@ int options_file_next(struct options_reader *reader, struct why *why);
  * acl_cmd_split. */
 char *options_file_value(char *rest, bool quotes);
 
-/* Puts file and line before a sentence. Always -1. */
-int options_file_blame(const struct options_reader *reader, struct why *why);
+/* Puts the file and the line of that number before a sentence. Always -1. */
+int options_file_blame(const struct options_file *file, unsigned number, struct why *why);
 
 #endif

@@ -45,6 +45,7 @@ struct options_given {
 	int option;	   /* its letter or OPT_... */
 	char name[32];	   /* for sentences: "-p", "--acl-mode"; of a file "proxy" */
 	const char *value; /* "" where it takes none */
+	unsigned line;	   /* of the file; 0: it is a word */
 };
 
 /* The first options of the words that do not go with questions. */

@@ -210,14 +210,20 @@ static int add_command(struct options *options, const struct options_given *give
 	struct acl_cmd_words words;
 	if (acl_cmd_split(given->value, &words, why) < 0)
 		return blame(given, why);
+	size_t count = options->command_count + 1;
 	struct acl_cmd_words *commands =
-	    realloc(options->commands, (options->command_count + 1) * sizeof(*options->commands));
-	if (!commands) {
+	    realloc(options->commands, count * sizeof(*options->commands));
+	if (commands)
+		options->commands = commands;
+	unsigned *lines = realloc(options->command_lines, count * sizeof(*lines));
+	if (lines)
+		options->command_lines = lines;
+	if (!commands || !lines) {
 		acl_cmd_words_free(&words);
 		return no_memory(given, why);
 	}
-	commands[options->command_count++] = words;
-	options->commands = commands;
+	commands[options->command_count] = words;
+	lines[options->command_count++] = given->line;
 	return 0;
 }
 
@@ -249,7 +255,7 @@ static int take_text(struct options *options, const struct options_given *given,
 	}
 }
 
-int options_take(struct options *options, const struct options_given *given, struct why *why)
+static int take(struct options *options, const struct options_given *given, struct why *why)
 {
 	for (int i = 0; i < NUMBERS; i++) {
 		if (numbers[i].option == given->option)
@@ -303,4 +309,32 @@ int options_take(struct options *options, const struct options_given *given, str
 	default:
 		return take_text(options, given, why);
 	}
+}
+
+static void note_line(struct options *options, const struct options_given *given)
+{
+	const struct {
+		int option;
+		unsigned *line;
+	} noted[] = {
+	    {'l', &options->lines.log_file},
+	    {OPT_PID_FILE, &options->lines.pid_file},
+	    {OPT_CAPTURE, &options->lines.capture},
+	    {OPT_CONTROL, &options->lines.control},
+	    {OPT_STATS, &options->lines.stats},
+	    {OPT_FASTPATH_INTERFACE,
+	     options->interface_count == 1 ? &options->lines.interface : NULL},
+	};
+	for (size_t i = 0; i < sizeof(noted) / sizeof(*noted); i++) {
+		if (noted[i].option == given->option && noted[i].line)
+			*noted[i].line = given->line;
+	}
+}
+
+int options_take(struct options *options, const struct options_given *given, struct why *why)
+{
+	if (take(options, given, why) < 0)
+		return -1;
+	note_line(options, given);
+	return 0;
 }

@@ -111,7 +111,7 @@ uint8_t pptp_wire_result(const uint8_t *message)
 	return shape && shape->result_at ? message[shape->result_at] : 0;
 }
 
-static size_t make(uint8_t *out, enum pptp_type type)
+size_t pptp_wire_make(uint8_t *out, enum pptp_type type)
 {
 	size_t length = shapes[type].length;
 	memset(out, 0, length);
@@ -125,9 +125,9 @@ static size_t make(uint8_t *out, enum pptp_type type)
 size_t pptp_wire_make_refusal(uint8_t out[static PPTP_ANSWER_MAX], uint16_t request_type,
 			      uint16_t peer_call_id)
 {
-	size_t length =
-	    make(out, request_type == PPTP_INCOMING_CALL_REQUEST ? PPTP_INCOMING_CALL_REPLY
-								 : PPTP_OUTGOING_CALL_REPLY);
+	size_t length = pptp_wire_make(out, request_type == PPTP_INCOMING_CALL_REQUEST
+						? PPTP_INCOMING_CALL_REPLY
+						: PPTP_OUTGOING_CALL_REPLY);
 	pptp_wire_set14(out, peer_call_id);
 	out[16] = PPTP_RESULT_GENERAL_ERROR;
 	out[17] = PPTP_ERROR_NO_RESOURCE;
@@ -136,14 +136,14 @@ size_t pptp_wire_make_refusal(uint8_t out[static PPTP_ANSWER_MAX], uint16_t requ
 
 size_t pptp_wire_make_call_clear(uint8_t out[static PPTP_ANSWER_MAX], uint16_t call_id)
 {
-	size_t length = make(out, PPTP_CALL_CLEAR_REQUEST);
+	size_t length = pptp_wire_make(out, PPTP_CALL_CLEAR_REQUEST);
 	pptp_wire_set12(out, call_id);
 	return length;
 }
 
 size_t pptp_wire_make_call_disconnect(uint8_t out[static PPTP_ANSWER_MAX], uint16_t call_id)
 {
-	size_t length = make(out, PPTP_CALL_DISCONNECT_NOTIFY);
+	size_t length = pptp_wire_make(out, PPTP_CALL_DISCONNECT_NOTIFY);
 	pptp_wire_set12(out, call_id);
 	out[14] = PPTP_DISCONNECT_ADMIN;
 	return length;
@@ -151,7 +151,7 @@ size_t pptp_wire_make_call_disconnect(uint8_t out[static PPTP_ANSWER_MAX], uint1
 
 size_t pptp_wire_make_stop(uint8_t out[static PPTP_ANSWER_MAX], uint8_t reason)
 {
-	size_t length = make(out, PPTP_STOP_REQUEST);
+	size_t length = pptp_wire_make(out, PPTP_STOP_REQUEST);
 	out[12] = reason;
 	return length;
 }

@@ -89,6 +89,10 @@ void pptp_wire_set12(uint8_t *message, uint16_t call_id);
 void pptp_wire_set14(uint8_t *message, uint16_t call_id);
 uint8_t pptp_wire_result(const uint8_t *message); /* 0 where its shape has none */
 
+/* Writes a message of this type into out, as long as its shape says: its head, and zeros. Returns
+ * its length. */
+size_t pptp_wire_make(uint8_t *out, enum pptp_type type);
+
 /* Messages that a proxy makes on its own. Each writes the whole message into out and returns its
  * length. */
 size_t pptp_wire_make_refusal(uint8_t out[static PPTP_ANSWER_MAX], uint16_t request_type,

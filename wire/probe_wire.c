@@ -6,21 +6,10 @@
 
 #include <string.h>
 
-enum { CONTROL_MESSAGE = 1, VERSION_1_0 = 0x0100, BOTH = 3 };
+enum { VERSION_1_0 = 0x0100, BOTH = 3 };
 enum { PPP_LCP = 0xC021, LCP_REQUEST = 1, LCP_ACK, LCP_NAK, LCP_REJECT, LCP_CODE_REJECT = 7 };
 
 /* ---- messages ---- */
-
-static size_t make(uint8_t *out, enum pptp_type type)
-{
-	size_t length = pptp_wire_shape((uint16_t)type)->length;
-	memset(out, 0, length);
-	bytes_put16(out, (uint16_t)length);
-	bytes_put16(out + 2, CONTROL_MESSAGE);
-	bytes_put32(out + 4, PPTP_MAGIC_COOKIE);
-	bytes_put16(out + 8, (uint16_t)type);
-	return length;
-}
 
 static void put_name(uint8_t *at, const char *name)
 {
@@ -30,7 +19,7 @@ static void put_name(uint8_t *at, const char *name)
 
 size_t probe_wire_start(uint8_t out[static PROBE_MESSAGE_MAX], const char *host, const char *vendor)
 {
-	size_t length = make(out, PPTP_START_REQUEST);
+	size_t length = pptp_wire_make(out, PPTP_START_REQUEST);
 	bytes_put16(out + 12, VERSION_1_0);
 	bytes_put32(out + 16, BOTH); /* framing: asynchronous, synchronous */
 	bytes_put32(out + 20, BOTH); /* bearer: analog, digital */
@@ -41,14 +30,14 @@ size_t probe_wire_start(uint8_t out[static PROBE_MESSAGE_MAX], const char *host,
 
 size_t probe_wire_echo(uint8_t out[static PROBE_MESSAGE_MAX], uint32_t identifier)
 {
-	size_t length = make(out, PPTP_ECHO_REQUEST);
+	size_t length = pptp_wire_make(out, PPTP_ECHO_REQUEST);
 	bytes_put32(out + 12, identifier);
 	return length;
 }
 
 size_t probe_wire_echo_reply(uint8_t out[static PROBE_MESSAGE_MAX], uint32_t identifier)
 {
-	size_t length = make(out, PPTP_ECHO_REPLY);
+	size_t length = pptp_wire_make(out, PPTP_ECHO_REPLY);
 	bytes_put32(out + 12, identifier);
 	out[16] = PPTP_RESULT_OK;
 	return length;
@@ -56,7 +45,7 @@ size_t probe_wire_echo_reply(uint8_t out[static PROBE_MESSAGE_MAX], uint32_t ide
 
 size_t probe_wire_call(uint8_t out[static PROBE_MESSAGE_MAX], uint16_t call_id, uint16_t serial)
 {
-	size_t length = make(out, PPTP_OUTGOING_CALL_REQUEST);
+	size_t length = pptp_wire_make(out, PPTP_OUTGOING_CALL_REQUEST);
 	bytes_put16(out + 12, call_id);
 	bytes_put16(out + 14, serial);
 	bytes_put32(out + 16, 2400); /* the least and the most bits a second */

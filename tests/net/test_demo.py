@@ -139,7 +139,8 @@ def test_demo_broken():
     log, show, page, doctor, explain = re.findall(r"^\d+\. .* says?\b.*\n((?:    .*\n)+)", text, re.M)[-5:]
     assert re.search(r"warning: #1 .*: no GRE from server 10\.2\.0\.10 for \d+ s, while the client sends: is IP protocol 47 blocked", log), log
     assert re.search(r"^    1:\d+ .*no GRE from server for \d+ s$", show, re.M), show
-    assert '"addr":"10.2.0.10"' in page and page.count('"silent":true') == 1, page
+    assert re.search(r"^    Server: +10\.2\.0\.10:1723$", page, re.M), page
+    assert re.findall(r"^    (.*): +silent, \d+ s$", page, re.M) == ["Last from the server"] and page.count("silent") == 1, page
     assert re.search(r"error +10\.2\.0\.10:1723: no GRE comes from it within \d+ s: protocol 47 is dropped on the way back", doctor), doctor
     explain = re.sub(r"\s+", " ", explain)
     assert re.search(r"server is silent from [\d.]+ s to [\d.]+ s \([\d.]+ s\), while client sends \d+ packets, and does not come back", explain), explain
@@ -205,6 +206,25 @@ def test_proxy_by_the_demo():
         process = Proc([DEMO, "-p", "10.2.0.10", "-a", "10.0.0.0/8"], ns=net.firewall, name="demo with options")
         process.wait_line(rf"ready: .*pid {process.pid}\b", UP)
         assert process.stop() == 0
+
+
+def test_questions_by_the_demo():
+    "tools/demo with a question: the program's answer; and what it cannot do it names"
+    with DualHomed() as net:
+        ask = lambda *words: subprocess.run([DEMO, *words], capture_output=True, text=True, timeout=UP)
+        process = Proc([DEMO, "-p", "10.2.0.10", "-a", "10.0.0.0/8"], ns=net.firewall, name="demo with options")
+        process.wait_line("ready: ", UP)
+        with net.firewall:
+            shown = ask("--show", "pairs")
+            assert (shown.returncode, shown.stderr) == (0, "") and "10.2.0.10" in shown.stdout, shown
+            for words, said in ((("--end", "1:2"), "1:2"), (("--tap", "all"), "needs --capture"),
+                                (("--explain", "/nonexistent"), "/nonexistent")):
+                done = ask(*words)
+                assert done.returncode != 0 and said in done.stderr and "does not go with" not in done.stderr, done
+        assert process.stop() == 0
+    for words, said in ((("broken", "now"), "nothing follows 'broken'"), (("now",), "'now' is none of: stay, broken")):
+        done = ask(*words)
+        assert done.returncode == 1 and done.stderr.startswith(f"tools/demo: {said}"), done
 
 
 @contextmanager

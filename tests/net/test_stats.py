@@ -388,6 +388,8 @@ def test_page_in_the_dark_and_on_a_phone():
                 page.wait_rows("calls", 3)
             wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
             assert wider <= 0, f"{name}: {wider} pixels too wide"
+            lines = page.evaluate("document.querySelector('#rules td span').getClientRects().length")
+            assert lines == 1, f"{name}: an address rule in {lines} pieces"
             paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
             assert (max(map(int, re.findall(r"\d+", paper)[:3])) < 60) == ("dark" in name), (name, paper)
             page.shot(name)

@@ -110,9 +110,14 @@ static void what_is_bad_is_named(void **state)
 	assert_non_null(strstr(why.text, "nonsense"));
 	write_file("proxy 10.0.0.1\nacl-cmd /nonexistent/command\n");
 	assert_int_equal(read_words("-c", path, NULL), OPTIONS_BAD);
-	assert_non_null(strstr(why.text, "/nonexistent/command"));
+	assert_non_null(strstr(why.text, " line 2: command /nonexistent/command: "));
+	assert_int_equal(read_words("-c", path, "-x", "true", NULL), OPTIONS_BAD);
+	assert_non_null(strstr(why.text, " line 2: command /nonexistent/command: "));
 	assert_int_equal(read_words("-c", path, "--check", NULL), OPTIONS_BAD);
 	assert_int_equal(read_words("-c", path, "--doctor", NULL), OPTIONS_BAD);
+	write_file("proxy 10.0.0.1\nacl-cmd true\n");
+	assert_int_equal(read_words("-c", path, "-x", "/nonexistent/word", NULL), OPTIONS_BAD);
+	assert_int_equal(strncmp(why.text, "command /nonexistent/word: ", 27), 0);
 }
 
 static void help_needs_no_file(void **state)

@@ -413,7 +413,64 @@ static void full_pipe_that_does_not_block(void **state)
 	full_pipe_holds_nobody(O_NONBLOCK);
 }
 
+/* How long it takes to close the log whose reader reads nothing, within ms; 0: as log_close. */
+static long leave_a_hanging_writer_behind(unsigned ms)
+{
+	int ends[2];
+	open_pipe(ends);
+	int saved = divert(STDOUT_FILENO, ends[1]);
+	open_log(LOG_TO_STDOUT, LOG_LEVEL_INFO);
+	for (unsigned i = 0; i < 2000; i++)
+		log_info("line %u %060d", i, 0);
+	long start = now_ms();
+	if (ms == 0)
+		log_close();
+	else
+		log_close_within(ms);
+	long taken = now_ms() - start;
+	undo(STDOUT_FILENO, saved);
+	/* Another log is not disturbed by it. */
+	open_log(LOG_TO_FILE, LOG_LEVEL_INFO);
+	log_info("another");
+	log_close();
+	assert_matches(contents(path), "^" STAMP "another\n$");
+	/* Once it can it ends, and closes its end of the pipe. */
+	close(ends[1]);
+	char *text = drain(ends[0], NULL);
+	assert_true(strlen(text) < 2000 * 60);
+	free(text);
+	close(ends[0]);
+	return taken;
+}
+
 static void close_leaves_a_hanging_writer_behind(void **state)
+{
+	(void)state;
+	long taken = leave_a_hanging_writer_behind(0);
+	assert_true(taken >= 900 && taken < 5000);
+}
+
+static void close_leaves_it_sooner_where_packets_wait(void **state)
+{
+	(void)state;
+	long taken = leave_a_hanging_writer_behind(50);
+	assert_true(taken >= 45 && taken < 900);
+}
+
+/* What is flushed is in the file, so that there is nothing to wait for afterwards. */
+static void flush_writes_what_is_queued(void **state)
+{
+	(void)state;
+	open_log(LOG_TO_FILE, LOG_LEVEL_INFO);
+	log_flush();
+	for (unsigned i = 0; i < 500; i++)
+		log_info("line %u %060d", i, 0);
+	log_info("the last");
+	log_flush();
+	assert_matches(contents(path), STAMP "the last\n$");
+}
+
+static void flush_does_not_wait_for_ever(void **state)
 {
 	(void)state;
 	int ends[2];
@@ -423,21 +480,13 @@ static void close_leaves_a_hanging_writer_behind(void **state)
 	for (unsigned i = 0; i < 2000; i++)
 		log_info("line %u %060d", i, 0);
 	long start = now_ms();
-	log_close();
+	log_flush();
 	long taken = now_ms() - start;
 	undo(STDOUT_FILENO, saved);
-	/* Another log is not disturbed by it. */
-	open_log(LOG_TO_FILE, LOG_LEVEL_INFO);
-	log_info("another");
+	close(ends[0]); /* ends the writer's wait */
 	log_close();
-	assert_true(taken >= 900 && taken < 5000);
-	assert_matches(contents(path), "^" STAMP "another\n$");
-	/* Once it can it ends, and closes its end of the pipe. */
 	close(ends[1]);
-	char *text = drain(ends[0], NULL);
-	assert_true(strlen(text) < 2000 * 60);
-	free(text);
-	close(ends[0]);
+	assert_true(taken >= 900 && taken < 5000);
 }
 
 static void gone_reader_ends_nothing(void **state)
@@ -601,6 +650,9 @@ int main(void)
 	    cmocka_unit_test(full_pipe),
 	    cmocka_unit_test(full_pipe_that_does_not_block),
 	    cmocka_unit_test_teardown(close_leaves_a_hanging_writer_behind, remove_files),
+	    cmocka_unit_test_teardown(close_leaves_it_sooner_where_packets_wait, remove_files),
+	    cmocka_unit_test_teardown(flush_writes_what_is_queued, remove_files),
+	    cmocka_unit_test(flush_does_not_wait_for_ever),
 	    cmocka_unit_test(gone_reader_ends_nothing),
 	    cmocka_unit_test_teardown(full_disk_is_told_later, remove_files),
 	    cmocka_unit_test(syslog_gets_priorities),

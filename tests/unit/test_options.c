@@ -708,6 +708,40 @@ static void bad_lines_are_named(void **state)
 	assert_string_equal(why.text, LINE "2: the octet 0x00 is no text");
 }
 
+/* What is good alone, and does not go together: the line that has it is named. */
+static void lines_that_do_not_go_together_are_named(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text, *word, *value, *sentence;
+	} cases[] = {
+	    {"nofork\nfastpath-interface eth0\nfastpath-interface eth1\n", "-a", "10.0.0.0/8",
+	     LINE "2: fastpath-interface eth0: it needs fastpath auto, native or generic"},
+	    {"log /x\n\npid-file /x", "-a", "10.0.0.0/8",
+	     LINE "3: pid-file /x: log has the same file"},
+	    {"log /y\nlog /x\n", "--pid-file", "/x",
+	     LINE "2: log /x: --pid-file has the same file"},
+	    {"nofork\npid-file /x\n", "-l", "/x", LINE "2: pid-file /x: -l has the same file"},
+	    {"control /x\ncapture /x\n", "-a", "10.0.0.0/8",
+	     LINE "1: control /x: capture has the same file"},
+	    {"capture -\n", "-a", "10.0.0.0/8",
+	     LINE "1: capture -: standard output goes with --tap only"},
+	    {"nofork\nstats 0.0.0.0:1723\n", "-a", "10.0.0.0/8",
+	     LINE "2: stats 0.0.0.0:1723: it conflicts with a pair's listen address, "
+		  "0.0.0.0:1723"},
+	    /* What a word has replaced is nobody's any more. */
+	    {"stats 127.0.0.1:99\n", "--stats", "0.0.0.0:1723",
+	     "--stats 0.0.0.0:1723: it conflicts with a pair's listen address, 0.0.0.0:1723"},
+	    {"capture /x\n", "--capture", "-", "--capture -: standard output goes with --tap only"},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		assert_int_equal(
+		    PARSE_WITH(cases[i].text, "-p", "1.1.1.1", cases[i].word, cases[i].value),
+		    OPTIONS_BAD);
+		assert_string_equal(why.text, cases[i].sentence);
+	}
+}
+
 static void bad_words_come_before_bad_lines(void **state)
 {
 	(void)state;
@@ -849,6 +883,7 @@ int main(void)
 	    cmocka_unit_test_teardown(values_of_a_file, clear),
 	    cmocka_unit_test_teardown(file_and_words_add_up, clear),
 	    cmocka_unit_test_teardown(bad_lines_are_named, clear),
+	    cmocka_unit_test_teardown(lines_that_do_not_go_together_are_named, clear),
 	    cmocka_unit_test_teardown(bad_words_come_before_bad_lines, clear),
 	    cmocka_unit_test_teardown(log_is_known_whatever_is_bad, clear),
 	    cmocka_unit_test_teardown(long_lines_are_named, clear),
