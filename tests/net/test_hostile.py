@@ -172,7 +172,7 @@ def test_exhausted_descriptors():
         session = world.session(client=1)
         call = session.call(5, 7)
         crowd = [world.dial() for _ in range(300)]
-        proc.wait_line(r": (put out for a newcomer: |refused: limit: no room)")
+        proc.wait_line(r": (put out: for a newcomer: |refused: limit: no room)")
         assert watch.descriptors(watch.worker(proc.pid)) <= 120
         call.check()
         session.check()
