@@ -208,10 +208,28 @@ static void strays(void **state)
 	PPP(C, LCP, 2, MAGIC_S);
 	PPP(S, LCP, 2, MAGIC_C);
 	EXPECT("0 control connections, 0 calls, and GRE of calls without one");
-	EXPECT("Stray call 1: IDs: 7 of 10.2.0.10, 5 of 10.1.0.10 0.003 LCP up");
+	EXPECT("Stray call 1: IDs: 7 of 10.2.0.10, 5 of 10.1.0.10 its control connection is not in "
+	       "the capture: it began before that, or takes another way 0.003 LCP up");
 	EXPECT("10.2.0.10 sends 2");
+	EXPECT("Nothing looks wrong.");
+}
+
+static void a_stray_with_one_direction(void **state)
+{
+	(void)state;
+	PPP(S, LCP, 1, MAGIC_S);
+	PPP(S, LCP, 2, MAGIC_C);
+	EXPECT_NO("its control connection is not in the capture");
 	EXPECT("Stray call 1: GRE from 10.2.0.10 to 10.1.0.10 with ID 5 (2 packets) is of no call "
 	       "whose control connection is in the capture");
+}
+
+static void nothing_at_all(void **state)
+{
+	(void)state;
+	EXPECT("there is no packet in this capture");
+	EXPECT_NO("1970");
+	EXPECT_NO("Nothing looks wrong");
 }
 
 static void a_packet_before_its_message(void **state)
@@ -1244,6 +1262,8 @@ int main(void)
 	    CASE(its_own_call_id),
 	    CASE(another_address),
 	    CASE(strays),
+	    CASE(a_stray_with_one_direction),
+	    CASE(nothing_at_all),
 	    CASE(a_packet_before_its_message),
 	    CASE(losses_and_disorder),
 	    CASE(twice),
