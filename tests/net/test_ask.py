@@ -204,6 +204,9 @@ def test_output_that_cannot_be_written():
             assert ask(world, *words, before=full) == ("pptpproxy: standard output: No space left on device\n", 1), words
         session.client.expect(CDN)
         world.wait_line(session.client, ENDED_BY_US)
+        # Answered without an instance; the doctor flushes each line, so that its last flush has nothing to do.
+        for words in (["--help"], ["-v"], ["--check", "-p", "0.0.0.0:1726,10.2.0.10"], ["--doctor"]):
+            assert ask(world, *words, before=full) == ("pptpproxy: standard output: No space left on device\n", 1), words
 
 
 # ---- watching ----
