@@ -1152,9 +1152,10 @@ static void several_files_are_one_story(void **state)
 		assert_non_null(rest_of(story));
 		assert_string_equal(rest_of(story), rest_of(whole));
 		free(story);
-		story = story_of(order, 3, 0);
-		snprintf(expected, sizeof(expected), "%s and 2 other files: ", paths[1]);
-		assert_memory_equal(story, expected, strlen(expected));
+		story = story_of(order, 3, -1);
+		snprintf(expected, sizeof(expected), "cannot explain %s: it is named twice",
+			 paths[0]);
+		assert_string_equal(story, expected);
 		free(story);
 		unlink(paths[0]);
 		story = story_of(order, 2, -1);
@@ -1165,6 +1166,24 @@ static void several_files_are_one_story(void **state)
 		unlink(paths[1]);
 	}
 	free(whole);
+}
+
+static void three_files(void **state)
+{
+	char paths[2][32], more[2][32], expected[128];
+	(void)state;
+	up();
+	write_split(paths, 2, 1);
+	write_split(more, 1, 0);
+	char *const order[] = {paths[0], paths[1], more[0]};
+	char *story = story_of(order, 3, 0);
+	snprintf(expected, sizeof(expected), "%s and 2 other files: ", paths[0]);
+	assert_memory_equal(story, expected, strlen(expected));
+	free(story);
+	for (int i = 0; i < 2; i++) {
+		unlink(paths[i]);
+		unlink(more[i]);
+	}
 }
 
 /* The other one is told of to its end. */
@@ -1323,6 +1342,7 @@ int main(void)
 	    CASE(cut_by_snaplen),
 	    CASE(other_frames),
 	    CASE(several_files_are_one_story),
+	    CASE(three_files),
 	    CASE(one_of_several_is_cut_short),
 	    CASE(no_capture),
 	    CASE(a_story_that_cannot_be_written),
