@@ -198,10 +198,10 @@ static enum options_answer take_words(struct options *options, int argc, char **
 			note_other(others, option);
 		}
 	}
-	if (!bad && optind < argc) {
-		/* What follows "--". */
-		why_set(why, "unexpected word '%.100s'", argv[optind]);
-		bad = true;
+	/* What follows "--": more captures, whose names may begin with a dash, or nothing. */
+	for (; !bad && optind < argc; optind++) {
+		const struct given word = {.option = OPT_WORD, .value = argv[optind]};
+		bad = options_take(options, &word, why) < 0;
 	}
 	return bad ? OPTIONS_BAD : OPTIONS_RUN;
 }

@@ -37,10 +37,24 @@ static int say_what_is_bad(const struct options *options, const struct why *why)
 	return EXIT_FAILURE;
 }
 
+/* An answer that did not get out is none. The status that this leaves. */
+static int finish(int status)
+{
+	bool failed = fflush(stdout) != 0;
+	if (!failed && !ferror(stdout))
+		return status;
+	/* It was an earlier flush that failed: why, another one tells, if that still fails. */
+	errno = failed ? errno : EIO;
+	if (!failed && fputc('\n', stdout) != EOF)
+		fflush(stdout);
+	fprintf(stderr, "pptpproxy: standard output: %s\n", strerror(errno));
+	return EXIT_FAILURE;
+}
+
 static int say(const char *text)
 {
 	fputs(text, stdout);
-	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return finish(EXIT_SUCCESS);
 }
 
 static int check_files(const struct options *options, struct why *why)
@@ -139,13 +153,14 @@ static int start(int argc, char **argv)
 		status = explain(&configuration.options);
 		break;
 	case OPTIONS_DOCTOR:
-		status = doctor_run(&configuration.options) ? EXIT_FAILURE : EXIT_SUCCESS;
+		status = finish(doctor_run(&configuration.options) ? EXIT_FAILURE : EXIT_SUCCESS);
 		break;
 	case OPTIONS_HELP:
 		status = say(options_help);
 		break;
 	case OPTIONS_VERSION:
-		status = printf("%s\n", options_version) > 0 ? say("") : EXIT_FAILURE;
+		printf("%s\n", options_version);
+		status = finish(EXIT_SUCCESS);
 		break;
 	case OPTIONS_BAD:
 		status = say_what_is_bad(&configuration.options, &why);

@@ -136,7 +136,7 @@ static void end_unseen(struct control_env *env, const struct control_socket *cli
 	char address[CONTROL_CONN_ADDRESS_TEXT];
 	env->counts->ends[REASON_CLIENT_CLOSED]++;
 	if (log_limit_allows(&env->lines[CONTROL_LINE_UNHEARD], monotonic_ms()))
-		log_info("%s: closed: %s at once", control_conn_log_address(client->peer, address),
+		log_info("%s: closed: %s: at once", control_conn_log_address(client->peer, address),
 			 reason_end_name(REASON_CLIENT_CLOSED));
 }
 
@@ -184,7 +184,7 @@ static void put_out(struct control_conn *conn, uint64_t now)
 	env->counts->ends[REASON_PUT_OUT] += conn->state != CONTROL_CONN_CLOSING;
 	if (conn->state != CONTROL_CONN_CLOSING &&
 	    log_limit_allows(&env->lines[CONTROL_LINE_PUT_OUT], now))
-		log_info("%s: closed: %s for a newcomer: half open for %llu s, the oldest of %u "
+		log_info("%s: closed: %s: for a newcomer: half open for %llu s, the oldest of %u "
 			 "such connections of its address",
 			 control_conn_log_label(conn), name,
 			 (unsigned long long)(now - conn->guest.since) / 1000,

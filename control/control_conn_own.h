@@ -121,7 +121,7 @@ void control_conn_end_pair(struct control_conn *conn);
 void control_conn_end_after(struct control_conn *conn, unsigned seconds);
 void control_conn_end_on_deadline(evutil_socket_t fd, short what, void *arg);
 
-/* The orderly end. more: behind the reason's name, "" or beginning with a colon or a blank. */
+/* The orderly end. more: behind the reason's name, "" or beginning with a colon. */
 void control_conn_end(struct control_conn *conn, enum reason_end reason, const char *more);
 /* As control_conn_end; octets of that side, or for it, are not to be waited for any more. */
 void control_conn_end_side(struct control_conn *conn, const struct control_pump_failure *failure);

@@ -79,13 +79,13 @@ void control_conn_request_await(struct control_conn *conn)
 	}
 	switch (pptp_wire_parse(octets, (size_t)got, &header, &lie)) {
 	case WIRE_BAD:
-		snprintf(more, sizeof(more), " message from client: %s", lie);
+		snprintf(more, sizeof(more), ": message from client: %s", lie);
 		fail_client(conn, REASON_MALFORMED, more);
 		break;
 	case WIRE_MORE:
 		if (leg->peer_closed)
 			control_conn_end(conn, REASON_CLIENT_CLOSED,
-					 " before its Start-Control-Connection-Request");
+					 ": before its Start-Control-Connection-Request");
 		break;
 	case WIRE_OK:
 		if (header.type == PPTP_START_REQUEST) {

@@ -48,7 +48,7 @@ static enum control_pump_answer fail_by_lie(struct control_pump_failure *failure
 {
 	failure->side = side;
 	failure->reason = REASON_MALFORMED;
-	snprintf(failure->more, sizeof(failure->more), " message from %s: %s",
+	snprintf(failure->more, sizeof(failure->more), ": message from %s: %s",
 		 callid_side_name(side), lie);
 	return CONTROL_PUMP_FAILED;
 }

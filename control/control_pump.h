@@ -43,7 +43,7 @@ enum control_pump_answer {
 struct control_pump_failure {
 	enum callid_side side; /* whose leg is of no use any more */
 	enum reason_end reason;
-	char more[128]; /* behind its name: ": client: Connection reset by peer", " message from
+	char more[128]; /* behind its name: ": client: Connection reset by peer", ": message from
 			   server: magic cookie" */
 };
 

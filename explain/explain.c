@@ -28,7 +28,8 @@ enum {
 /* One file. */
 struct source {
 	const char *name;
-	pcap_t *pcap; /* NULL: not open */
+	struct stat status; /* which file it is, and of what size */
+	pcap_t *pcap;	    /* NULL: not open */
 	int link;
 	bool ended;
 	struct pcap_pkthdr *header; /* of the next frame */
@@ -172,9 +173,8 @@ static void read_frames(struct reader *reader)
 static int open_capture(struct reader *reader, struct source *source, FILE *file, struct why *why)
 {
 	char error[PCAP_ERRBUF_SIZE];
-	struct stat status;
-	if (fstat(fileno(file), &status) == 0 && S_ISREG(status.st_mode))
-		reader->size += (uint64_t)status.st_size;
+	if (fstat(fileno(file), &source->status) == 0 && S_ISREG(source->status.st_mode))
+		reader->size += (uint64_t)source->status.st_size;
 	else
 		reader->unsized = true;
 	source->pcap = pcap_fopen_offline(file, error);
@@ -191,6 +191,19 @@ static int open_capture(struct reader *reader, struct source *source, FILE *file
 		       source->name, source->link, link ? link : "no name");
 }
 
+/* By whatever names: each of its packets would come twice. Standard input could not even be read,
+ * or closed, twice. */
+static bool is_open(const struct reader *reader, const struct source *source, FILE *file)
+{
+	struct stat status;
+	if (fstat(fileno(file), &status) != 0)
+		return false;
+	for (const struct source *other = reader->sources; other < source; other++)
+		if (other->status.st_dev == status.st_dev && other->status.st_ino == status.st_ino)
+			return true;
+	return false;
+}
+
 static int open_path(struct reader *reader, struct source *source, const char *path,
 		     struct why *why)
 {
@@ -199,6 +212,11 @@ static int open_path(struct reader *reader, struct source *source, const char *p
 	source->name = standard_input ? "standard input" : path;
 	if (!file)
 		return why_set(why, "cannot explain %.200s: %s", path, strerror(errno));
+	if (is_open(reader, source, file)) {
+		if (!standard_input)
+			fclose(file);
+		return why_set(why, "cannot explain %.200s: it is named twice", source->name);
+	}
 	return open_capture(reader, source, file, why);
 }
 

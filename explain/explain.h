@@ -16,8 +16,8 @@
 /* Reads the captures at these paths ("-": standard input), of which there is one at least, as if
  * they were one, by the time of their frames, and writes the story. progress: where to say how far
  * it is, if that takes long, or NULL. 0, whatever the story, and if a file is cut short, too; or -1
- * with a sentence that names the file: it is missing, no capture, of a link that is not known, or
- * the story could not be written. */
+ * with a sentence that names the file: it is missing, named twice, no capture, of a link that is
+ * not known, or the story could not be written. */
 int explain_files(char *const *paths, size_t count, FILE *out, FILE *progress, struct why *why);
 
 /* The same for one file that is open, which is closed in any case. */

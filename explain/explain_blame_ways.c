@@ -321,7 +321,11 @@ static void blame_being_stray(struct explain_findings *findings, const struct ex
 			      const struct explain_call *call)
 {
 	char label[EXPLAIN_LABEL_MAX];
-	if (call->of != 0 || is_explained(all, call) || findings->strays++ >= EXPLAIN_STRAYS_TOLD)
+	/* A call that both sides speak in is as good as any: of one that was tapped later there is
+	 * nothing else. */
+	bool heard = call->way[EXPLAIN_CLIENT].packets > 0 && call->way[EXPLAIN_SERVER].packets > 0;
+	if (call->of != 0 || heard || is_explained(all, call) ||
+	    findings->strays++ >= EXPLAIN_STRAYS_TOLD)
 		return;
 	explain_findings_label(call, label);
 	explain_findings_add(findings,

@@ -202,6 +202,7 @@ static void note_packet(struct explain_way *way, const struct explain_packet *pa
 			const struct gre_header *header)
 {
 	size_t length = header->length + header->payload_length;
+	way->octets += packet->total;
 	if (packet->total > way->largest)
 		way->largest = packet->total;
 	way->fragmented += packet->fragmented;

@@ -56,6 +56,11 @@ static void tell_events(FILE *out, const char *indent, const struct explain_even
 
 /* The file. */
 
+static bool has_pptp(const struct explain_case *all)
+{
+	return all->control_count + all->call_count + all->stray_count > 0;
+}
+
 static void tell_file(FILE *out, const struct explain_story_file *file,
 		      const struct explain_case *all)
 {
@@ -64,9 +69,12 @@ static void tell_file(FILE *out, const struct explain_story_file *file,
 	time_t start = (time_t)file->start_s;
 	if (gmtime_r(&start, &tm))
 		strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm);
-	say(out, "", "%s: %s packet%s in %.3f s, from %s UTC on", file->name,
-	    explain_words_count(file->frames, count), plural(file->frames),
-	    seconds(file->length_us), text);
+	if (file->frames > 0)
+		say(out, "", "%s: %s packet%s in %.3f s, from %s UTC on", file->name,
+		    explain_words_count(file->frames, count), plural(file->frames),
+		    seconds(file->length_us), text);
+	else
+		say(out, "", "%s: there is no packet in this capture", file->name);
 	if (file->broken)
 		say(out, "", "The file is cut short, this is the story up to there: %s",
 		    file->broken);
@@ -76,10 +84,12 @@ static void tell_file(FILE *out, const struct explain_story_file *file,
 	if (file->bad > 0)
 		say(out, "", "%s of them %s cut within, or before, the IP header, or no good IP.",
 		    explain_words_count(file->bad, count), file->bad == 1 ? "is" : "are");
+	if (file->frames == 0)
+		return;
 	say(out, "", "%zu control connection%s, %zu call%s%s", all->control_count,
 	    plural(all->control_count), all->call_count, plural(all->call_count),
 	    all->stray_count > 0 ? ", and GRE of calls without one" : "");
-	if (all->control_count + all->call_count + all->stray_count == 0)
+	if (!has_pptp(all))
 		say(out, "", "There is no PPTP in this capture.");
 }
 
@@ -158,6 +168,11 @@ static void tell_head(FILE *out, const struct explain_case *all, const struct ex
 		    explain_legs_is_first(call) ? "client" : "server");
 	if (call->of != 0)
 		say(out, "    ", "of control connection %u", call->of);
+	else if (call->state == EXPLAIN_CALL_STRAY && call->way[0].packets > 0 &&
+		 call->way[1].packets > 0)
+		say(out, "    ",
+		    "its control connection is not in the capture: it began before that, or "
+		    "takes another way");
 	(void)all;
 }
 
@@ -264,5 +279,7 @@ void explain_story_tell(FILE *out, const struct explain_story_file *file,
 	for (const struct explain_call *call = all->strays; call; call = call->next_here)
 		if (!call->adopted)
 			tell_call(out, all, call);
-	tell_findings(out, findings);
+	/* Of what is not there nobody can say that nothing is wrong with it. */
+	if (has_pptp(all) || findings->count > 0)
+		tell_findings(out, findings);
 }

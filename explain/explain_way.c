@@ -95,7 +95,6 @@ void explain_way_take(struct explain_way *way, struct explain_way *other,
 	if (way->packets == 0)
 		way->first_us = time_us;
 	way->packets++;
-	way->octets += header->payload_length;
 	way->last_us = time_us;
 	way->other_packets = other->packets;
 	if (header->has_sequence)

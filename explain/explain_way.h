@@ -30,7 +30,7 @@ struct explain_silence {
 };
 
 struct explain_way {
-	uint64_t packets, octets; /* GRE packets; octets in them as the header says */
+	uint64_t packets, octets; /* GRE packets; IP packets' octets, from their header on */
 	uint64_t acks;		  /* packets with an acknowledgement only */
 	int64_t first_us, last_us;
 	size_t largest; /* octets of an IP packet, with its header */

@@ -3,7 +3,8 @@
  *
  * A line is formatted by the caller and put into a bounded queue; only the writer thread touches
  * the outside, so a full disk, a stopped reader or a slow syslog never holds a caller. What does
- * not fit is counted, and told ("N log lines were lost") as soon as there is room. A line is
+ * not fit is counted, and told ("N log lines were lost") as soon as there is room; what the
+ * system refuses, too, with its reason ("...: No space left on device"). A line is
  * written at once; those that come right behind it are gathered for some milliseconds. There is one
  * log a process.
  *

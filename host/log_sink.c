@@ -8,13 +8,33 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <syslog.h>
 #include <unistd.h>
 
+/* Non-blocking, so that a FIFO without a reader fails instead of holding the start. */
+enum { HOW = O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK };
+
 static int open_file(const char *path)
 {
-	/* Non-blocking, so that a FIFO without a reader fails instead of holding the start. */
-	return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+	return open(path, O_WRONLY | O_CREAT | HOW, 0640);
+}
+
+/* A file's end is read, too, where that is allowed: ends_within_line. Never a FIFO's: who reads
+ * from it himself has no reader to wait for. */
+static int open_own_file(const char *path)
+{
+	struct stat status, again;
+	int fd = open_file(path);
+	if (fd < 0 || fstat(fd, &status) != 0 || !S_ISREG(status.st_mode))
+		return fd;
+	int both = open(path, O_RDWR | HOW);
+	if (both < 0)
+		return fd;
+	bool same = fstat(both, &again) == 0 && again.st_dev == status.st_dev &&
+		    again.st_ino == status.st_ino;
+	close(same ? fd : both);
+	return same ? both : fd;
 }
 
 /* Returns how many octets the system took; errno says why if that is not all. */
@@ -35,18 +55,39 @@ static size_t write_all(int fd, const char *text, size_t length)
 	return done;
 }
 
+/* Two processes append to one file: what one of them left on a full disk the other one must not go
+ * on with. Who may not read it only knows that something failed, and rather leaves a line empty. */
+static bool ends_within_line(const struct log_sink *sink)
+{
+	struct stat status;
+	char last;
+	if (fstat(sink->fd, &status) != 0 || !S_ISREG(status.st_mode))
+		return sink->torn;
+	if (status.st_size == 0)
+		return false;
+	if (pread(sink->fd, &last, 1, status.st_size - 1) == 1)
+		return last != '\n';
+	return sink->torn || sink->unwritten > 0;
+}
+
+/* Returns how many octets are written. */
+static size_t write_text(struct log_sink *sink, const char *text, size_t length)
+{
+	size_t done = write_all(sink->fd, text, length);
+	if (done < length)
+		sink->error = errno;
+	if (done > 0)
+		sink->torn = text[done - 1] != '\n';
+	return done;
+}
+
 /* Before the first line after a failure: whether the outside takes lines again. */
 static bool tell_unwritten(struct log_sink *sink)
 {
 	struct log_line line;
-	if (sink->torn && write_all(sink->fd, "\n", 1) < 1)
-		return false;
-	sink->torn = false;
 	log_line_begin(&line, sink->style, LOG_LEVEL_WARNING);
-	log_line_set(&line, "%lu log lines were lost", sink->unwritten);
-	size_t done = write_all(sink->fd, line.text, line.length);
-	sink->torn = done > 0 && done < line.length;
-	if (done < line.length)
+	log_line_set(&line, "%lu log lines were lost: %s", sink->unwritten, strerror(sink->error));
+	if (write_text(sink, line.text, line.length) < line.length)
 		return false;
 	sink->unwritten = 0;
 	return true;
@@ -55,11 +96,10 @@ static bool tell_unwritten(struct log_sink *sink)
 static void emit_text(struct log_sink *sink, const char *text, size_t length)
 {
 	size_t done = 0;
-	if (sink->unwritten == 0 || tell_unwritten(sink)) {
-		done = write_all(sink->fd, text, length);
-		if (done > 0)
-			sink->torn = text[done - 1] != '\n';
-	}
+	bool goes_on = sink->torn && sink->unwritten == 0; /* a line that comes in pieces */
+	if ((goes_on || !ends_within_line(sink) || write_text(sink, "\n", 1) == 1) &&
+	    (sink->unwritten == 0 || tell_unwritten(sink)))
+		done = write_text(sink, text, length);
 	sink->unwritten += log_queue_lines(text + done, length - done);
 }
 
@@ -99,7 +139,7 @@ void log_sink_change(struct log_sink *sink, int next)
 void log_sink_reopen(struct log_sink *sink)
 {
 	struct log_line line;
-	int fd = open_file(sink->path);
+	int fd = open_own_file(sink->path);
 	if (fd < 0) {
 		log_line_begin(&line, sink->style, LOG_LEVEL_WARNING);
 		log_line_set(&line, "cannot open %s anew: %s; the old file is kept", sink->path,
@@ -110,12 +150,16 @@ void log_sink_reopen(struct log_sink *sink)
 	log_sink_change(sink, fd);
 }
 
-int log_sink_open_file(const char *path, struct why *why)
+static int check_file(int fd, const char *path, struct why *why)
 {
-	int fd = open_file(path);
 	if (fd < 0)
 		why_set(why, "cannot open log file %.200s: %s", path, strerror(errno));
 	return fd;
+}
+
+int log_sink_open_file(const char *path, struct why *why)
+{
+	return check_file(open_file(path), path, why);
 }
 
 int log_sink_open(struct log_sink *sink, const struct log_config *config, struct why *why)
@@ -125,7 +169,7 @@ int log_sink_open(struct log_sink *sink, const struct log_config *config, struct
 		sink->path = strdup(config->path);
 		if (!sink->path)
 			return why_set(why, "no memory for the log");
-		sink->fd = log_sink_open_file(config->path, why);
+		sink->fd = check_file(open_own_file(config->path), config->path, why);
 		if (sink->fd < 0)
 			return -1;
 	} else if (config->target == LOG_TO_DESCRIPTOR) {

@@ -3,7 +3,8 @@
  * ones. Internal to log.
  *
  * Waits for the outside as long as it takes, so only the log's writer may write. What the system
- * refuses is counted, and told in the first line that it takes again. Thread: one at a time.
+ * refuses is counted, and told in the first line that it takes again, with the system's reason. A
+ * line always begins one, whoever else appends to the same file. Thread: one at a time.
  */
 #ifndef HOST_LOG_SINK_H
 #define HOST_LOG_SINK_H
@@ -17,6 +18,7 @@ struct log_sink {
 	int fd;			 /* -1: none, as of syslog */
 	bool torn;		 /* the last write ended within a line */
 	unsigned long unwritten; /* lines that the system refused, not told yet */
+	int error;		 /* why, of the last one: errno */
 };
 
 /* Of a cleared one whose fd is -1. 0, or -1 with a sentence; log_sink_close is fine after both.

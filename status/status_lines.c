@@ -154,13 +154,13 @@ static int add_plain_totals(struct evbuffer *out, const struct snapshot *snapsho
 	    {"workers started", totals->workers, "-"},
 	    {"connections", totals->connections, "-"},
 	    {"connections, half open", totals->half_open, "-"},
-	    {"connections accepted", totals->accepted, "-"},
+	    {"clients accepted", totals->accepted, "-"},
 	    {"calls", totals->calls, "-"},
-	    {"calls, not open yet", totals->calls_reserved, "-"},
+	    {"calls, being set up", totals->calls_reserved, "-"},
 	    {"calls opened", totals->calls_opened, "-"},
 	    {"calls ended", totals->calls_ended, "-"},
-	    {"call IDs resting", totals->ids_resting, "-"},
-	    {"messages", totals->messages, "-"},
+	    {"call IDs that rest", totals->ids_resting, "-"},
+	    {"control messages", totals->messages, "-"},
 	    {"packets received", totals->packets_received, "-"},
 	    {"packets sent", totals->packets_sent, "-"},
 	    {"packets carried by the fast path", totals->packets_carried, "-"},
@@ -179,7 +179,7 @@ int status_lines_totals(struct evbuffer *out, const struct snapshot *snapshot)
 				   words(version, snapshot->version)) < 0 ||
 		       add_plain_totals(out, snapshot) < 0 ||
 		       add_packet(out, "packets dropped", totals->packet_drops) < 0 ||
-		       add_message(out, "messages dropped", totals->message_drops) < 0 ||
+		       add_message(out, "control messages dropped", totals->message_drops) < 0 ||
 		       add_refusal(out, "connections refused", totals->refusals) < 0 ||
 		       add_end(out, "connections ended", totals->ends) < 0
 		   ? -1

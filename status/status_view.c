@@ -180,12 +180,21 @@ static uint64_t old_octets(const struct status_fields *calls, const struct entry
 	return found ? number(calls, found->row, field) : UINT64_MAX;
 }
 
+/* As a script finds them; and of two looks, whose rates are what one watches for. */
 static const struct status_column call_columns[] = {
-    {"CALL", false, 0, 0},   {"CLIENT", false, 1, 0},	{"PORT", true, 11, 0},
-    {"SERVER", false, 2, 0}, {"CLIENT ID", true, 9, 0}, {"SERVER ID", true, 9, 0},
-    {"AGE", true, 3, 0},     {"WAY", false, 8, 0},	{"CLIENT SENT", true, 4, 0},
-    {"PACKETS", true, 6, 0}, {"RATE", true, 5, 0},	{"SERVER SENT", true, 4, 0},
-    {"PACKETS", true, 6, 0}, {"RATE", true, 5, 0},	{"DROPPED", true, 7, 0},
+    {"CALL", false, 0, 0},   {"CLIENT", false, 1, 0},	  {"PORT", true, 11, 0},
+    {"SERVER", false, 2, 0}, {"CLIENT ID", true, 9, 0},	  {"SERVER ID", true, 9, 0},
+    {"AGE", true, 3, 0},     {"WAY", false, 8, 0},	  {"CLIENT SENT", true, 4, 0},
+    {"PACKETS", true, 6, 0}, {"CLIENT RATE", true, 5, 0}, {"SERVER SENT", true, 4, 0},
+    {"PACKETS", true, 6, 0}, {"SERVER RATE", true, 5, 0}, {"DROPPED", true, 7, 0},
+    {"NOTE", false, 0, 0},
+};
+static const struct status_column watched_columns[] = {
+    {"CALL", false, 0, 0},   {"CLIENT", false, 1, 0},	  {"PORT", true, 11, 0},
+    {"SERVER", false, 3, 0}, {"CLIENT ID", true, 9, 0},	  {"SERVER ID", true, 9, 0},
+    {"AGE", true, 4, 0},     {"WAY", false, 8, 0},	  {"CLIENT SENT", true, 5, 0},
+    {"PACKETS", true, 6, 0}, {"CLIENT RATE", true, 2, 0}, {"SERVER SENT", true, 5, 0},
+    {"PACKETS", true, 6, 0}, {"SERVER RATE", true, 2, 0}, {"DROPPED", true, 7, 0},
     {"NOTE", false, 0, 0},
 };
 enum { CALL_COLUMNS = sizeof(call_columns) / sizeof(call_columns[0]) };
@@ -206,23 +215,25 @@ static void add_id(struct cells *cells, const char *own, const char *seen)
 		add(cells, "%s>%s", own, seen);
 }
 
-/* "no GRE from server for 12 s" */
+/* "server silent 12 s": short, as columns go for it. */
 static void add_note(struct cells *cells, const struct status_fields *calls, size_t row)
 {
 	static const char *const sides[] = {"client", "server"};
 	static const char *const silent[] = {"client_silent", "server_silent"};
 	static const char *const last[] = {"client_last_ms", "server_last_ms"};
-	char text[2 * STATUS_FIGURE] = "", age[STATUS_FIGURE];
+	char text[3 * STATUS_FIGURE] = "", age[STATUS_FIGURE] = "";
 	size_t used = 0;
 
 	for (int side = 0; side < 2; side++) {
 		uint64_t ms = number(calls, row, last[side]);
 		if (strcmp(status_view_field(calls, row, silent[side]), "yes") != 0)
 			continue;
-		used += (size_t)snprintf(text + used, sizeof(text) - used, "%s from %s %s%s",
-					 used > 0 ? "," : "no GRE", sides[side],
-					 ms == UINT64_MAX ? "yet" : "for ",
-					 ms == UINT64_MAX ? "" : status_figure_time(ms, age));
+		used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s %s",
+					 used > 0 ? ", " : "", sides[side],
+					 ms == UINT64_MAX ? "not heard yet" : "silent ");
+		if (ms != UINT64_MAX)
+			used += (size_t)snprintf(text + used, sizeof(text) - used, "%s",
+						 status_figure_time(ms, age));
 	}
 	if (strcmp(status_view_field(calls, row, "state"), "reserved") == 0)
 		snprintf(text, sizeof(text), "being set up");
@@ -283,9 +294,9 @@ static void add_call(struct cells *cells, const struct call_view *view, size_t r
 /* ---- pairs and totals ---- */
 
 static const struct status_column pair_columns[] = {
-    {"LISTEN", false, 0, 0},   {"PEER", false, 1, 0},	    {"STATE", false, 0, 0},
-    {"CALLS", true, 3, 0},     {"CONNECTIONS", true, 4, 0}, {"ACCEPTED", true, 7, 0},
-    {"CONNECTED", true, 6, 0}, {"FAILED", true, 5, 0},	    {"LAST ERROR", false, 0, 20},
+    {"LISTENS ON", false, 0, 0}, {"SERVER", false, 1, 0},     {"STATE", false, 0, 0},
+    {"CALLS", true, 3, 0},	 {"CONNECTIONS", true, 4, 0}, {"CLIENTS", true, 7, 0},
+    {"ANSWERED", true, 6, 0},	 {"FAILED", true, 5, 0},      {"LAST ERROR", false, 0, 20},
 };
 enum { PAIR_COLUMNS = sizeof(pair_columns) / sizeof(pair_columns[0]) };
 
@@ -325,7 +336,7 @@ static void add_row(struct cells *cells, const struct call_view *calls,
 		    const struct status_fields *lines, const struct status_column *columns,
 		    size_t row)
 {
-	if (columns == call_columns)
+	if (columns == call_columns || columns == watched_columns)
 		add_call(cells, calls, row);
 	else if (columns == pair_columns)
 		add_pair(cells, lines, row);
@@ -360,9 +371,13 @@ int status_view_write(FILE *out, const char *what, const struct status_fields *l
 		      const struct status_before *before, size_t width)
 {
 	struct status_table table = {.columns = total_columns, .column_count = TOTAL_COLUMNS};
+	if (lines->rows == 0) {
+		fprintf(out, "no %s\n", what);
+		return 0;
+	}
 	if (strcmp(what, "calls") == 0)
-		table =
-		    (struct status_table){.columns = call_columns, .column_count = CALL_COLUMNS};
+		table = (struct status_table){.columns = before ? watched_columns : call_columns,
+					      .column_count = CALL_COLUMNS};
 	else if (strcmp(what, "pairs") == 0)
 		table =
 		    (struct status_table){.columns = pair_columns, .column_count = PAIR_COLUMNS};
@@ -439,7 +454,7 @@ void status_view_head(FILE *out, const struct status_looks *looks, size_t width)
 	status_figure_time(status_view_figure(totals, "up"), up);
 	snprintf(line, sizeof(line),
 		 "up %s; %" PRIu64 " connection%s, %" PRIu64 " call%s; %" PRIu64
-		 " packet%s came, %" PRIu64 " dropped",
+		 " packet%s received, %" PRIu64 " dropped",
 		 up, connections, plural(connections), calls, plural(calls), packets,
 		 plural(packets), dropped_of(totals));
 	write_line(out, line, width);

@@ -35,7 +35,8 @@ struct status_before {
 	uint64_t ms;
 };
 
-/* As status_table_write. before: NULL, or of calls. */
+/* As status_table_write, but "no calls" where there are none. before: NULL, or of calls: then rates
+ * stay longer than sums where there is little room. */
 int status_view_write(FILE *out, const char *what, const struct status_fields *lines,
 		      const struct status_before *before, size_t width);
 

@@ -73,8 +73,8 @@ static int find_filter(const struct worker_tap *taps, const char *what,
 	}
 	if (!status_call_parse(what, &search.connection, &search.client_id))
 		return why_set(why,
-			       "bad request: tap %.40s: a call as in --show calls (12:49750), a "
-			       "client's address, or all",
+			       "tap %.40s: neither a call, as --show calls has it (12:49750), nor "
+			       "a client's address, nor all",
 			       what);
 	callid_db_each(taps->db, compare_call, &search);
 	if (search.found == 0)

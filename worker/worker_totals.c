@@ -37,7 +37,7 @@ static void tell_counts(const char *what, const uint64_t *counts, size_t count,
 
 void worker_totals_tell(const struct snapshot_totals *totals, bool fastpath)
 {
-	log_info("table of calls: %llu calls, %llu call IDs in quarantine",
+	log_info("table of calls: %llu calls, %llu call IDs that rest",
 		 (unsigned long long)totals->calls, (unsigned long long)totals->ids_resting);
 	log_info("connections: %llu accepted; calls: %llu opened, %llu ended; control messages: "
 		 "%llu passed on",

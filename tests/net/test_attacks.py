@@ -32,7 +32,7 @@ MIB = 1 << 20
 SERVER = "10.2.0.10"
 DELAY = 0.1  # seconds, of 99 in 100
 WAITS = 2  # and so many times the longest wait for a processor
-PUT_OUT = r": put out for a newcomer: "
+PUT_OUT = r": put out: for a newcomer: "
 GENERAL_ERROR = 2
 
 

@@ -648,7 +648,8 @@ def test_bad_taps():
         for _ in range(2):
             session.client.expect(ICRQ)
         assert f"{number}:-: more than one call has no client ID yet: which one" in say("--tap", f"{number}:-", *file)
-        assert "bad request: tap nonsense: a call as in --show calls (12:49750)" in say("--tap", "nonsense", *file)
+        assert ("tap nonsense: neither a call, as --show calls has it (12:49750), nor a client's address, nor all"
+                in say("--tap", "nonsense", *file))
         assert "--tap all: it needs --capture FILE" in say("--tap", "all")
         assert "no instance at control socket @nobody" in say("--tap", "all", "--control", "@nobody", *file)
         assert "-p: it does not go with --tap" in say("--tap", "all", "-p", "10.2.0.10", *file)

@@ -172,7 +172,7 @@ def test_exhausted_descriptors():
         session = world.session(client=1)
         call = session.call(5, 7)
         crowd = [world.dial() for _ in range(300)]
-        proc.wait_line(r": (put out for a newcomer: |refused: limit: no room)")
+        proc.wait_line(r": (put out: for a newcomer: |refused: limit: no room)")
         assert watch.descriptors(watch.worker(proc.pid)) <= 120
         call.check()
         session.check()
@@ -535,7 +535,7 @@ def test_ten_thousand_connections_leak_nothing():
         wait_until(lambda: len(world.log.matching(ENDED)) >= opened - 1, what="all calls but one to end")
         assert len(world.log.matching(ENDED)) == opened - 1
         world.proxy.stop()
-        held = int(world.log.wait(r"table of calls: 0 calls, (\d+) call IDs in quarantine")[1])
+        held = int(world.log.wait(r"table of calls: 0 calls, (\d+) call IDs that rest")[1])
         young = time.monotonic() - 30 - 2 * tap.slowdown()  # the log's lines come a little late
         ended = [at for line, at in zip(world.log.all(), world.log.times) if at > young and ENDED in line]
         assert held <= 2 * len(ended), f"{held} IDs rest, {len(ended)} calls ended of late"

@@ -90,9 +90,9 @@ def test_connections_end():
         nobody = world.dial(port=1724)
         nobody.send(build(SCCRQ))
         for stream, name in ((by_client.client, "client closed"), (by_server.client, "server closed"),
-                             (liar.client, "malformed message from client"), (server_lies.client, "malformed message from server"),
+                             (liar.client, "malformed: message from client"), (server_lies.client, "malformed: message from server"),
                              (broken.client, "failed: client: Connection reset by peer"),
-                             (early, "client closed before its Start-Control-Connection-Request"),
+                             (early, "client closed: before its Start-Control-Connection-Request"),
                              (first, "malformed: client sent Call-Clear-Request before"),
                              (nobody, r"no server: 10\.2\.0\.11:1723: Connection refused"),
                              (silent, "deadline: waited 3 s for the client's Start-Control-Connection-Request")):
@@ -109,7 +109,7 @@ def test_gives_way_and_shuts_down():
         stays, waits = world.session(), world.dial()
         world.number(waits)
         other = world.session(client=1)
-        ended(world, waits, "put out for a newcomer: half open for")
+        ended(world, waits, "put out: for a newcomer: half open for")
         stays.check()
         other.check()
         streams = [stream for host in world.clients + world.servers for stream in host.streams]

@@ -504,7 +504,7 @@ static void no_good_request(void **state)
 	struct ends ends = come();
 	lie(ends.talk.client);
 	closed_before_the_server_is_asked(&ends,
-					  "closed: malformed message from client: magic cookie");
+					  "closed: malformed: message from client: magic cookie");
 	stage_hear_end(ends.talk.client);
 	ends = come();
 	talk_say(ends.talk.client, PPTP_ECHO_REQUEST);
@@ -520,7 +520,7 @@ static void the_client_leaves_before_its_request(void **state)
 	struct ends ends = come();
 	loopback_send(ends.talk.client, (const uint8_t *)"\0", 1);
 	loopback_close(ends.talk.client);
-	closed_before_the_server_is_asked(&ends, "closed: client closed before its "
+	closed_before_the_server_is_asked(&ends, "closed: client closed: before its "
 						 "Start-Control-Connection-Request");
 	ends = come();
 	loopback_reset(ends.talk.client);
@@ -575,8 +575,8 @@ static void a_lie_closes_both_legs(void **state)
 		assert_int_equal(stage_descriptors(), descriptors - 1); /* the liar's leg */
 		stage_hear_end(liar);
 		assert_told(&ends, side == CALLID_CLIENT
-				       ? "closed: malformed message from client: magic cookie"
-				       : "closed: malformed message from server: magic cookie");
+				       ? "closed: malformed: message from client: magic cookie"
+				       : "closed: malformed: message from server: magic cookie");
 		loopback_close(other);
 		STAGE_UNTIL(gone == side + 1);
 	}
@@ -619,7 +619,7 @@ static void put_out(const struct ends *ends, unsigned of)
 	char told[100];
 	int before = gone;
 	snprintf(told, sizeof(told),
-		 "closed: put out for a newcomer: half open for 0 s, the oldest of %u such "
+		 "closed: put out: for a newcomer: half open for 0 s, the oldest of %u such "
 		 "connections of "
 		 "its address",
 		 of);
@@ -803,7 +803,7 @@ static void lines_of_strangers_are_limited(void **state)
 		loopback_close(ends.talk.client);
 		STAGE_UNTIL(gone == i + 1);
 	}
-	assert_int_equal(stage_log_count(": closed: client closed before"), LOG_LIMIT_LINES);
+	assert_int_equal(stage_log_count(": closed: client closed: before"), LOG_LIMIT_LINES);
 	/* Other kinds have their own limits. */
 	assert_int_equal(acl_add(&acl, "10.0.0.0/8", &why), 0);
 	for (int i = 0; i < MANY; i++)

@@ -136,8 +136,8 @@ static void a_lie_fails_its_sender(void **state)
 		assert_int_equal(failure.side, side);
 		assert_int_equal(failure.reason, REASON_MALFORMED);
 		assert_string_equal(failure.more, side == CLIENT
-						      ? " message from client: magic cookie"
-						      : " message from server: magic cookie");
+						      ? ": message from client: magic cookie"
+						      : ": message from server: magic cookie");
 	}
 }
 

@@ -375,7 +375,7 @@ static void half_open_ones_give_way(void **state)
 	struct talk late = come_from(6);
 	talk_connect(&late, server);
 	stage_hear_end(first.client);
-	assert_int_equal(stage_log_count(": put out for a newcomer: "), 1);
+	assert_int_equal(stage_log_count(": put out: for a newcomer: "), 1);
 	assert_false(stage_logged(WAIT_LINE));
 	/* Each has one: whose has been the busiest for longest. */
 	struct talk later = come_from(7);
@@ -396,7 +396,7 @@ static void half_open_ones_give_way(void **state)
 	assert_false(loopback_is(server, POLLIN));
 	leave(&late);
 	STAGE_UNTIL(loopback_is(server, POLLIN));
-	assert_int_equal(stage_log_count(": put out for a newcomer: "), 3);
+	assert_int_equal(stage_log_count(": put out: for a newcomer: "), 3);
 }
 
 /* Else each of those that come at once would put out the one before it. */
@@ -414,7 +414,7 @@ static void a_source_puts_its_own_out_after_a_second(void **state)
 	struct talk third = come();
 	talk_connect(&third, server);
 	stage_hear_end(first.client);
-	assert_int_equal(stage_log_count(": put out for a newcomer: half open for 1 s, "), 1);
+	assert_int_equal(stage_log_count(": put out: for a newcomer: half open for 1 s, "), 1);
 }
 
 static void whom_the_rules_refuse_puts_nobody_out(void **state)

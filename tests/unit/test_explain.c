@@ -94,7 +94,7 @@ static void a_good_call(void **state)
 	       "0.034 client terminates LCP: \"User request\"");
 	EXPECT("client hangs up");
 	EXPECT("server ends it: as requested");
-	EXPECT("client sends 14 189 0 0 0");
+	EXPECT("client sends 14 637 0 0 0");
 	EXPECT("in them: 0 packets of the network in the clear, 6 encrypted or compressed");
 	EXPECT("LCP echoes: 1 of client (1 answered), 0 of server");
 	EXPECT("ended: client hangs up");
@@ -208,10 +208,28 @@ static void strays(void **state)
 	PPP(C, LCP, 2, MAGIC_S);
 	PPP(S, LCP, 2, MAGIC_C);
 	EXPECT("0 control connections, 0 calls, and GRE of calls without one");
-	EXPECT("Stray call 1: IDs: 7 of 10.2.0.10, 5 of 10.1.0.10 0.003 LCP up");
+	EXPECT("Stray call 1: IDs: 7 of 10.2.0.10, 5 of 10.1.0.10 its control connection is not in "
+	       "the capture: it began before that, or takes another way 0.003 LCP up");
 	EXPECT("10.2.0.10 sends 2");
+	EXPECT("Nothing looks wrong.");
+}
+
+static void a_stray_with_one_direction(void **state)
+{
+	(void)state;
+	PPP(S, LCP, 1, MAGIC_S);
+	PPP(S, LCP, 2, MAGIC_C);
+	EXPECT_NO("its control connection is not in the capture");
 	EXPECT("Stray call 1: GRE from 10.2.0.10 to 10.1.0.10 with ID 5 (2 packets) is of no call "
 	       "whose control connection is in the capture");
+}
+
+static void nothing_at_all(void **state)
+{
+	(void)state;
+	EXPECT("there is no packet in this capture");
+	EXPECT_NO("1970");
+	EXPECT_NO("Nothing looks wrong");
 }
 
 static void a_packet_before_its_message(void **state)
@@ -241,7 +259,7 @@ static void losses_and_disorder(void **state)
 		frames_add_gre(&frames, S, "\x00\xFD", 2);
 		frames.gre_sequence[S] += 1;
 	}
-	EXPECT("client sends 103 849 10 0 0");
+	EXPECT("client sends 103 4,145 10 0 0");
 	EXPECT("server sends 127 ");
 	EXPECT("10 of 113 packets from client to server are lost (8.8 %) before they get here");
 	EXPECT("12 of 127 packets from server to client overtake one another (9.4 %)");
@@ -1134,9 +1152,10 @@ static void several_files_are_one_story(void **state)
 		assert_non_null(rest_of(story));
 		assert_string_equal(rest_of(story), rest_of(whole));
 		free(story);
-		story = story_of(order, 3, 0);
-		snprintf(expected, sizeof(expected), "%s and 2 other files: ", paths[1]);
-		assert_memory_equal(story, expected, strlen(expected));
+		story = story_of(order, 3, -1);
+		snprintf(expected, sizeof(expected), "cannot explain %s: it is named twice",
+			 paths[0]);
+		assert_string_equal(story, expected);
 		free(story);
 		unlink(paths[0]);
 		story = story_of(order, 2, -1);
@@ -1147,6 +1166,24 @@ static void several_files_are_one_story(void **state)
 		unlink(paths[1]);
 	}
 	free(whole);
+}
+
+static void three_files(void **state)
+{
+	char paths[2][32], more[2][32], expected[128];
+	(void)state;
+	up();
+	write_split(paths, 2, 1);
+	write_split(more, 1, 0);
+	char *const order[] = {paths[0], paths[1], more[0]};
+	char *story = story_of(order, 3, 0);
+	snprintf(expected, sizeof(expected), "%s and 2 other files: ", paths[0]);
+	assert_memory_equal(story, expected, strlen(expected));
+	free(story);
+	for (int i = 0; i < 2; i++) {
+		unlink(paths[i]);
+		unlink(more[i]);
+	}
 }
 
 /* The other one is told of to its end. */
@@ -1244,6 +1281,8 @@ int main(void)
 	    CASE(its_own_call_id),
 	    CASE(another_address),
 	    CASE(strays),
+	    CASE(a_stray_with_one_direction),
+	    CASE(nothing_at_all),
 	    CASE(a_packet_before_its_message),
 	    CASE(losses_and_disorder),
 	    CASE(twice),
@@ -1303,6 +1342,7 @@ int main(void)
 	    CASE(cut_by_snaplen),
 	    CASE(other_frames),
 	    CASE(several_files_are_one_story),
+	    CASE(three_files),
 	    CASE(one_of_several_is_cut_short),
 	    CASE(no_capture),
 	    CASE(a_story_that_cannot_be_written),

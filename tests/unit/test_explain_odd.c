@@ -244,9 +244,9 @@ static void id_used_again(void **state)
 	PPP(C, LCP, 9, MAGIC_C);
 	PPP(S, LCP, 10, MAGIC_C);
 	EXPECT("Call 1.1: IDs: client 5, server 7");
-	EXPECT("client sends 2 28");
+	EXPECT("client sends 2 92");
 	EXPECT("Call 1.2: IDs: client 5, server 7");
-	EXPECT("client sends 1 14");
+	EXPECT("client sends 1 46");
 }
 
 /* ICMP. */

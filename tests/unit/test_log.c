@@ -536,7 +536,25 @@ static void full_disk_is_told_later(void **state)
 		told = !strstr(contents(path), "one");
 	}
 	log_close();
-	assert_matches(contents(path), "^" STAMP "warning: 1 log lines were lost\n" STAMP "two\n$");
+	assert_matches(contents(path), "^" STAMP "warning: 1 log lines were lost: No space left "
+				       "on device\n" STAMP "two\n$");
+}
+
+/* What another process could not write whole, as the disk was full, swallows no line of this
+ * one. */
+static void line_that_another_left_torn(void **state)
+{
+	(void)state;
+	open_log(LOG_TO_FILE, LOG_LEVEL_INFO);
+	log_info("one");
+	wait_for(path, "one\n");
+	FILE *other = fopen(path, "ae");
+	assert_non_null(other);
+	fputs("half a l", other);
+	fclose(other);
+	log_info("two");
+	log_close();
+	assert_matches(contents(path), "^" STAMP "one\nhalf a l\n" STAMP "two\n$");
 }
 
 static void syslog_gets_priorities(void **state)
@@ -655,6 +673,7 @@ int main(void)
 	    cmocka_unit_test(flush_does_not_wait_for_ever),
 	    cmocka_unit_test(gone_reader_ends_nothing),
 	    cmocka_unit_test_teardown(full_disk_is_told_later, remove_files),
+	    cmocka_unit_test_teardown(line_that_another_left_torn, remove_files),
 	    cmocka_unit_test(syslog_gets_priorities),
 	    cmocka_unit_test(threads_do_not_mix_lines),
 	    cmocka_unit_test(queue_wraps_and_counts),

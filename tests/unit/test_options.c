@@ -259,6 +259,9 @@ static void explain_stands_alone(void **state)
 	assert_string_equal(options.explain[0], "x.1");
 	assert_string_equal(options.explain[1], "x");
 	assert_string_equal(options.explain[3], "z");
+	assert_int_equal(PARSE("--explain", "x", "--", "y", "-z"), OPTIONS_EXPLAIN);
+	assert_int_equal(options.explain_count, 3);
+	assert_string_equal(options.explain[2], "-z");
 	assert_int_equal(PARSE("--explain=one", "-h"), OPTIONS_HELP);
 	assert_int_equal(PARSE("-v", "--explain=one"), OPTIONS_VERSION);
 	/* What the file says is of no interest, but nobody reads one. */

@@ -157,7 +157,7 @@ static void totals_as_lines(void **state)
 	struct status_fields lines = lines_of(status_lines_totals);
 	assert_int_equal(status_view_figure(&lines, "keeper"), 4711);
 	assert_int_equal(status_view_figure(&lines, "up"), 7500000);
-	assert_int_equal(status_view_figure(&lines, "calls, not open yet"), 1);
+	assert_int_equal(status_view_figure(&lines, "calls, being set up"), 1);
 	assert_int_equal(status_view_figure(&lines, "no such figure"), 0);
 	assert_int_equal(lines.rows, 18 + REASON_PACKET_COUNT + REASON_MESSAGE_COUNT +
 					 REASON_REFUSAL_COUNT + REASON_END_COUNT);
@@ -173,7 +173,7 @@ static void calls_as_a_table(void **state)
 	    "CALL      CLIENT     PORT  SERVER           CLIENT ID  SERVER ID         AGE  WAY   "
 	    "CLIENT SENT  PACKETS  SERVER SENT  PACKETS  DROPPED  NOTE\n"
 	    "12:49750  10.0.0.2  40000  192.0.2.9         49750>17          9  1 min 04 s  fast  "
-	    "   1.46 MiB     1200        900 B       12        3  no GRE from server for 12 s\n"
+	    "   1.46 MiB     1200        900 B       12        3  server silent 12 s\n"
 	    "13:-      10.0.0.3  40001  192.0.2.10:1800          -        5>6       0.9 s  raw   "
 	    "        0 B        0          0 B        0        0  being set up\n");
 	status_view_clear(&lines);
@@ -184,13 +184,12 @@ static void calls_at_each_width(void **state)
 {
 	(void)state;
 	struct status_fields lines = lines_of(all_calls);
-	assert_string_equal(
-	    table_of("calls", &lines, NULL, 80),
-	    "CALL      CLIENT    SERVER                  AGE  NOTE\n"
-	    "12:49750  10.0.0.2  192.0.2.9        1 min 04 s  no GRE from server for 12 s\n"
-	    "13:-      10.0.0.3  192.0.2.10:1800       0.9 s  being set up\n");
+	assert_string_equal(table_of("calls", &lines, NULL, 80),
+			    "CALL      CLIENT    SERVER                  AGE  NOTE\n"
+			    "12:49750  10.0.0.2  192.0.2.9        1 min 04 s  server silent 12 s\n"
+			    "13:-      10.0.0.3  192.0.2.10:1800       0.9 s  being set up\n");
 	assert_string_equal(table_of("calls", &lines, NULL, 20), "CALL      NOTE\n"
-								 "12:49750  no GRE fr~\n"
+								 "12:49750  server si~\n"
 								 "13:-      being set~\n");
 	for (size_t width = 20; width <= 200; width++) {
 		const char *at = table_of("calls", &lines, NULL, width);
@@ -206,11 +205,11 @@ static void pairs_and_totals_as_tables(void **state)
 	struct status_fields lines = lines_of(status_lines_pairs);
 	assert_string_equal(
 	    table_of("pairs", &lines, NULL, 0),
-	    "LISTEN        PEER        STATE    CALLS  CONNECTIONS  ACCEPTED  CONNECTED  FAILED  "
+	    "LISTENS ON    SERVER      STATE    CALLS  CONNECTIONS  CLIENTS  ANSWERED  FAILED  "
 	    "LAST ERROR\n"
-	    "0.0.0.0:1723  192.0.2.9   down         2            3         7          5       1  "
+	    "0.0.0.0:1723  192.0.2.9   down         2            3        7         5       1  "
 	    "no? route?at all, 1 min 01 s ago\n"
-	    "0.0.0.0:1724  192.0.2.10  untried      0            0         0          0       0\n");
+	    "0.0.0.0:1724  192.0.2.10  untried      0            0        0         0       0\n");
 	status_view_clear(&lines);
 	lines = lines_of(status_lines_totals);
 	assert_non_null(strstr(table_of("totals", &lines, NULL, 0), "\nup "));
@@ -225,7 +224,7 @@ static void pairs_with_an_error_on_a_terminal(void **state)
 	struct status_fields lines = lines_of(status_lines_pairs);
 	assert_string_equal(
 	    table_of("pairs", &lines, NULL, 80),
-	    "LISTEN        PEER        STATE    CALLS  CONNECTIONS  LAST ERROR\n"
+	    "LISTENS ON    SERVER      STATE    CALLS  CONNECTIONS  LAST ERROR\n"
 	    "0.0.0.0:1723  192.0.2.9   down         2            3  no? route?at all, 1 min ~\n"
 	    "0.0.0.0:1724  192.0.2.10  untried      0            0\n");
 	for (size_t width = 45; width <= 200; width++) {
@@ -260,7 +259,7 @@ static void rates_between_two_looks(void **state)
 	status_view_head(out, &looks, 0);
 	fclose(out);
 	assert_string_equal(
-	    written, "up 2 h 05 min; 2 connections, 2 calls; 1530 packets came, 10 dropped\n"
+	    written, "up 2 h 05 min; 2 connections, 2 calls; 1530 packets received, 10 dropped\n"
 		     "clients send 16.3 kbit/s, servers 1.20 kbit/s; 15 packets/s, 5 dropped/s\n");
 	free(written);
 	out = open_memstream(&written, &length);
@@ -276,11 +275,56 @@ static void rates_between_two_looks(void **state)
 	out = open_memstream(&written, &length);
 	status_view_head(out, &looks, 0);
 	fclose(out);
-	assert_non_null(strstr(written, "; 1 connection, 1 call; 1530 packets came"));
+	assert_non_null(strstr(written, "; 1 connection, 1 call; 1530 packets received"));
 	status_view_clear(&old);
 	status_view_clear(&old_totals);
 	status_view_clear(&now);
 	status_view_clear(&totals);
+}
+
+/* What --watch is for is there on a terminal of the usual width, beside a note, too. */
+static void rates_on_a_terminal(void **state)
+{
+	(void)state;
+	struct status_fields old = lines_of(all_calls);
+	calls[0].from[CALLID_CLIENT].octets += 4096;
+	struct status_fields now = lines_of(all_calls);
+	const struct status_before before = {.calls = &old, .ms = 2000};
+	assert_string_equal(table_of("calls", &now, &before, 80),
+			    "CALL      CLIENT    CLIENT RATE  SERVER RATE  NOTE\n"
+			    "12:49750  10.0.0.2  16.3 kbit/s      0 bit/s  server silent 12 s\n"
+			    "13:-      10.0.0.3      0 bit/s      0 bit/s  being set up\n");
+	calls[0].from[CALLID_SERVER].silent = false;
+	calls[1].open = true;
+	status_view_clear(&now);
+	now = lines_of(all_calls);
+	assert_non_null(strstr(table_of("calls", &now, &before, 90), "AGE  CLIENT RATE  "));
+	calls[0].from[CALLID_SERVER].silent = true;
+	calls[1].open = false;
+	calls[0].from[CALLID_CLIENT].octets -= 4096;
+	status_view_clear(&old);
+	status_view_clear(&now);
+}
+
+static void silent_both_ways(void **state)
+{
+	(void)state;
+	struct status_fields lines;
+	assert_int_equal(status_view_parse(&lines, strdup("call\tclient_silent\tserver_silent\t"
+							  "server_last_ms\n1:2\tyes\tyes\t9000\n")),
+			 0);
+	assert_non_null(strstr(table_of("calls", &lines, NULL, 0),
+			       "  client not heard yet, server silent 9.0 s\n"));
+	status_view_clear(&lines);
+}
+
+static void nothing_to_show(void **state)
+{
+	(void)state;
+	struct status_fields lines;
+	assert_int_equal(status_view_parse(&lines, strdup("call\tclient\n")), 0);
+	assert_string_equal(table_of("calls", &lines, NULL, 80), "no calls\n");
+	status_view_clear(&lines);
 }
 
 /* Of another version: fields in another order, one more, one that is missing. */
@@ -322,6 +366,9 @@ int main(void)
 	    cmocka_unit_test_teardown(pairs_and_totals_as_tables, tear_down),
 	    cmocka_unit_test_teardown(pairs_with_an_error_on_a_terminal, tear_down),
 	    cmocka_unit_test_teardown(rates_between_two_looks, tear_down),
+	    cmocka_unit_test_teardown(rates_on_a_terminal, tear_down),
+	    cmocka_unit_test_teardown(silent_both_ways, tear_down),
+	    cmocka_unit_test_teardown(nothing_to_show, tear_down),
 	    cmocka_unit_test_teardown(fields_are_found_by_name, tear_down),
 	    cmocka_unit_test(what_is_no_such_text),
 	};
