@@ -200,7 +200,7 @@ static enum options_answer take_words(struct options *options, int argc, char **
 	}
 	/* What follows "--": more captures, whose names may begin with a dash, or nothing. */
 	for (; !bad && optind < argc; optind++) {
-		const struct given word = {.option = OPT_WORD, .value = argv[optind]};
+		const struct options_given word = {.option = OPT_WORD, .value = argv[optind]};
 		bad = options_take(options, &word, why) < 0;
 	}
 	return bad ? OPTIONS_BAD : OPTIONS_RUN;

@@ -252,7 +252,7 @@ def broken(stack):
     detail(stage.proxy.log.wait(r"no GRE from server .*", NOTICED).string)
 
     step("pptpproxy --show calls says")
-    for line in matching(stage.ask("--show", "calls"), r"^CALL|no GRE from server"):
+    for line in matching(stage.ask("--show", "calls"), r"^CALL|server silent"):
         detail(line)
 
     step("The status page says")
