@@ -123,7 +123,7 @@ fuzz_letter        := keeper/letter.c host/why.c
 fuzz_explain       := $(explain) wire/pptp_wire.c wire/result_wire.c wire/gre_wire.c host/why.c
 fuzz_status_view   := $(addprefix status/status_,view.c figure.c table.c call.c)
 fuzz_probe         := wire/probe_wire.c wire/result_wire.c wire/pptp_wire.c wire/gre_wire.c
-fuzz_rules         := doctor/doctor_rules.c doctor/doctor_nft.c doctor/doctor_iptables.c doctor/doctor_mend.c
+fuzz_rules         := doctor/doctor_rules.c doctor/doctor_nft.c doctor/doctor_iptables.c doctor/doctor_mend.c doctor/doctor_report.c
 fuzzers := $(sort $(patsubst fuzz_%,%,$(filter fuzz_%,$(.VARIABLES))))
 
 $(B)/tests/unit/test_gre_relay.o: CPPFLAGS += $(LIBNET)
