@@ -26,6 +26,7 @@ from lab.topo import DualHomed
 from uml.guest import need_host
 
 BLOCK = "table ip block {{\n\tchain way {{\n\t\ttype filter hook {hook} priority filter\n\t\t{rule} drop\n\t}}\n}}\n"
+HEADERS = 20 + 12  # of IP, and of GRE with a sequence number
 PPPD_LOG = r"pppd\[\d+\]: "
 
 
@@ -264,7 +265,7 @@ def test_losses():
         for _ in range(2):  # the second is the last of all
             w.client.gre.until(b"151")
         story = w.story()
-        assert story.way("1.1", "client") == (380, sum(len(b"%d" % n) for n in numbers), 20, 0, 0)
+        assert story.way("1.1", "client") == (380, sum(HEADERS + len(b"%d" % n) for n in numbers), 20, 0, 0)
         assert story.way("2.1", "server")[2:] == (0, 19, 2), story.lines
         story.findings(r"Call 1\.1: 20 of 400 packets from client to server are lost \(5\.0 %\) before they get here",
                        r"Call 2\.1: 19 of 198 packets from server to client overtake one another")
@@ -280,7 +281,7 @@ def test_fragments():
         call.down(b"small")
         call.expect_down(b"small")
         story = w.story()
-        assert story.way("1.1", "client") == (3, 9000, 0, 0, 0)
+        assert story.way("1.1", "client") == (3, 3 * HEADERS + 9000, 0, 0, 0)
         story.findings(*[rf"Call {leg}\.1: 3 packets from client to server come in fragments" for leg in (1, 2)])
 
 
