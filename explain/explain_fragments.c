@@ -20,7 +20,6 @@ struct explain_fragments_packet {
 	size_t captured;      /* octets of the fragment at offset 0 */
 	size_t room, reached; /* octets of memory; up to where fragments have come */
 	size_t length;	      /* of the whole, once the last one has come; else 0 */
-	size_t total;	      /* octets of all fragments, headers too */
 	size_t units;	      /* that have come */
 	uint8_t *octets;
 	uint8_t seen[UNITS / 8 + 1]; /* a bit a unit */
@@ -144,7 +143,6 @@ bool explain_fragments_take(struct explain_fragments *fragments, struct explain_
 	if (!make_room(whole, end))
 		return false;
 	copy_in(whole, packet);
-	whole->total += packet->total;
 	whole->cut = whole->cut || packet->available < packet->length;
 	whole->reached = end > whole->reached ? end : whole->reached;
 	if (packet->offset == 0) {
@@ -156,13 +154,13 @@ bool explain_fragments_take(struct explain_fragments *fragments, struct explain_
 		whole->length = end;
 	if (!is_whole(whole))
 		return false;
+	packet->total += whole->length - packet->length; /* one header, as whoever gets it counts */
 	packet->octets = whole->octets;
 	packet->offset = 0;
 	packet->more_fragments = false;
 	packet->fragmented = true;
 	packet->length = whole->length;
 	packet->available = whole->cut ? whole->captured : whole->length;
-	packet->total = whole->total;
 	release(fragments, whole);
 	return true;
 }

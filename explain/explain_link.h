@@ -23,7 +23,7 @@ struct explain_packet {
 	const uint8_t *octets; /* behind the IP header; lives as long as the frame */
 	size_t available;      /* of them in the capture */
 	size_t length;	       /* of them on the wire, at least as many */
-	size_t total;	       /* octets of the packet with its IP header, of a fragment its own */
+	size_t total;	       /* octets of the packet with its IP header; of a fragment, of that */
 };
 
 /* Can frames of this link type (libpcap's DLT_*) be read? */

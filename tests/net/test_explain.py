@@ -281,7 +281,7 @@ def test_fragments():
         call.down(b"small")
         call.expect_down(b"small")
         story = w.story()
-        assert story.way("1.1", "client") == (3, 3 * HEADERS + 9000, 0, 0, 0)
+        assert story.way("1.1", "client") == (3, 3 * HEADERS + 9000, 0, 0, 0), story.way("1.1", "client")
         story.findings(*[rf"Call {leg}\.1: 3 packets from client to server come in fragments" for leg in (1, 2)])
 
 

@@ -360,7 +360,7 @@ static void fragments(void **state)
 	frames_add_ip(&frames, C, 47, 0x2000, packet, 32);
 	frames_add_ip(&frames, C, 47, 4, packet + 32, 32);
 	EXPECT("client sends 4 ");
-	EXPECT("1 packets from client to server come in fragments (up to 104 octets)");
+	EXPECT("1 packets from client to server come in fragments (up to 84 octets)");
 	frames.identification = 78;
 	frames_add_ip(&frames, C, 47, 0x2000, packet, 32);
 	EXPECT("fragments of 1 packets from client to server never all come");
