@@ -195,9 +195,26 @@ void control_leg_take(struct control_leg *leg, size_t length)
 
 /* ---- input ---- */
 
+/* MSG_TRUNC has TCP throw octets away without copying them. 0, or -1 with errno. */
+static int let_go(struct control_leg *leg)
+{
+	ssize_t got;
+	if (leg->owed == 0)
+		return 0;
+	do
+		got = recv(leg->fd, NULL, leg->owed, MSG_TRUNC | MSG_DONTWAIT);
+	while (got < 0 && errno == EINTR);
+	if (got < 0)
+		return -1;
+	leg->owed -= got > 0 ? (size_t)got : leg->owed; /* 0: a reset has taken them */
+	return 0;
+}
+
 ssize_t control_leg_peek(struct control_leg *leg, uint8_t *out, size_t size)
 {
 	ssize_t got;
+	if (let_go(leg) != 0)
+		return -1;
 	do
 		got = recv(leg->fd, out, size, MSG_PEEK | MSG_DONTWAIT);
 	while (got < 0 && errno == EINTR);
@@ -210,9 +227,9 @@ ssize_t control_leg_peek(struct control_leg *leg, uint8_t *out, size_t size)
 
 void control_leg_consume(struct control_leg *leg, size_t length)
 {
-	/* MSG_TRUNC has TCP throw octets away without copying them. */
-	while (recv(leg->fd, NULL, length, MSG_TRUNC | MSG_DONTWAIT) < 0 && errno == EINTR)
-		;
+	leg->owed += length;
+	let_go(
+	    leg); /* else before the next look: what has been passed on is not to be seen again */
 	if (length == leg->seen && !leg->peer_closed)
 		leg->quiet = true;
 	leg->seen -= length < leg->seen ? length : leg->seen;

@@ -63,6 +63,7 @@ struct control_leg {
 	 * in vain. Set here; the callback clears it on EV_READ and EV_CLOSED. */
 	bool quiet;
 	size_t seen; /* octets that wait, where the last look has seen all; else 0 */
+	size_t owed; /* octets that are consumed, and the system has not let go of yet */
 	struct control_outbox *outbox;	   /* NULL: all was taken */
 	struct control_leg_record *record; /* NULL: not kept; else the outbox is here */
 	struct kept *kept;

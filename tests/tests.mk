@@ -133,6 +133,7 @@ no_memory := malloc calloc realloc aligned_alloc tsearch strdup strndup asprintf
 $(addprefix $(B)/tests/unit/test_,acl acl_cmd call_snoop callid_db callid_index callid_space explain_memory options): LDLIBS += $(no_memory:%=-Wl,--wrap=%)
 $(addprefix $(B)/tests/unit/test_,control_relay control_restore keeper_worker status_http status_query worker_status): LDLIBS += \
 	-Wl,--wrap=clock_gettime
+$(B)/tests/unit/test_control_leg: LDLIBS += -Wl,--wrap=recv
 $(B)/tests/unit/test_control_kept: LDLIBS += $(steps:%=-Wl,--wrap=%)
 $(B)/tests/unit/test_capture_file: LDLIBS += -Wl,--wrap=fcntl
 $(B)/tests/unit/test_doctor_call: LDLIBS += -Wl,--wrap=recvfrom

@@ -30,6 +30,21 @@ static struct {
 	short what;
 } told;
 
+/* The next ones that throw octets away fail with ENOMEM. */
+static int consumes_fail;
+
+ssize_t __real_recv(int fd, void *octets, size_t length, int flags);
+ssize_t __wrap_recv(int fd, void *octets, size_t length, int flags);
+
+ssize_t __wrap_recv(int fd, void *octets, size_t length, int flags)
+{
+	if ((flags & MSG_TRUNC) == 0 || consumes_fail == 0)
+		return __real_recv(fd, octets, length, flags);
+	consumes_fail--;
+	errno = ENOMEM;
+	return -1;
+}
+
 static void on_leg(evutil_socket_t fd, short what, void *arg)
 {
 	assert_int_equal(fd, leg.fd);
@@ -260,6 +275,21 @@ static void consume_takes_what_it_is_told(void **state)
 	nothing_waits();
 }
 
+static void what_is_consumed_is_never_seen_again(void **state)
+{
+	uint8_t octets[16];
+	(void)state;
+	peer_says("onetwo");
+	assert_int_equal(control_leg_peek(&leg, octets, sizeof(octets)), 6);
+	consumes_fail = 2;
+	control_leg_consume(&leg, 3);
+	assert_int_equal(control_leg_peek(&leg, octets, sizeof(octets)), -1);
+	assert_int_equal(errno, ENOMEM);
+	assert_int_equal(consumes_fail, 0);
+	assert_int_equal(control_leg_peek(&leg, octets, sizeof(octets)), 3);
+	assert_memory_equal(octets, "two", 3);
+}
+
 /* A look is saved only where an event will tell of all that comes. */
 static void quiet_once_all_that_was_seen_is_consumed(void **state)
 {
@@ -448,6 +478,7 @@ int main(void)
 	    CASE(each_change_is_told_once),
 	    CASE(peek_does_not_consume),
 	    CASE(consume_takes_what_it_is_told),
+	    CASE(what_is_consumed_is_never_seen_again),
 	    CASE(quiet_once_all_that_was_seen_is_consumed),
 	    CASE(end_of_the_stream),
 	    CASE(short_write_drains_in_order),
