@@ -367,12 +367,22 @@ static int write_table(FILE *out, struct status_table *table, const struct statu
 	return result;
 }
 
+static void write_line(FILE *out, const char *text, size_t width)
+{
+	size_t length = strlen(text);
+	bool cut = width > 0 && length > width;
+	status_table_print(out, text, cut ? width - 1 : length);
+	fputs(cut ? "~\n" : "\n", out);
+}
+
 int status_view_write(FILE *out, const char *what, const struct status_fields *lines,
 		      const struct status_before *before, size_t width)
 {
 	struct status_table table = {.columns = total_columns, .column_count = TOTAL_COLUMNS};
 	if (lines->rows == 0) {
-		fprintf(out, "no %s\n", what);
+		char none[32];
+		snprintf(none, sizeof(none), "no %s", what);
+		write_line(out, none, width);
 		return 0;
 	}
 	if (strcmp(what, "calls") == 0)
@@ -385,14 +395,6 @@ int status_view_write(FILE *out, const char *what, const struct status_fields *l
 }
 
 /* ---- what is above it ---- */
-
-static void write_line(FILE *out, const char *text, size_t width)
-{
-	size_t length = strlen(text);
-	bool cut = width > 0 && length > width;
-	status_table_print(out, text, cut ? width - 1 : length);
-	fputs(cut ? "~\n" : "\n", out);
-}
 
 static uint64_t sum_of_rates(const struct status_looks *looks, const struct entry *old,
 			     const char *field)

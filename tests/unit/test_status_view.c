@@ -324,6 +324,7 @@ static void nothing_to_show(void **state)
 	struct status_fields lines;
 	assert_int_equal(status_view_parse(&lines, strdup("call\tclient\n")), 0);
 	assert_string_equal(table_of("calls", &lines, NULL, 80), "no calls\n");
+	assert_string_equal(table_of("calls", &lines, NULL, 5), "no c~\n");
 	status_view_clear(&lines);
 }
 
