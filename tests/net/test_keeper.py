@@ -384,15 +384,15 @@ def test_upgrade_loses_no_packet():
     with Upgradable(debug=False) as world:
         session = world.session()
         call = session.call(5, 7)
-        sent = 0
-        for _ in range(3):
+        sent = upgrades = 0
+        while upgrades < 3 or sent <= 10:  # a slow machine gets fewer packets into each
+            upgrades += 1
             mark = world.log.mark()
             world.proxy.proc.signal(signal.SIGUSR2)
             while not world.log.matching(turmoil.UPGRADED, after=mark):
                 call.up(b"%d" % sent, seq=sent)
                 call.expect_up(b"%d" % sent, seq=sent)
                 sent += 1
-        assert sent > 3, "no packets in the midst of an upgrade"
         session.check()
 
 
